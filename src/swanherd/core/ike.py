@@ -1,0 +1,178 @@
+"""What charon should have loaded and what it has; and the names that tell which is which."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from swanherd.core.model import ConnectionId, DataPlane, SiteConnection, TrafficSelector
+
+
+class SaState(enum.StrEnum):
+    """The states of IKE and child SAs that matter to us; all others are OTHER."""
+
+    CREATED = "CREATED"
+    CONNECTING = "CONNECTING"
+    ESTABLISHED = "ESTABLISHED"
+    INSTALLED = "INSTALLED"
+    REKEYING = "REKEYING"
+    REKEYED = "REKEYED"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+    OTHER = "OTHER"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CharonOptions:
+    """What a charon is started with; a change needs a restart of the daemon."""
+
+    data_plane: DataPlane
+    # An IKEv1 aggressive-mode responder with a PSK needs a daemon-wide option (LIVE: §8).
+    aggressive_psk: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IkeConfig:
+    """One IKE config to load: `<connection id>-<digest>`, one child for each selector."""
+
+    name: str
+    connection: SiteConnection
+    # child name → selector, sorted by name
+    children: tuple[tuple[str, TrafficSelector], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """An IKE config that charon has, as `list-conns` tells: its name and its children's names."""
+
+    name: str
+    children: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChildSa:
+    """A live child SA."""
+
+    name: str
+    unique_id: int
+    state: SaState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IkeSa:
+    """A live IKE SA. `busy`: tasks are queued or active that will make or end children."""
+
+    config: str
+    unique_id: int
+    state: SaState
+    initiator: bool
+    local_host: str
+    remote_host: str
+    busy: bool
+    children: tuple[ChildSa, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """The last failure that charon told of one config; times in monotonic seconds."""
+
+    config: str
+    code: str
+    text: str
+    hint: str
+    first: float
+    last: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObservedCharon:
+    """What the router's charon is and has. Not running: everything else is empty.
+
+    `options` is None when it isn't known what the running daemon was started with.
+    """
+
+    running: bool
+    options: CharonOptions | None = None
+    configs: frozenset[LoadedConfig] = frozenset()
+    secrets: frozenset[ConnectionId] = frozenset()
+    ike_sas: tuple[IkeSa, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+# Actions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StartCharon:
+    """Start charon in the namespace and wait until it answers."""
+
+    options: CharonOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StopCharon:
+    """Stop charon, wait until it is gone, and remove its files."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadSecret:
+    """Load or replace the connection's PSK; its id in charon is the connection's id."""
+
+    connection: SiteConnection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnloadSecret:
+    """Forget the PSK of a connection."""
+
+    connection_id: ConnectionId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoadConfig:
+    """Load an IKE config, or replace the children of the one of that name; no SA is touched."""
+
+    config: IkeConfig
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnloadConfig:
+    """Forget an IKE config; its SAs stay."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Initiate:
+    """Begin to negotiate one child; doesn't wait for the outcome."""
+
+    config: str
+    child: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TerminateIke:
+    """End an IKE SA and its children; `force` doesn't wait for the peer's answer."""
+
+    unique_id: int
+    force: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TerminateChild:
+    """End one child SA."""
+
+    unique_id: int
+
+
+SwanAction = (
+    StartCharon
+    | StopCharon
+    | LoadSecret
+    | UnloadSecret
+    | LoadConfig
+    | UnloadConfig
+    | Initiate
+    | TerminateIke
+    | TerminateChild
+)

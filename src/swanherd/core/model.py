@@ -1,0 +1,244 @@
+"""What a VPN service is, in Neutron's and IPsec's own words. Values only."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+from typing import NewType
+
+RouterId = NewType("RouterId", str)
+ServiceId = NewType("ServiceId", str)
+ConnectionId = NewType("ConnectionId", str)
+PortId = NewType("PortId", str)
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+
+class Status(enum.StrEnum):
+    """Neutron's operational status of a VPN resource."""
+
+    PENDING_CREATE = "PENDING_CREATE"
+    PENDING_UPDATE = "PENDING_UPDATE"
+    PENDING_DELETE = "PENDING_DELETE"
+    ACTIVE = "ACTIVE"
+    DOWN = "DOWN"
+    ERROR = "ERROR"
+
+
+class Initiator(enum.StrEnum):
+    """Who may begin a negotiation."""
+
+    BI_DIRECTIONAL = "bi-directional"
+    RESPONSE_ONLY = "response-only"
+
+
+class DpdAction(enum.StrEnum):
+    """What to do when dead peer detection finds the peer gone."""
+
+    CLEAR = "clear"
+    DISABLED = "disabled"
+    HOLD = "hold"
+    RESTART = "restart"
+    RESTART_BY_PEER = "restart-by-peer"
+
+
+class IkeVersion(enum.StrEnum):
+    """Version of the Internet Key Exchange (RFC 2409, RFC 7296)."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+class Phase1Mode(enum.StrEnum):
+    """IKEv1's exchange for phase 1 (RFC 2409 §5); IKEv2 has none."""
+
+    MAIN = "main"
+    AGGRESSIVE = "aggressive"
+
+
+class Transform(enum.StrEnum):
+    """The protocol of the child SA."""
+
+    ESP = "esp"
+    AH = "ah"
+    AH_ESP = "ah-esp"
+
+
+class Encapsulation(enum.StrEnum):
+    """The mode of the child SA (RFC 4301 §3.2)."""
+
+    TUNNEL = "tunnel"
+    TRANSPORT = "transport"
+
+
+class DataPlane(enum.StrEnum):
+    """Who encrypts packets: the kernel's XFRM or charon itself (kernel-libipsec)."""
+
+    KERNEL = "kernel"
+    USERSPACE = "userspace"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret that can't leak through a log line."""
+
+    value: str = dataclasses.field(repr=False)
+
+    def __str__(self) -> str:
+        """Return a placeholder, never the value."""
+        return "Secret(…)"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Reason:
+    """Why a status is what it is: a code for programs, a sentence and a hint for people."""
+
+    code: str
+    text: str
+    hint: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IkePolicy:
+    """How IKE SAs are negotiated, in the API's names; lifetime in seconds."""
+
+    version: IkeVersion
+    mode: Phase1Mode
+    encryption: str
+    integrity: str
+    dh_group: str
+    lifetime: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IpsecPolicy:
+    """How child SAs are negotiated, in the API's names; lifetime in seconds."""
+
+    transform: Transform
+    mode: Encapsulation
+    encryption: str
+    integrity: str
+    dh_group: str
+    lifetime: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dpd:
+    """Dead peer detection (RFC 3706); interval and timeout in seconds."""
+
+    action: DpdAction
+    interval: int
+    timeout: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrafficSelector:
+    """One pair of networks of one family that a child SA protects."""
+
+    local: IPNetwork
+    remote: IPNetwork
+
+    @property
+    def sort_key(self) -> tuple[int, bytes, int, bytes, int]:
+        """A total order over both families."""
+        return (
+            self.local.version,
+            self.local.network_address.packed,
+            self.local.prefixlen,
+            self.remote.network_address.packed,
+            self.remote.prefixlen,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SiteConnection:
+    """One IPsec site connection: a peer and the traffic to protect.
+
+    `up` is False when the connection or its service is administratively down: its selectors are
+    then still guarded (fail closed), but nothing is negotiated. `local_address` is None while
+    the public port has no address of the peer's family. `peer_address` is an IP address, or a
+    name that the agent resolves.
+    """
+
+    id: ConnectionId
+    service_id: ServiceId
+    up: bool
+    local_address: IPAddress | None
+    local_id: str
+    peer_address: str
+    peer_id: str
+    psk: Secret
+    initiator: Initiator
+    mtu: int
+    dpd: Dpd
+    ike: IkePolicy
+    ipsec: IpsecPolicy
+    selectors: tuple[TrafficSelector, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Service:
+    """One vpnservice of a router."""
+
+    id: ServiceId
+    up: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attachment:
+    """A port of br-int that is wired into the router's VPN namespace.
+
+    `port_id` is the iface-id (the name of the logical switch port); `gateways` holds at most
+    one address of each family; mtu in bytes.
+    """
+
+    port_id: PortId
+    mac: str
+    addresses: tuple[IPInterface, ...]
+    gateways: tuple[IPAddress, ...]
+    mtu: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DesiredRouter:
+    """Everything one router's VPN should be, at one revision.
+
+    `epoch` is raised each time the router moves to another agent. `naming_key` keys the digests
+    in charon's config names. `router_addresses` are the router's own addresses in the local
+    subnets (userspace ESP needs a local address inside each local traffic selector). `problems`
+    are causes that only the server knows, by the id of the service or connection concerned.
+    """
+
+    id: RouterId
+    revision: int
+    epoch: int
+    naming_key: Secret
+    public: Attachment | None
+    transit: Attachment | None
+    router_addresses: tuple[IPAddress, ...]
+    services: tuple[Service, ...]
+    connections: tuple[SiteConnection, ...]
+    problems: tuple[tuple[str, Reason], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RowStatus:
+    """What an agent says of one service or connection: ACTIVE, DOWN or ERROR, and why."""
+
+    id: str
+    status: Status
+    reason: Reason | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterReport:
+    """What is true of one router on one agent, after it applied a revision."""
+
+    router_id: RouterId
+    revision: int
+    epoch: int
+    services: tuple[RowStatus, ...]
+    connections: tuple[RowStatus, ...]
