@@ -1,0 +1,124 @@
+"""The agent's end of the wire: the source of desired state, and where reports go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import oslo_messaging
+
+from swanherd.core.failures import Temporary
+from swanherd.core.model import DesiredRouter, Reason, RouterId, RouterReport
+from swanherd.rpc import codec
+from swanherd.rpc.topics import (
+    AGENT_BINARY,
+    AGENT_TOPIC,
+    AGENT_TYPE,
+    REPORTS_TOPIC,
+    REPORTS_VERSION,
+    SERVER_TOPIC,
+    VERSION,
+)
+
+NOWHERE = RouterId("-")
+
+
+def _unreachable(router_id: RouterId, error: Exception) -> Temporary:
+    return Temporary(
+        router_id, Reason("server_unreachable", f"The Neutron server didn't answer: {error}")
+    )
+
+
+class ServerClient:
+    """Asks and tells the server on behalf of the agent on `host`; timeout in seconds."""
+
+    def __init__(self, conf: Any, host: str, timeout: float) -> None:
+        transport = oslo_messaging.get_rpc_transport(conf)
+        self._host = host
+        self._client = oslo_messaging.get_rpc_client(
+            transport,
+            oslo_messaging.Target(topic=SERVER_TOPIC, version=VERSION),
+            timeout=timeout,
+        )
+        self._reports = oslo_messaging.get_rpc_client(
+            transport,
+            oslo_messaging.Target(topic=REPORTS_TOPIC, version=REPORTS_VERSION),
+        )
+
+    def get_router(self, router_id: RouterId) -> DesiredRouter | None:
+        """Return what the router should be; Temporary if the server can't tell now."""
+        plain = self._call(router_id, "get_router", {"host": self._host, "router_id": router_id})
+        try:
+            return None if plain is None else codec.load(DesiredRouter, plain)
+        except ValueError as error:
+            raise _unreachable(router_id, error) from error
+
+    def get_revisions(self) -> Mapping[RouterId, int]:
+        """Return the revision of every router that this host serves."""
+        plain: dict[RouterId, int] = self._call(NOWHERE, "get_revisions", {"host": self._host})
+        return plain
+
+    def report(self, reports: Sequence[RouterReport]) -> None:
+        """Send reports; Temporary if the bus is away."""
+        try:
+            self._client.cast(
+                {}, "report_status", host=self._host, reports=[codec.dump(r) for r in reports]
+            )
+        except oslo_messaging.MessagingException as error:
+            raise _unreachable(NOWHERE, error) from error
+
+    def report_agent(self, configurations: Mapping[str, Any], *, start: bool) -> None:
+        """Send the heartbeat that Neutron's agents table shows; Temporary if the bus is away."""
+        state: dict[str, Any] = {
+            "binary": AGENT_BINARY,
+            "host": self._host,
+            "topic": AGENT_TOPIC,
+            "agent_type": AGENT_TYPE,
+            "availability_zone": "nova",
+            "configurations": dict(configurations),
+        }
+        if start:
+            state["start_flag"] = True
+        try:
+            self._reports.cast(
+                {},
+                "report_state",
+                agent_state={"agent_state": state},
+                # Neutron parses exactly this form, without a zone (oslo_utils.timeutils).
+                time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f"),
+            )
+        except oslo_messaging.MessagingException as error:
+            raise _unreachable(NOWHERE, error) from error
+
+    def _call(self, router_id: RouterId, method: str, arguments: dict[str, str]) -> Any:
+        try:
+            return self._client.call({}, method, **arguments)
+        except oslo_messaging.MessagingException as error:
+            raise _unreachable(router_id, error) from error
+
+
+class _HintEndpoint:
+    """Takes the server's hints."""
+
+    target = oslo_messaging.Target(version=VERSION)
+
+    def __init__(self, look_again: Callable[[RouterId], None]) -> None:
+        self._look_again = look_again
+
+    def router_changed(self, _context: dict[str, Any], router_id: str) -> None:
+        """Queue the router."""
+        self._look_again(RouterId(router_id))
+
+
+def listen(conf: Any, host: str, look_again: Callable[[RouterId], None]) -> Any:
+    """Call `look_again` for each hint to this host until `stop()` of what is returned."""
+    server = oslo_messaging.get_rpc_server(
+        oslo_messaging.get_rpc_transport(conf),
+        oslo_messaging.Target(topic=AGENT_TOPIC, server=host, version=VERSION),
+        [_HintEndpoint(look_again)],
+        executor="threading",
+        access_policy=oslo_messaging.DefaultRPCAccessPolicy,
+    )
+    server.start(override_pool_size=1)
+    return server

@@ -1,0 +1,71 @@
+"""The one codec between our values and the plain dicts that cross the bus.
+
+Unknown keys are ignored and keys with defaults may be missing, so that a newer server and an
+older agent (or the reverse) understand each other within one major version of the RPC.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import cattrs
+
+from swanherd.core.model import (
+    DesiredRouter,
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    RouterReport,
+    Secret,
+)
+
+T = TypeVar("T")
+
+
+def _structure_by(parse: Callable[[str], Any]) -> Callable[[str, Any], Any]:
+    return lambda text, _: parse(text)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    # Networks and addresses are unions of two families, told apart by their text.
+    for kind, parse in (
+        (IPNetwork, ipaddress.ip_network),
+        (IPAddress, ipaddress.ip_address),
+        (IPInterface, ipaddress.ip_interface),
+    ):
+        converter.register_structure_hook(kind, _structure_by(parse))
+        converter.register_unstructure_hook(kind, str)
+    for concrete in (
+        ipaddress.IPv4Network,
+        ipaddress.IPv6Network,
+        ipaddress.IPv4Address,
+        ipaddress.IPv6Address,
+        ipaddress.IPv4Interface,
+        ipaddress.IPv6Interface,
+    ):
+        converter.register_unstructure_hook(concrete, str)
+    # A secret crosses the bus as its text: this codec is one of the three readers of `.value`.
+    converter.register_unstructure_hook(Secret, lambda secret: secret.value)
+    converter.register_structure_hook(Secret, lambda text, _: Secret(text))
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+def dump(value: DesiredRouter | RouterReport) -> dict[str, Any]:
+    """Return the value as a dict of plain types."""
+    plain: dict[str, Any] = _CONVERTER.unstructure(value)
+    return plain
+
+
+def load(kind: type[T], plain: dict[str, Any]) -> T:
+    """Return the value of `kind` that the dict describes; ValueError if it describes none."""
+    try:
+        return _CONVERTER.structure(plain, kind)
+    except cattrs.BaseValidationError as error:
+        # The details may quote values, a secret among them: only the kind is told.
+        raise ValueError(f"not a {kind.__name__}: {len(error.exceptions)} field(s)") from None
