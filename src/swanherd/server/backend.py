@@ -1,0 +1,169 @@
+"""What a backend does for routers, and what it may ask and tell the server's database.
+
+A backend makes the world outside the VPN tables fit one router: its public port, its transit,
+its steering rows, the agent that serves it. `ensure` is level-triggered: it is called after each
+commit, by the periodic sweep and on events, in any server process and more than once at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from swanherd.core.model import (
+    Attachment,
+    IPAddress,
+    Reason,
+    RouterId,
+    Secret,
+    TrafficSelector,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterRow:
+    """What the server knows of one router with a VPN.
+
+    `services` counts its vpnservices: 0 means that everything of it is to be removed and the
+    row forgotten. `northbound_revision` is the last revision that the backend has fully applied.
+    """
+
+    router_id: RouterId
+    revision: int
+    northbound_revision: int
+    host: str | None
+    epoch: int
+    naming_key: Secret
+    problem: Reason | None
+    services: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterTraffic:
+    """What steering needs of a router's connections, whether up or down (fail closed).
+
+    `selectors` are sorted and unique; `peer_addresses` are the peers as the API has them, IP
+    addresses and names; `local_subnet_ids` are the subnets behind the local side.
+    """
+
+    selectors: tuple[TrafficSelector, ...]
+    peer_addresses: tuple[str, ...]
+    local_subnet_ids: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wiring:
+    """How the router's VPN namespace is attached, and what keeps it from being so."""
+
+    public: Attachment | None = None
+    transit: Attachment | None = None
+    router_addresses: tuple[IPAddress, ...] = ()
+    problem: Reason | None = None
+
+
+class RouterStore(Protocol):
+    """The server's database as a backend sees it (`server.db.repository.Repository`).
+
+    Each verb is one short transaction of its own; `context` is Neutron's. Verbs that change what
+    the agent must do (`set_placement`, `set_external_addresses`, `set_problem`) raise the
+    router's revision if, and only if, something changed.
+    """
+
+    def get_router_row(self, context: Any, router_id: RouterId) -> RouterRow | None:
+        """Return the router's row; None if it has no VPN and nothing is left of one."""
+        ...
+
+    def list_router_rows(self, context: Any) -> tuple[RouterRow, ...]:
+        """Return every row, those without vpnservices too."""
+        ...
+
+    def router_traffic(self, context: Any, router_id: RouterId) -> RouterTraffic:
+        """Return what must be steered into the router's namespace."""
+        ...
+
+    def set_placement(self, context: Any, router_id: RouterId, host: str | None) -> int:
+        """Record the host that serves the router; return the epoch, raised if the host changed."""
+        ...
+
+    def set_external_addresses(
+        self, context: Any, router_id: RouterId, v4: str | None, v6: str | None
+    ) -> None:
+        """Record the public addresses on all vpnservices of the router."""
+        ...
+
+    def set_problem(self, context: Any, router_id: RouterId, problem: Reason | None) -> None:
+        """Record or clear the cause that keeps the router's VPN from working: it shows at once."""
+        ...
+
+    def set_northbound_revision(self, context: Any, router_id: RouterId, revision: int) -> None:
+        """Record that the backend has applied `revision`; never lowers what is recorded."""
+        ...
+
+    def forget_router(self, context: Any, router_id: RouterId) -> bool:
+        """Delete the router's row if it has no vpnservice; return whether it is gone."""
+        ...
+
+
+class Backend(Protocol):
+    """One way to serve routers (OVN, or later the L3 agents)."""
+
+    def serves(self, context: Any, router_id: RouterId) -> bool:
+        """Tell whether routers of this kind are this backend's."""
+        ...
+
+    def ensure(self, context: Any, router_id: RouterId) -> None:
+        """Make the world fit the router's row; idempotent; raises Temporary or Permanent.
+
+        Order that keeps ACTIVE honest: placement, public port, external addresses, problem;
+        then read the row again, write the northbound rows of that revision, and record it by
+        `set_northbound_revision`. Without vpnservices: remove everything, then `forget_router`.
+        """
+        ...
+
+    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+        """Return how the router is attached now; reads only."""
+        ...
+
+    def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
+        """Return the periodics objects for Neutron's OVN maintenance worker (single active)."""
+        ...
+
+    def start(self, trigger: Any) -> None:
+        """Begin to watch for events; called once in each process, after it has been forked.
+
+        `trigger` is Neutron's worker class, None in an API process.
+        """
+        ...
+
+
+class NoBackend:
+    """Serves nothing outside the database: what is left where no backend fits the cloud."""
+
+    def __init__(self, store: RouterStore) -> None:
+        self._store = store
+
+    def serves(self, context: Any, router_id: RouterId) -> bool:
+        """Every router, since nothing has to be made."""
+        return True
+
+    def ensure(self, context: Any, router_id: RouterId) -> None:
+        """Record that nothing is left to do."""
+        row = self._store.get_router_row(context, router_id)
+        if row is None:
+            return
+        if row.services == 0:
+            self._store.forget_router(context, router_id)
+        else:
+            self._store.set_northbound_revision(context, router_id, row.revision)
+
+    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+        """Nothing is attached."""
+        return Wiring()
+
+    def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
+        """None."""
+        return ()
+
+    def start(self, trigger: Any) -> None:
+        """Nothing to watch."""
