@@ -1,0 +1,115 @@
+"""One OVSDB server as we use it: a replica in memory, transactions, no forks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ovs.db import idl
+from ovsdbapp import api, exceptions
+from ovsdbapp.backend import ovs_idl
+from ovsdbapp.backend.ovs_idl import command, connection
+
+from swanherd.core.failures import Temporary
+from swanherd.core.model import Reason, RouterId
+
+# What concerns no single router, but all of them.
+EVERY_ROUTER = RouterId("*")
+
+Columns = Mapping[str, Mapping[str, Any]]
+
+
+def away(router_id: RouterId, database: str, cause: object) -> Temporary:
+    """Return the failure of a database server that can't be reached."""
+    reason = Reason("ovsdb_away", f"The database {database} can't be reached: {cause}.")
+    return Temporary(router_id, reason)
+
+
+def refused(router_id: RouterId, database: str, cause: object) -> Temporary:
+    """Return the failure of a transaction that the database server didn't take."""
+    reason = Reason("ovsdb_refused", f"The database {database} refused a change: {cause}.")
+    return Temporary(router_id, reason)
+
+
+class Replica(connection.OvsdbIdl):
+    """An IDL that knows whether what it holds is what the server has now."""
+
+    @property
+    def alive(self) -> bool:
+        """Is the server connected and its content here? (An IDL keeps old content silently.)"""
+        return bool(self._session.is_connected()) and self.state == self.IDL_S_MONITORING
+
+
+class Database(ovs_idl.Backend, api.API):
+    """A database of which only the named columns are replicated; connects at first use.
+
+    `columns` is table → column → type as RFC 7047 §3.2 writes them. The schema isn't asked of
+    the server, so that a server that is away at the start is no special case. Timeout in
+    seconds, for connecting and for each transaction. Thread-safe.
+    """
+
+    lookup_table: Mapping[str, object] = {}
+
+    def __init__(self, remote: str, name: str, columns: Columns, timeout: float = 10) -> None:
+        self.schema = name
+        helper = idl.SchemaHelper(schema_json=_schema(name, columns))
+        helper.register_all()
+        replica = Replica(remote, helper)
+        super().__init__(connection.Connection(replica, timeout), start=False)
+
+    # The library keeps one connection for each class; ours are one for each object.
+    @property
+    def ovsdb_connection(self) -> connection.Connection:
+        """The connection and its thread."""
+        return self._own_connection
+
+    @ovsdb_connection.setter
+    def ovsdb_connection(self, value: connection.Connection) -> None:
+        self._own_connection = value
+
+    @contextlib.contextmanager
+    def reading(self, router_id: RouterId = EVERY_ROUTER) -> Iterator[Mapping[str, Any]]:
+        """Give the tables, unchanging while in the block; Temporary when they aren't current."""
+        self._connect(router_id)
+        lock = self.ovsdb_connection.lock
+        # A transaction in flight holds the lock for as long as the server is away.
+        if not lock.acquire(timeout=self.ovsdb_connection.timeout):
+            raise away(router_id, self.schema, "a transaction waits for it")
+        try:
+            if not self.idl.alive:
+                raise away(router_id, self.schema, "the connection is lost")
+            yield self.tables
+        finally:
+            lock.release()
+
+    def execute(self, router_id: RouterId, *commands: command.BaseCommand) -> None:
+        """Do the commands in one transaction, or raise Temporary."""
+        with self.reading(router_id):
+            pass
+        try:
+            with self.transaction(check_error=True, log_errors=False) as transaction:
+                for each in commands:
+                    transaction.add(each)
+        except exceptions.TimeoutException as error:
+            raise away(router_id, self.schema, error) from error
+        except RuntimeError as error:
+            raise refused(router_id, self.schema, error) from error
+
+    def close(self) -> None:
+        """End the connection and its thread."""
+        self.ovsdb_connection.stop(self.ovsdb_connection.timeout)
+
+    def _connect(self, router_id: RouterId) -> None:
+        try:
+            self.ovsdb_connection.start()
+        except exceptions.TimeoutException as error:
+            raise away(router_id, self.schema, "no answer") from error
+
+
+def _schema(name: str, columns: Columns) -> dict[str, Any]:
+    tables = {
+        table: {"columns": {column: {"type": kind} for column, kind in kinds.items()}}
+        for table, kinds in columns.items()
+    }
+    return {"name": name, "version": "0.0.0", "tables": tables}
