@@ -60,7 +60,10 @@ class ChildSa:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IkeSa:
-    """A live IKE SA. `busy`: tasks are queued or active that will make or end children."""
+    """A live IKE SA; `age` in seconds since it was established.
+
+    `busy`: tasks are queued or active that will make or end children.
+    """
 
     config: str
     unique_id: int
@@ -70,6 +73,7 @@ class IkeSa:
     remote_host: str
     busy: bool
     children: tuple[ChildSa, ...]
+    age: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

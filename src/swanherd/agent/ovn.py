@@ -1,0 +1,183 @@
+"""The OVN VPN agent: wires the wheel to this node, to charon and to the server."""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from swanherd.agent import control
+from swanherd.agent.node import OvnNode
+from swanherd.core.failures import Failure
+from swanherd.core.model import DataPlane, RouterId
+from swanherd.core.tunnels import Timing
+from swanherd.dataplane import esp, namespace
+from swanherd.ovn.vswitch import Vswitch
+from swanherd.reconcile.loop import World, preview
+from swanherd.reconcile.source import CachedSource
+from swanherd.reconcile.wheel import Wheel
+from swanherd.rpc import client
+from swanherd.swan.adapter import StrongSwan
+
+LOG = logging.getLogger(__name__)
+
+CONTROL_SOCKET = "agent.sock"
+
+
+def choose_data_plane(wanted: str) -> DataPlane:
+    """Return the data plane for the option's value; the log tells why."""
+    if wanted != "auto":
+        LOG.info("Data plane: %s, as configured", wanted)
+        return DataPlane(wanted)
+    if esp.kernel_has_esp():
+        LOG.info("Data plane: kernel (its XFRM has ESP)")
+        return DataPlane.KERNEL
+    LOG.warning(
+        "Data plane: userspace, since this kernel has no ESP (modules esp4 and esp6). "
+        "It is slower; load the modules and restart the agent to use the kernel."
+    )
+    return DataPlane.USERSPACE
+
+
+class OvnAgent:
+    """Everything that one agent process holds. `conf` has the options of swanherd.config.agent."""
+
+    def __init__(self, conf: Any) -> None:
+        options = conf.swanherd
+        self._conf = conf
+        self._state = Path(options.state_path)
+        self._stopping = threading.Event()
+        self._started_at = time.monotonic()
+        self._announced = False
+        self.plane = choose_data_plane(options.data_plane)
+        self._vswitch = Vswitch(conf.ovs.ovsdb_connection)
+        node = OvnNode(self._vswitch)
+        self.swan = StrongSwan(
+            self._state / "routers",
+            namespace.spawn,
+            namespace.namespace_inode,
+            self._on_charon_event,
+            time.monotonic,
+        )
+        self._server = client.ServerClient(conf, conf.host, options.rpc_timeout)
+        self._source = CachedSource(self._server, time.monotonic, options.desired_max_age)
+        self._timing = Timing(now=0.0, grace=options.swap_grace, last_retry=options.last_retry)
+        self._world = World(self._source, node, self.swan, self.plane)
+        self.wheel = Wheel(self._world, self._server, self._timing, time.monotonic, random.random)
+        self._stops: list[Callable[[], None]] = []
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT; the daemons and their tunnels go on without us."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self.start()
+        self._stopping.wait()
+        self.stop()
+
+    def start(self) -> None:
+        """Start all threads; hints are taken before the first comparison, so none is missed."""
+        options = self._conf.swanherd
+        self._stops.append(control.serve(self._state / CONTROL_SOCKET, self._commands()))
+        self.wheel.start(options.workers)
+        hints = client.listen(self._conf, self._conf.host, self._on_hint)
+        self._stops.append(hints.stop)
+        self._every(options.report_interval, self._heartbeat, "heartbeat")
+        self._every(options.compare_interval, self._compare, "compare")
+        LOG.info("Agent %s is running; data plane: %s", self._conf.host, self.plane)
+
+    def stop(self) -> None:
+        """Stop all threads; leave namespaces and daemons as they are."""
+        self._stopping.set()
+        for stop in reversed(self._stops):
+            stop()
+        self.wheel.stop()
+        self.swan.close()
+        self._vswitch.close()
+
+    def _on_hint(self, router_id: RouterId) -> None:
+        self._source.forget(router_id)
+        self.wheel.look_again(router_id)
+
+    def _on_charon_event(self, router_id: RouterId) -> None:
+        self.wheel.look_again(router_id)
+
+    def _every(self, interval: float, work: Callable[[], None], name: str) -> None:
+        """Do `work` now and then every `interval` seconds; a Failure is logged."""
+
+        def loop() -> None:
+            while True:
+                try:
+                    work()
+                except Failure as failure:
+                    LOG.warning("%s: %s", name, failure)
+                if self._stopping.wait(interval):
+                    return
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
+
+    def _compare(self) -> None:
+        """Look at every router that is ours or was, and tell the server all again."""
+        self.wheel.compare(self._source.get_revisions())
+        if reports := self.wheel.reports():
+            self._server.report(reports)
+
+    def _heartbeat(self) -> None:
+        self._server.report_agent(self._facts(), start=not self._announced)
+        self._announced = True
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what `openstack network agent show` tells of this agent."""
+        reports = self.wheel.reports()
+        return {
+            "data_plane": str(self.plane),
+            "routers": len(reports),
+            "connections": sum(len(r.connections) for r in reports),
+            "queue": len(self.wheel),
+            "log_agent_heartbeats": False,
+        }
+
+    # What swanherdctl may ask
+
+    def _commands(self) -> Mapping[str, control.Answer]:
+        return {"agent": self._tell_agent, "show": self._tell_router, "plan": self._tell_plan}
+
+    def _tell_agent(self, _request: Mapping[str, Any]) -> Any:
+        reports = {r.router_id: r for r in self.wheel.reports()}
+        return {
+            "host": self._conf.host,
+            "uptime_s": round(time.monotonic() - self._started_at, 1),
+            "turns": self.wheel.turns,
+            **self._facts(),
+            "reports": reports,
+        }
+
+    def _tell_router(self, request: Mapping[str, Any]) -> Any:
+        seen = self._preview(request)
+        if seen is None:
+            return {"placed_here": False}
+        desired, observed, todo = seen
+        report = {r.router_id: r for r in self.wheel.reports()}.get(desired.id)
+        return {
+            "placed_here": True,
+            "data_plane": self.plane,
+            "desired": desired,
+            "observed": {"network": observed.network, "charon": observed.charon},
+            "plan": todo.actions,
+            "report": report,
+        }
+
+    def _tell_plan(self, request: Mapping[str, Any]) -> Any:
+        seen = self._preview(request)
+        if seen is None:
+            return {"placed_here": False, "actions": ()}
+        return {"placed_here": True, "actions": seen[2].actions, "look_again": seen[2].look_again}
+
+    def _preview(self, request: Mapping[str, Any]) -> Any:
+        now = time.monotonic()
+        timing = Timing(now, self._timing.grace, self._timing.first_retry, self._timing.last_retry)
+        return preview(RouterId(str(request["router"])), self._world, timing)

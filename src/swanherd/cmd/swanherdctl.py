@@ -1,0 +1,134 @@
+"""swanherdctl: ask a live agent on this node what it sees and what it would do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+DEFAULT_SOCKET = "/var/lib/swanherd/agent.sock"
+TIMEOUT = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; exit status 0, or 1 with a sentence on stderr, or 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = ask(Path(options.socket), options.request(options))
+    except OSError as error:
+        print(f"swanherdctl: no agent answers at {options.socket}: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"swanherdctl: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print("\n".join(options.render(result)))
+    return 0
+
+
+def ask(path: Path, request: Mapping[str, Any]) -> Any:
+    """Return the agent's answer; OSError if none comes, ValueError with the agent's refusal."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(TIMEOUT)
+        link.connect(str(path))
+        link.sendall(json.dumps(request).encode() + b"\n")
+        link.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: link.recv(65536), b""))
+    document = json.loads(answer)
+    if not document["ok"]:
+        raise ValueError(document["error"])
+    return document["result"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="swanherdctl", description=__doc__)
+    parser.add_argument("--socket", default=DEFAULT_SOCKET, help="the agent's control socket")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="the agent, or what a router is and should be")
+    show.add_argument("router", nargs="?", help="id of a router")
+    show.set_defaults(request=_show_request, render=_render_show)
+    plan = commands.add_parser("plan", help="what the agent would do for a router now")
+    plan.add_argument("router", help="id of a router")
+    plan.set_defaults(request=_plan_request, render=_render_plan)
+    return parser
+
+
+def _show_request(options: argparse.Namespace) -> dict[str, Any]:
+    if options.router is None:
+        return {"command": "agent"}
+    return {"command": "show", "router": options.router}
+
+
+def _plan_request(options: argparse.Namespace) -> dict[str, Any]:
+    return {"command": "plan", "router": options.router}
+
+
+def _render_show(result: Mapping[str, Any]) -> Iterable[str]:
+    if "placed_here" not in result:
+        yield from _render_agent(result)
+    elif not result["placed_here"]:
+        yield "The server doesn't place this router on this agent."
+    else:
+        yield from _render_router(result)
+
+
+def _render_agent(result: Mapping[str, Any]) -> Iterable[str]:
+    yield f"host        {result['host']}"
+    yield f"data plane  {result['data_plane']}"
+    yield f"uptime      {result['uptime_s']} s, {result['turns']} turns, queue {result['queue']}"
+    yield f"routers     {result['routers']} with {result['connections']} connections"
+    for router_id, report in sorted(result["reports"].items()):
+        yield f"\nrouter {router_id}  revision {report['revision']}  epoch {report['epoch']}"
+        yield from _render_rows(report)
+
+
+def _render_router(result: Mapping[str, Any]) -> Iterable[str]:
+    desired, observed = result["desired"], result["observed"]
+    yield f"router      {desired['id']}  revision {desired['revision']}  epoch {desired['epoch']}"
+    yield f"data plane  {result['data_plane']}"
+    for name in ("public", "transit"):
+        port = desired[name]
+        addresses = ", ".join(port["addresses"]) if port else "none"
+        yield f"{name:<11} {addresses}"
+    charon = observed["charon"]
+    yield f"namespace   {'there' if observed['network']['exists'] else 'missing'}"
+    yield f"charon      {'running' if charon['running'] else 'not running'}"
+    yield f"configs     {len(charon['configs'])} loaded, {len(desired['connections'])} wanted"
+    for sa in charon["ike_sas"]:
+        way = "→" if sa["initiator"] else "←"
+        yield f"IKE SA {sa['unique_id']}  {sa['local_host']} {way} {sa['remote_host']}  {sa['state']}"
+        for child in sa["children"]:
+            yield f"  child SA {child['unique_id']}  {child['name']}  {child['state']}"
+    if result["report"]:
+        yield from _render_rows(result["report"])
+    yield f"plan        {len(result['plan'])} action(s)"
+
+
+def _render_rows(report: Mapping[str, Any]) -> Iterable[str]:
+    for kind in ("services", "connections"):
+        for row in report[kind]:
+            reason = row["reason"]
+            why = f"  {reason['code']}: {reason['text']}" if reason else ""
+            yield f"  {kind[:-1]:<10} {row['id']}  {row['status']}{why}"
+
+
+def _render_plan(result: Mapping[str, Any]) -> Iterable[str]:
+    if not result["placed_here"]:
+        yield "The server doesn't place this router on this agent."
+        return
+    if not result["actions"]:
+        yield "Nothing to do: what is, is what should be."
+    for action in result["actions"]:
+        details = {key: value for key, value in action.items() if key != "kind"}
+        yield f"{action['kind']}  {json.dumps(details, sort_keys=True)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Options of the agent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+DEFAULT_OPTS: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "host",
+        default=socket.gethostname(),
+        sample_default="example.domain",
+        help="Name of this node: the hostname of its OVN chassis, which Neutron binds ports to.",
+    ),
+)
+
+AGENT_OPTS: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "state_path",
+        default="/var/lib/swanherd",
+        help="Directory of the daemons' files, a folder for each router. It needs no backup: "
+        "what is lost is made again.",
+    ),
+    cfg.StrOpt(
+        "data_plane",
+        default="auto",
+        choices=("auto", "kernel", "userspace"),
+        help="Who encrypts packets: the kernel's XFRM, or charon itself (kernel-libipsec, "
+        "slower, works on any kernel with TUN devices). auto takes the kernel where it has ESP.",
+    ),
+    cfg.IntOpt("workers", default=4, min=1, help="How many routers are worked on at once."),
+    cfg.FloatOpt(
+        "compare_interval",
+        default=20.0,
+        min=1.0,
+        help="Seconds between two comparisons of all routers' revisions with the server's; "
+        "also how often drift on the node is looked for.",
+    ),
+    cfg.FloatOpt(
+        "report_interval",
+        default=10.0,
+        min=1.0,
+        help="Seconds between two heartbeats to Neutron's agents table.",
+    ),
+    cfg.FloatOpt(
+        "rpc_timeout", default=15.0, min=1.0, help="Seconds to wait for the server's answer."
+    ),
+    cfg.FloatOpt(
+        "desired_max_age",
+        default=120.0,
+        min=1.0,
+        help="Seconds after which the desired state of a router is fetched anew, changed or not.",
+    ),
+    cfg.FloatOpt(
+        "swap_grace",
+        default=300.0,
+        min=0.0,
+        help="Seconds that the old tunnel of a changed connection stays while the peer refuses "
+        "the new one; so a key can be changed on one side first without loss.",
+    ),
+    cfg.FloatOpt(
+        "last_retry",
+        default=30.0,
+        min=1.0,
+        help="The longest pause in seconds between two attempts to reach a peer.",
+    ),
+)
+
+OVS_OPTS: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "ovsdb_connection",
+        default="unix:/run/openvswitch/db.sock",
+        help="Where this node's Open_vSwitch database is.",
+    ),
+)
+
+# What is registered by whom: Neutron registers [DEFAULT] host itself, so in its processes only
+# the other groups are.
+GROUPS = (("DEFAULT", DEFAULT_OPTS), ("swanherd", AGENT_OPTS), ("ovs", OVS_OPTS))
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options for oslo-config-generator."""
+    return [(group, list(options)) for group, options in GROUPS]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the agent's options."""
+    for group, options in GROUPS:
+        conf.register_opts(options, group=None if group == "DEFAULT" else group)

@@ -1,0 +1,149 @@
+"""From what a router's VPN should be to what its namespace's network should be."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from swanherd.core.model import (
+    Attachment,
+    ConnectionId,
+    DataPlane,
+    DesiredRouter,
+    IPAddress,
+    IPNetwork,
+    SiteConnection,
+)
+from swanherd.core.network import (
+    PUBLIC_DEVICE,
+    TRANSIT_DEVICE,
+    TUNNEL_DEVICE,
+    Guard,
+    GuardPair,
+    Link,
+    Network,
+    Route,
+    Rule,
+)
+from swanherd.core.overhead import largest_inner
+
+# Routing tables of ours: this plus the MTU, so that connections of one MTU share a table.
+TABLE_BASE = 20000
+
+# kernel-libipsec reads its TUN device with a buffer of this many bytes (tun_device.c, 5.9.8).
+USERSPACE_MTU = 1400
+
+# A TCP segment's headers without options, on top of which the MSS counts (RFC 9293 §3.7.1).
+_HEADERS = {4: 40, 6: 60}
+
+# The least MTU that a family's links must have (RFC 791, RFC 8200 §5).
+_LEAST_MTU = {4: 68, 6: 1280}
+
+DEFAULT_ROUTE: dict[int, IPNetwork] = {
+    4: ipaddress.ip_network("0.0.0.0/0"),
+    6: ipaddress.ip_network("::/0"),
+}
+
+
+def tunnel_mtu(connection: SiteConnection, plane: DataPlane, path_mtu: int) -> int:
+    """Return the largest inner packet in bytes: min(API's mtu, path − the suite's overhead)."""
+    if connection.local_address is None:
+        return connection.mtu or path_mtu
+    fits = largest_inner(
+        path_mtu,
+        connection.ipsec.transform,
+        connection.ipsec.mode,
+        connection.ipsec.encryption,
+        connection.ipsec.integrity,
+        connection.local_address.version,
+        # Userspace ESP is always in UDP; in the kernel a NAT may show up at any time.
+        udp=True if plane is DataPlane.USERSPACE else _nat_is_possible(connection),
+    )
+    limits: tuple[int, ...] = (fits, connection.mtu or fits)
+    if plane is DataPlane.USERSPACE:
+        limits = (*limits, USERSPACE_MTU)
+    return min(limits)
+
+
+def _nat_is_possible(connection: SiteConnection) -> bool:
+    return connection.local_address is not None and connection.local_address.version == 4
+
+
+def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
+    """Return the namespace's network for the desired state."""
+    path_mtu = desired.public.mtu if desired.public else 1500
+    mtus = {c.id: tunnel_mtu(c, plane, path_mtu) for c in desired.connections}
+    return Network(
+        links=frozenset(_links(desired)),
+        host_addresses=frozenset(_host_addresses(desired)),
+        routes=frozenset(_main_routes(desired)) | frozenset(_tunnel_routes(desired, plane, mtus)),
+        rules=frozenset(_rules(desired.connections, mtus)),
+        guard=Guard(
+            transit=TRANSIT_DEVICE,
+            public=PUBLIC_DEVICE,
+            tunnel=TUNNEL_DEVICE if plane is DataPlane.USERSPACE else None,
+            pairs=frozenset(_guard_pairs(desired.connections, mtus)),
+        ),
+    )
+
+
+def _links(desired: DesiredRouter) -> Iterable[Link]:
+    for name, attachment in ((PUBLIC_DEVICE, desired.public), (TRANSIT_DEVICE, desired.transit)):
+        if attachment is not None:
+            yield Link(
+                name,
+                attachment.port_id,
+                attachment.mac,
+                attachment.mtu,
+                frozenset(attachment.addresses),
+            )
+
+
+def _host_addresses(desired: DesiredRouter) -> Iterable[IPAddress]:
+    """Yield the router's own addresses inside local selectors: userspace ESP needs one there."""
+    locals_ = [s.local for c in desired.connections for s in c.selectors]
+    return (a for a in desired.router_addresses if any(a in network for network in locals_))
+
+
+def gateway(attachment: Attachment | None, version: int) -> IPAddress | None:
+    """Return the attachment's gateway of the family, if it has one."""
+    gateways = attachment.gateways if attachment else ()
+    return next((g for g in gateways if g.version == version), None)
+
+
+def _main_routes(desired: DesiredRouter) -> Iterable[Route]:
+    for version, everything in DEFAULT_ROUTE.items():
+        if via := gateway(desired.public, version):
+            yield Route(everything, PUBLIC_DEVICE, via)
+    for network in {s.local for c in desired.connections for s in c.selectors}:
+        if via := gateway(desired.transit, network.version):
+            yield Route(network, TRANSIT_DEVICE, via)
+
+
+def _tunnel_routes(
+    desired: DesiredRouter, plane: DataPlane, mtus: dict[ConnectionId, int]
+) -> Iterable[Route]:
+    for connection in desired.connections:
+        mtu = mtus[connection.id]
+        for remote in {s.remote for s in connection.selectors}:
+            if plane is DataPlane.USERSPACE:
+                yield Route(remote, TUNNEL_DEVICE, None, TABLE_BASE + mtu, mtu)
+            elif desired.public is not None:
+                # XFRM takes the packet before the next hop matters; a gateway of the family
+                # keeps the neighbour table quiet.
+                via = gateway(desired.public, remote.version)
+                yield Route(remote, PUBLIC_DEVICE, via, TABLE_BASE + mtu, mtu)
+
+
+def _rules(connections: Iterable[SiteConnection], mtus: dict[ConnectionId, int]) -> Iterable[Rule]:
+    return (Rule(s, TABLE_BASE + mtus[c.id]) for c in connections for s in c.selectors)
+
+
+def _guard_pairs(
+    connections: Iterable[SiteConnection], mtus: dict[ConnectionId, int]
+) -> Iterable[GuardPair]:
+    for connection in connections:
+        for selector in connection.selectors:
+            version = selector.local.version
+            mtu = max(mtus[connection.id], _LEAST_MTU[version])
+            yield GuardPair(selector, mtu - _HEADERS[version])

@@ -1,0 +1,144 @@
+"""The difference between what a router's VPN is and what it should be, as ordered actions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from swanherd.core import network as net
+from swanherd.core.ike import (
+    CharonOptions,
+    ObservedCharon,
+    StartCharon,
+    StopCharon,
+    SwanAction,
+)
+from swanherd.core.layout import network_of
+from swanherd.core.model import (
+    DataPlane,
+    DesiredRouter,
+    IkeVersion,
+    Phase1Mode,
+)
+from swanherd.core.network import NetworkAction, ObservedNetwork
+from swanherd.core.tunnels import Timing, plan_tunnels
+
+T = TypeVar("T")
+
+Action = NetworkAction | SwanAction
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything one router's VPN is."""
+
+    network: ObservedNetwork
+    charon: ObservedCharon
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now; and in how many seconds to look again, if time alone changes the plan."""
+
+    actions: tuple[Action, ...]
+    look_again: float | None = None
+
+
+def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: Timing) -> Plan:
+    """Return the actions that turn observed into desired; none if they agree.
+
+    The guard comes before any link, links and routes before charon, charon before the routes
+    through its device, and those before any IKE config: nothing can leave in clear on the way.
+    """
+    wanted = network_of(desired, plane)
+    early, late = _plan_network(wanted, observed.network)
+    options = options_of(desired, plane)
+    charon = observed.charon
+    restart: tuple[SwanAction, ...] = ()
+    if not charon.running or charon.options != options:
+        stop = (StopCharon(),) if charon.running else ()
+        restart = (*stop, StartCharon(options))
+        charon = ObservedCharon(running=True, options=options, faults=charon.faults)
+        late = (*late, *_tunnel_routes_again(wanted, observed.network))
+    tunnels, look_again = plan_tunnels(desired, charon, timing)
+    return Plan((*early, *restart, *late, *tunnels), look_again)
+
+
+def plan_removal(*, on_node: bool, has_charon: bool) -> Plan:
+    """Return the actions after which nothing of the router is left on the node."""
+    stop = (StopCharon(),) if has_charon else ()
+    remove = (net.RemoveNamespace(),) if on_node else ()
+    return Plan((*stop, *remove))
+
+
+def options_of(desired: DesiredRouter, plane: DataPlane) -> CharonOptions:
+    """Return what the router's charon has to be started with."""
+    aggressive = any(
+        c.ike.version is IkeVersion.V1 and c.ike.mode is Phase1Mode.AGGRESSIVE
+        for c in desired.connections
+    )
+    return CharonOptions(plane, aggressive_psk=aggressive)
+
+
+def _plan_network(
+    wanted: net.Network, observed: ObservedNetwork
+) -> tuple[tuple[NetworkAction, ...], tuple[NetworkAction, ...]]:
+    """Return what to do before charon runs and what to do after."""
+    early: list[NetworkAction] = []
+    if not observed.exists:
+        early.append(net.EnsureNamespace())
+    if observed.guard != wanted.guard:
+        early.append(net.EnsureGuard(wanted.guard))
+    names = {link.name for link in wanted.links}
+    early += [net.RemoveLink(n) for n in sorted({link.name for link in observed.links} - names)]
+    changed = wanted.links - observed.links
+    early += [net.EnsureLink(link) for link in sorted(changed, key=lambda link: link.name)]
+    early += _differences(
+        observed.host_addresses,
+        wanted.host_addresses,
+        net.RemoveHostAddress,
+        net.EnsureHostAddress,
+    )
+    # A link that is made anew takes its routes with it, whatever was observed.
+    remade = {link.name for link in changed}
+    kept = frozenset(r for r in observed.routes if r.device not in remade)
+    tunnel = wanted.guard.tunnel
+    early += _routes(kept, wanted.routes, lambda r: r.device != tunnel)
+    late: list[NetworkAction] = list(_routes(kept, wanted.routes, lambda r: r.device == tunnel))
+    late += _differences(observed.rules, wanted.rules, net.RemoveRule, net.EnsureRule)
+    return tuple(early), tuple(late)
+
+
+def _routes(
+    observed: frozenset[net.Route],
+    wanted: frozenset[net.Route],
+    concerned: Callable[[net.Route], bool],
+) -> list[NetworkAction]:
+    return _differences(
+        frozenset(filter(concerned, observed)),
+        frozenset(filter(concerned, wanted)),
+        net.RemoveRoute,
+        net.EnsureRoute,
+    )
+
+
+def _tunnel_routes_again(
+    wanted: net.Network, observed: ObservedNetwork
+) -> Iterable[NetworkAction]:
+    """Yield the routes that die with a charon that is restarted, as far as they were there."""
+    lost = {r for r in wanted.routes & observed.routes if r.device == wanted.guard.tunnel}
+    return map(net.EnsureRoute, sorted(lost, key=repr))
+
+
+def _differences(
+    observed: frozenset[T],
+    wanted: frozenset[T],
+    remove: Callable[[T], NetworkAction],
+    ensure: Callable[[T], NetworkAction],
+) -> list[NetworkAction]:
+    """Return removals, then additions, each in an order that doesn't depend on the input's."""
+    return [
+        *map(remove, sorted(observed - wanted, key=repr)),
+        *map(ensure, sorted(wanted - observed, key=repr)),
+    ]

@@ -1,0 +1,160 @@
+"""One turn of the wheel: fetch, observe, plan, apply, observe, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+
+from swanherd.core.failures import Failure, Permanent
+from swanherd.core.ike import (
+    Initiate,
+    LoadConfig,
+    LoadSecret,
+    StartCharon,
+    StopCharon,
+    TerminateChild,
+    TerminateIke,
+    UnloadConfig,
+    UnloadSecret,
+)
+from swanherd.core.model import DataPlane, DesiredRouter, Reason, RouterId, RouterReport
+from swanherd.core.naming import connection_of
+from swanherd.core.planner import Action, Observed, Plan, plan, plan_removal
+from swanherd.core.status import Trouble, status_of
+from swanherd.core.tunnels import Timing
+from swanherd.reconcile.ports import Node, Source, Swan
+
+LOG = logging.getLogger(__name__)
+
+_IN_CHARON = (
+    StartCharon
+    | StopCharon
+    | LoadSecret
+    | UnloadSecret
+    | LoadConfig
+    | UnloadConfig
+    | Initiate
+    | TerminateIke
+    | TerminateChild
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """What a turn works on."""
+
+    source: Source
+    node: Node
+    swan: Swan
+    plane: DataPlane
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a turn found: the report, and why and when to turn again.
+
+    `failed` asks for another turn with backoff; `look_again` in seconds is when time alone
+    changes the plan.
+    """
+
+    report: RouterReport | None = None
+    actions: int = 0
+    failed: Reason | None = None
+    look_again: float | None = None
+
+
+def reconcile(router_id: RouterId, world: World, timing: Timing) -> Outcome:
+    """Bring one router to its desired state; raise Failure only if that couldn't be told."""
+    desired = world.source.get_router(router_id)
+    if desired is None:
+        return _remove(router_id, world)
+    observed = _observe(router_id, world)
+    todo = plan(desired, observed, world.plane, timing)
+    trouble = _apply(router_id, world, todo)
+    if todo.actions:
+        observed = _observe(router_id, world)
+    failed = trouble.router or next(iter(trouble.connections.values()), None)
+    return Outcome(
+        report=status_of(desired, observed, world.plane, trouble),
+        actions=len(todo.actions),
+        failed=failed,
+        look_again=_next_look(desired, observed, todo, timing, world.plane),
+    )
+
+
+def preview(
+    router_id: RouterId, world: World, timing: Timing
+) -> tuple[DesiredRouter, Plan] | None:
+    """Return what a turn would do now, without doing it."""
+    desired = world.source.get_router(router_id)
+    if desired is None:
+        return None
+    observed = _observe(router_id, world)
+    return desired, observed, plan(desired, observed, world.plane, timing)
+
+
+def _next_look(
+    desired: DesiredRouter, observed: Observed, done: Plan, timing: Timing, plane: DataPlane
+) -> float | None:
+    """Return when time alone changes the plan, given what is true after this turn."""
+    if not done.actions:
+        return done.look_again
+    return plan(desired, observed, plane, timing).look_again
+
+
+def _observe(router_id: RouterId, world: World) -> Observed:
+    return Observed(world.node.observe(router_id), world.swan.observe(router_id))
+
+
+def _remove(router_id: RouterId, world: World) -> Outcome:
+    """Plan away what is left of a router that isn't ours (any more)."""
+    todo = plan_removal(
+        on_node=router_id in world.node.routers(), has_charon=router_id in world.swan.routers()
+    )
+    trouble = _apply(router_id, world, todo)
+    return Outcome(actions=len(todo.actions), failed=trouble.router)
+
+
+def _apply(router_id: RouterId, world: World, todo: Plan) -> Trouble:
+    """Apply the actions in order; one connection's trouble doesn't keep the others waiting."""
+    connections: dict[str, Reason] = {}
+    for action in todo.actions:
+        owner = _owner(action)
+        if owner in connections:
+            continue
+        LOG.info("Router %s: %r", router_id, action)
+        try:
+            _do(router_id, world, action)
+        except Failure as failure:
+            LOG.warning("Router %s: %s failed: %s", router_id, type(action).__name__, failure)
+            if owner is not None and isinstance(failure, Permanent):
+                connections[owner] = failure.reason
+                continue
+            return Trouble(failure.reason, isinstance(failure, Permanent), connections)
+    return Trouble(connections=connections)
+
+
+def _do(router_id: RouterId, world: World, action: Action) -> None:
+    if isinstance(action, _IN_CHARON):
+        world.swan.apply(router_id, action)
+    else:
+        world.node.apply(router_id, action)
+
+
+def _owner(action: Action) -> str | None:
+    """Return the connection that an action is for, if it is for one."""
+    match action:
+        case LoadSecret(connection):
+            return connection.id
+        case LoadConfig(config):
+            return config.connection.id
+        case Initiate(config=name):
+            return connection_of(name)
+        case _:
+            return None
+
+
+def stale_routers(world: World, revisions: Mapping[RouterId, int]) -> frozenset[RouterId]:
+    """Return the routers that are on the node but that the server doesn't place here."""
+    return (world.node.routers() | world.swan.routers()) - frozenset(revisions)

@@ -1,0 +1,135 @@
+"""The wheel: workers that turn for queued routers, the periodic comparison, the reports."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from swanherd.core.failures import Failure
+from swanherd.core.model import Reason, RouterId, RouterReport
+from swanherd.core.tunnels import Timing
+from swanherd.reconcile import backoff
+from swanherd.reconcile.loop import Outcome, World, reconcile, stale_routers
+from swanherd.reconcile.ports import Reporter
+from swanherd.reconcile.queue import KeyedQueue
+
+LOG = logging.getLogger(__name__)
+
+
+class Wheel:
+    """Turns for every router that is queued; one worker a router at a time.
+
+    `timing` gives the patience, `clock` the time (monotonic seconds), `jitter` a number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        world: World,
+        reporter: Reporter,
+        timing: Timing,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._world = world
+        self._reporter = reporter
+        self._timing = timing
+        self._clock = clock
+        self._jitter = jitter
+        self._queue: KeyedQueue[RouterId] = KeyedQueue(clock)
+        self._lock = threading.Lock()
+        self._attempts: dict[RouterId, int] = {}
+        self._applied: dict[RouterId, RouterReport] = {}
+        self._threads: list[threading.Thread] = []
+        self.turns = 0
+        self.turned_at = clock()
+
+    def start(self, workers: int) -> None:
+        """Start the workers."""
+        for number in range(workers):
+            thread = threading.Thread(target=self._work, name=f"wheel-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stop the workers after their turns."""
+        self._queue.close()
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    def look_again(self, router_id: RouterId) -> None:
+        """Queue a router; what an event, a hint or a timer says."""
+        self._queue.add(router_id)
+
+    def compare(self, revisions: Mapping[RouterId, int]) -> None:
+        """Queue every router whose revision isn't applied and what is stale; tell all again.
+
+        Routers that are as they should be are looked at too: drift has no revision.
+        """
+        stale = stale_routers(self._world, revisions)
+        for router_id in (*revisions, *stale):
+            self._queue.add(router_id)
+        with self._lock:
+            for router_id in set(self._applied) - set(revisions):
+                del self._applied[router_id]
+
+    def reports(self) -> tuple[RouterReport, ...]:
+        """Return the last report of every router."""
+        with self._lock:
+            return tuple(self._applied.values())
+
+    def __len__(self) -> int:
+        """Return how many routers wait for a turn or have one."""
+        return len(self._queue)
+
+    def _work(self) -> None:
+        while (router_id := self._queue.take()) is not None:
+            try:
+                self._settle(router_id, self.turn(router_id))
+            except Exception:
+                # The one broad except: a bug in one router's turn must not stop the others.
+                LOG.exception("Router %s: the turn broke", router_id)
+                self._retry(router_id)
+            finally:
+                self._queue.done(router_id)
+
+    def turn(self, router_id: RouterId) -> Outcome:
+        """Turn once for a router, in the calling thread."""
+        timing = replace(self._timing, now=self._clock())
+        try:
+            outcome = reconcile(router_id, self._world, timing)
+        except Failure as failure:
+            LOG.warning("Router %s: %s", router_id, failure)
+            outcome = Outcome(failed=failure.reason)
+        self.turns += 1
+        self.turned_at = self._clock()
+        return outcome
+
+    def _settle(self, router_id: RouterId, outcome: Outcome) -> None:
+        if outcome.report is not None:
+            with self._lock:
+                self._applied[router_id] = outcome.report
+            self._tell(outcome.report)
+        if outcome.failed is not None:
+            self._retry(router_id, outcome.failed)
+            return
+        with self._lock:
+            self._attempts.pop(router_id, None)
+        if outcome.look_again is not None:
+            self._queue.add_after(router_id, outcome.look_again)
+
+    def _tell(self, report: RouterReport) -> None:
+        try:
+            self._reporter.report([report])
+        except Failure as failure:
+            # The next comparison sends it again.
+            LOG.warning("Router %s: not reported: %s", report.router_id, failure)
+
+    def _retry(self, router_id: RouterId, reason: Reason | None = None) -> None:
+        with self._lock:
+            attempt = self._attempts.get(router_id, 0) + 1
+            self._attempts[router_id] = attempt
+        delay = backoff.delay(attempt, self._jitter())
+        LOG.info("Router %s: again in %.1f s (%s)", router_id, delay, reason and reason.code)
+        self._queue.add_after(router_id, delay)
