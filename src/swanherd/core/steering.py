@@ -1,0 +1,286 @@
+"""How OVN is told to send a router's VPN traffic through its namespace, as values.
+
+A transit switch joins the router and the namespace. Router policies reroute each selector's
+packets to it, exact on source and destination, and drop them where the reroute can't be:
+ovn-northd omits, with a log line only, a reroute whose next hop it can't reach. Everything is
+derived from the router's id and its selectors, so that two writers write the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+
+from swanherd.core.model import (
+    Attachment,
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    PortId,
+    Reason,
+    RouterId,
+    TrafficSelector,
+)
+
+ROUTER_ADDRESSES: tuple[IPInterface, ...] = (
+    ipaddress.ip_interface("169.254.0.1/30"),
+    ipaddress.ip_interface("fd5a:4e84:d7c1::1/126"),
+)
+NAMESPACE_ADDRESSES: tuple[IPInterface, ...] = (
+    ipaddress.ip_interface("169.254.0.2/30"),
+    ipaddress.ip_interface("fd5a:4e84:d7c1::2/126"),
+)
+TRANSIT_NETWORKS: tuple[IPNetwork, ...] = tuple(i.network for i in ROUTER_ADDRESSES)
+
+# All ids of ours are uuid5 in this namespace.
+_IDS = uuid.UUID("6f1d5bd0-8a53-4c1e-9b0b-5d9a4c5f7e21")
+
+
+class Priority(enum.IntEnum):
+    """Priorities of our router policies; the highest that matches decides."""
+
+    # Nothing but the namespace and the router speaks to the transit, whatever a selector covers.
+    SHIELD = 1200
+    # What lies behind this router, or is the peer itself, stays out of a selector that covers it.
+    EXEMPT = 1100
+    REROUTE = 1000
+    # The same match as REROUTE: takes over where northd omits that one.
+    BLOCK = 900
+    # What only a covering network (see `_covering`) routes to the transit.
+    STRAY = 800
+
+
+class Action(enum.StrEnum):
+    """What a router policy does, in OVN's words."""
+
+    ALLOW = "allow"
+    DROP = "drop"
+    REROUTE = "reroute"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """A Logical_Router_Policy (ovn-nb(5)); `nexthop` only with REROUTE."""
+
+    priority: int
+    match: str
+    action: Action
+    nexthop: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterPort:
+    """The Logical_Router_Port of the transit, and its peer on the transit switch."""
+
+    name: str
+    peer: str
+    mac: str
+    networks: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamespacePort:
+    """The Logical_Switch_Port of the namespace; `host` is the chassis that may bind it."""
+
+    name: str
+    mac: str
+    addresses: frozenset[str]
+    host: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Northbound:
+    """All rows of one router that are ours in the northbound database, at one revision."""
+
+    router_id: RouterId
+    revision: int
+    switch: str
+    router_port: RouterPort
+    namespace_port: NamespacePort
+    policies: frozenset[Policy]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What lies around a router's VPN.
+
+    `connected` are the subnets of the router's internal interfaces; `peers` the addresses of its
+    peers; `default_routes` the IP versions of which the router has a default route.
+    """
+
+    connected: frozenset[IPNetwork] = frozenset()
+    peers: frozenset[IPAddress] = frozenset()
+    default_routes: frozenset[int] = frozenset()
+
+
+def _id(router_id: RouterId, part: str) -> uuid.UUID:
+    return uuid.uuid5(_IDS, f"{router_id}/{part}")
+
+
+def _mac(router_id: RouterId, part: str) -> str:
+    """Return a MAC address, unicast and locally administered (IEEE 802, §8.2.2)."""
+    first, *rest = _id(router_id, part).bytes[:6]
+    return ":".join(f"{byte:02x}" for byte in ((first & 0xFC) | 0x02, *rest))
+
+
+def public_port_id(router_id: RouterId) -> PortId:
+    """Return the id of the router's Neutron port on the external network."""
+    return PortId(str(_id(router_id, "public")))
+
+
+def transit_attachment(router_id: RouterId, mtu: int) -> Attachment:
+    """Return the namespace's side of the transit; mtu in bytes."""
+    return Attachment(
+        port_id=PortId(str(_id(router_id, "namespace"))),
+        mac=_mac(router_id, "namespace"),
+        addresses=NAMESPACE_ADDRESSES,
+        gateways=tuple(i.ip for i in ROUTER_ADDRESSES),
+        mtu=mtu,
+    )
+
+
+def northbound_of(
+    router_id: RouterId,
+    revision: int,
+    host: str | None,
+    selectors: Iterable[TrafficSelector],
+    around: Surroundings,
+) -> Northbound:
+    """Return the rows for the selectors of all connections, those that are down too."""
+    steered = steerable(selectors, around)
+    peer = str(_id(router_id, "router"))
+    name = f"lrp-{peer}"
+    return Northbound(
+        router_id=router_id,
+        revision=revision,
+        switch=f"swanherd-{router_id}",
+        router_port=RouterPort(
+            name=name,
+            peer=peer,
+            mac=_mac(router_id, "router"),
+            networks=frozenset(str(i) for i in (*ROUTER_ADDRESSES, *_covering(steered, around))),
+        ),
+        namespace_port=NamespacePort(
+            name=str(_id(router_id, "namespace")),
+            mac=_mac(router_id, "namespace"),
+            addresses=frozenset(str(i.ip) for i in NAMESPACE_ADDRESSES),
+            host=host,
+        ),
+        policies=frozenset(_policies(name, steered, around)),
+    )
+
+
+def steerable(
+    selectors: Iterable[TrafficSelector], around: Surroundings
+) -> tuple[TrafficSelector, ...]:
+    """Return the selectors that OVN can steer, in order; the others go nowhere by themselves.
+
+    Without a default route a packet to anywhere is dropped before the policies are asked.
+    """
+    routed = (s for s in set(selectors) if s.remote.prefixlen or _has_default(s.remote, around))
+    return tuple(sorted(routed, key=lambda s: s.sort_key))
+
+
+def limitation(selectors: Iterable[TrafficSelector], around: Surroundings) -> Reason | None:
+    """Return why some selector can't be steered, if one can't."""
+    unrouted = set(selectors) - set(steerable(selectors, around))
+    if not unrouted:
+        return None
+    families = " and ".join(sorted({f"IPv{s.remote.version}" for s in unrouted}))
+    return Reason(
+        "default_route_missing",
+        f"A peer CIDR covers all of {families}, but the router has no default route of it.",
+        "Give the external network a subnet of that family with a gateway, or narrow the CIDR.",
+    )
+
+
+def _has_default(network: IPNetwork, around: Surroundings) -> bool:
+    return network.version in around.default_routes
+
+
+def _policies(
+    port: str, selectors: Sequence[TrafficSelector], around: Surroundings
+) -> Iterator[Policy]:
+    for transit in TRANSIT_NETWORKS:
+        ip = f"ip{transit.version}"
+        foreign = f"{ip}.dst == {transit} && {ip}.src != {transit}"
+        yield Policy(Priority.SHIELD, foreign, Action.DROP)
+        if transit.version not in around.default_routes:
+            stray = f'outport == "{port}" && {ip}.dst != {transit}'
+            yield Policy(Priority.STRAY, stray, Action.DROP)
+    meant = frozenset(s.remote for s in selectors if s.remote.prefixlen)
+    for selector in selectors:
+        match = _match(selector.local, selector.remote)
+        nexthop = next(i.ip for i in NAMESPACE_ADDRESSES if i.version == selector.local.version)
+        yield Policy(Priority.REROUTE, match, Action.REROUTE, str(nexthop))
+        yield Policy(Priority.BLOCK, match, Action.DROP)
+        for network in _exempt(selector.remote, meant, around):
+            yield Policy(Priority.EXEMPT, _match(selector.local, network), Action.ALLOW)
+
+
+def _exempt(
+    remote: IPNetwork, meant: frozenset[IPNetwork], around: Surroundings
+) -> Iterator[IPNetwork]:
+    """Yield what a peer CIDR covers without being meant.
+
+    Packets between the router's own subnets never leave. A packet to a peer's own address does:
+    only "everywhere" is taken not to mean it, and only if no peer CIDR means it.
+    """
+    yield from (n for n in around.connected if _within(n, remote))
+    if remote.prefixlen == 0:
+        for host in map(ipaddress.ip_network, around.peers):
+            if host.version == remote.version and not any(_within(host, m) for m in meant):
+                yield host
+
+
+def _match(source: IPNetwork, destination: IPNetwork) -> str:
+    ip = f"ip{source.version}"
+    return f"{ip}.src == {source} && {ip}.dst == {destination}"
+
+
+def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
+    return (
+        inner.version == outer.version
+        and inner.prefixlen >= outer.prefixlen
+        and inner.network_address in outer
+    )
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    return _within(one, other) or _within(other, one)
+
+
+def _covering(
+    selectors: Iterable[TrafficSelector], around: Surroundings
+) -> frozenset[IPInterface]:
+    """Return networks for the transit's router port that give each peer CIDR a route.
+
+    Where a family has no default route, a packet is dropped before the policies are asked,
+    unless some route covers its destination: a connected network does. The router's address in it
+    must not be one that somebody needs, so it is taken from a block beside the peer CIDR.
+    """
+    wanted = {s.remote for s in selectors if not _has_default(s.remote, around)}
+    taken = wanted | {s.local for s in selectors} | around.connected | frozenset(TRANSIT_NETWORKS)
+    unrouted = (n for n in wanted if not any(_within(n, c) for c in around.connected))
+    return frozenset(_beside(network, taken) for network in unrouted)
+
+
+def _beside(network: IPNetwork, taken: Iterable[IPNetwork]) -> IPInterface:
+    """Return an address in the smallest network around `network` that has a block free of `taken`.
+
+    Where there is none, the address is outside of `network` all the same.
+    """
+    inner = network
+    while inner.prefixlen:
+        outer = inner.supernet()
+        low, high = outer.subnets()
+        sibling = high if inner == low else low
+        if not any(_overlap(sibling, other) for other in taken) or outer.prefixlen == 0:
+            # The first address of a block is hardly ever a host's; all zero is nobody's at all.
+            address = sibling.network_address + (int(sibling.network_address) == 0)
+            return ipaddress.ip_interface(f"{address}/{outer.prefixlen}")
+        inner = outer
+    raise ValueError(f"{network} has nothing beside it")
