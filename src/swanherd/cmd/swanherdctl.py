@@ -103,7 +103,8 @@ def _render_router(result: Mapping[str, Any]) -> Iterable[str]:
     yield f"configs     {len(charon['configs'])} loaded, {len(desired['connections'])} wanted"
     for sa in charon["ike_sas"]:
         way = "→" if sa["initiator"] else "←"
-        yield f"IKE SA {sa['unique_id']}  {sa['local_host']} {way} {sa['remote_host']}  {sa['state']}"
+        ends = f"{sa['local_host']} {way} {sa['remote_host']}"
+        yield f"IKE SA {sa['unique_id']}  {ends}  {sa['state']}"
         for child in sa["children"]:
             yield f"  child SA {child['unique_id']}  {child['name']}  {child['state']}"
     if result["report"]:

@@ -8,6 +8,7 @@ can't be guessed from a log, and outlives the agent's disk.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import re
@@ -48,9 +49,11 @@ def child_name(selector: TrafficSelector) -> str:
 
 def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:
     """Return what charon should have loaded for the connection."""
-    children = sorted((child_name(s), s) for s in connection.selectors)
+    selectors = tuple(sorted(connection.selectors, key=lambda s: s.sort_key))
+    children = sorted(((child_name(s), s) for s in selectors), key=lambda child: child[0])
     name = f"{connection.id}-{generation(connection, key)}"
-    return IkeConfig(name, connection, tuple(children))
+    ordered = dataclasses.replace(connection, selectors=selectors)
+    return IkeConfig(name, ordered, tuple(children))
 
 
 def connection_of(config_name: str) -> ConnectionId | None:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def _structure_by(parse: Callable[[str], Any]) -> Callable[[str, Any], Any]:
-    return lambda text, _: parse(text)
+    return lambda text, _: None if text is None else parse(text)
 
 
 def _converter() -> cattrs.Converter:
@@ -37,7 +37,10 @@ def _converter() -> cattrs.Converter:
         (IPInterface, ipaddress.ip_interface),
     ):
         converter.register_structure_hook(kind, _structure_by(parse))
+        # Python flattens `IPAddress | None` into one union of three.
+        converter.register_structure_hook(kind | None, _structure_by(parse))
         converter.register_unstructure_hook(kind, str)
+        converter.register_unstructure_hook(kind | None, lambda value: value and str(value))
     for concrete in (
         ipaddress.IPv4Network,
         ipaddress.IPv6Network,

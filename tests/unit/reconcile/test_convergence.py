@@ -1,0 +1,329 @@
+import dataclasses
+import ipaddress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swanherd.core.failures import Permanent, Temporary
+from swanherd.core.ike import SaState
+from swanherd.core.model import (
+    DataPlane,
+    Initiator,
+    RouterId,
+    Secret,
+    Status,
+)
+from swanherd.core.planner import Observed, plan
+from swanherd.core.tunnels import Timing
+from swanherd.reconcile.loop import World, reconcile
+from swanherd.testing import builders as make
+from swanherd.testing.charon import Answer, FakeCharon
+from swanherd.testing.node import FakeNode
+
+NETWORKS = {
+    4: ([f"10.1.{i}.0/24" for i in range(3)], [f"10.2.{i}.0/24" for i in range(3)]),
+    6: ([f"fd00:1:{i}::/64" for i in range(3)], [f"fd00:2:{i}::/64" for i in range(3)]),
+}
+selectors = st.sampled_from([4, 6]).flatmap(
+    lambda family: st.builds(
+        make.selector, st.sampled_from(NETWORKS[family][0]), st.sampled_from(NETWORKS[family][1])
+    )
+)
+
+
+@st.composite
+def connections(draw, names=("a", "b", "c")):
+    return make.connection(
+        draw(st.sampled_from(names)),
+        up=draw(st.booleans()),
+        psk=Secret(draw(st.sampled_from(["key one", "key two"]))),
+        peer_address=draw(st.sampled_from(["198.51.100.2", "198.51.100.3"])),
+        initiator=draw(st.sampled_from(Initiator)),
+        mtu=draw(st.sampled_from([0, 1280, 1400, 1500])),
+        ike=make.ike_policy(dh_group=draw(st.sampled_from(["group14", "group19"]))),
+        selectors=tuple(draw(st.lists(selectors, max_size=3, unique=True))),
+    )
+
+
+@st.composite
+def desireds(draw):
+    cs = draw(st.lists(connections(), max_size=3, unique_by=lambda c: c.id))
+    wired = draw(st.booleans())
+    changes = {} if wired else {"public": None, "transit": None}
+    return make.desired(*cs, **changes)
+
+
+class OneRouter:
+    """A source whose answer the test sets."""
+
+    def __init__(self, desired=None):
+        self.desired = desired
+
+    def get_router(self, router_id):
+        return self.desired
+
+    def get_revisions(self):
+        return {} if self.desired is None else {self.desired.id: self.desired.revision}
+
+
+class DeviceMakingCharon(FakeCharon):
+    """Userspace ESP's TUN device comes and goes with the daemon, as in a real namespace."""
+
+    def __init__(self, node, clock):
+        super().__init__(clock=clock)
+        self._node = node
+
+    def apply(self, router_id, action):
+        try:
+            super().apply(router_id, action)
+        finally:
+            self._mirror(router_id)
+
+    def kill(self, router_id):
+        super().kill(router_id)
+        self._mirror(router_id)
+
+    def _mirror(self, router_id):
+        daemon = self._daemons.get(router_id)
+        if daemon is not None and daemon.options.data_plane is DataPlane.USERSPACE:
+            self._node.add_device(router_id, "ipsec0")
+        else:
+            self._node.remove_device(router_id, "ipsec0")
+
+
+class Stage:
+    """A world of fakes and a clock."""
+
+    def __init__(self, plane=DataPlane.USERSPACE):
+        self.now = 1000.0
+        self.source, self.node = OneRouter(), FakeNode()
+        self.charon = DeviceMakingCharon(self.node, lambda: self.now)
+        self.world = World(self.source, self.node, self.charon, plane)
+
+    def turn(self, router_id=make.ROUTER):
+        return reconcile(router_id, self.world, Timing(self.now, grace=300.0))
+
+    def settle(self, turns=12):
+        """Turn until the plan rests; the last outcome."""
+        for _ in range(turns):
+            outcome = self.turn()
+            self.charon.settle()
+            self.now += 60
+            if not outcome.actions and not outcome.failed:
+                break
+        return self.turn()
+
+    @property
+    def observed(self):
+        return Observed(self.node.observe(make.ROUTER), self.charon.observe(make.ROUTER))
+
+
+planes = st.sampled_from(DataPlane)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(desireds(), min_size=1, max_size=4), planes, st.data())
+def test_any_history_with_failures_converges_and_then_rests(history, plane, data):
+    """After the last change and the last failure the plan is empty."""
+    stage = Stage(plane)
+    for desired in history:
+        stage.source.desired = desired
+        for fail in (stage.node.fail, lambda kind, calls: stage.charon.fail_at(calls[0], kind)):
+            if data.draw(st.booleans()):
+                fail(
+                    data.draw(st.sampled_from([Temporary, Permanent])),
+                    [data.draw(st.integers(1, 9))],
+                )
+        for _ in range(data.draw(st.integers(1, 3))):
+            try:
+                stage.turn()
+            except (Temporary, Permanent):
+                continue
+            stage.charon.settle()
+            stage.now += 1
+
+    # What was injected for later calls doesn't happen any more.
+    stage.charon._injected.clear()
+    stage.node._faults.clear()
+    outcome = stage.settle()
+    responders = {c.id for c in history[-1].connections if c.initiator is Initiator.RESPONSE_ONLY}
+    assert plan(history[-1], stage.observed, plane, Timing(stage.now)).actions == ()
+    for row in outcome.report.connections:
+        wanted = next(c for c in history[-1].connections if c.id == row.id)
+        if wanted.up and wanted.selectors and row.id not in responders:
+            assert row.status is Status.ACTIVE
+
+
+@settings(max_examples=15, deadline=None)
+@given(desireds(), planes)
+def test_the_plan_does_not_depend_on_the_order_of_its_input(desired, plane):
+    """Permuted connections and selectors give the same actions."""
+    permuted = dataclasses.replace(
+        desired,
+        connections=tuple(
+            dataclasses.replace(c, selectors=c.selectors[::-1]) for c in desired.connections[::-1]
+        ),
+        services=desired.services[::-1],
+        router_addresses=desired.router_addresses[::-1],
+    )
+    observed, timing = Stage(plane).observed, Timing(0.0)
+    assert plan(desired, observed, plane, timing) == plan(permuted, observed, plane, timing)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(desireds(), min_size=1, max_size=3))
+def test_no_secret_in_any_repr(history):
+    """Neither a value nor an action nor a failure shows a key."""
+    stage = Stage()
+    for desired in history:
+        stage.source.desired = desired
+        outcome = stage.settle()
+    shown = repr((history, stage.charon.applied, stage.node.applied, outcome, stage.observed))
+    assert "key one" not in shown
+    assert "key two" not in shown
+    assert "kkkk" not in shown
+
+
+def test_a_router_that_is_gone_leaves_nothing():
+    """After the server no longer places a router here, the node has nothing of it."""
+    stage = Stage()
+    stage.source.desired = make.desired(make.connection())
+    stage.settle()
+    stage.source.desired = None
+    stage.turn()
+    assert frozenset() == stage.node.routers() | stage.charon.routers()
+
+
+def test_a_change_of_one_router_yields_no_action_for_another():
+    """Router B's namespace and daemon aren't touched when A changes."""
+    stage = Stage()
+    other = RouterId(make.make_id("other"))
+    stage.source.desired = make.desired(make.connection())
+    stage.settle()
+    before = len(stage.charon.applied), len(stage.node.applied)
+    stage.source.desired = make.desired(make.connection("x"), id=other)
+    reconcile(other, stage.world, Timing(stage.now))
+    touched = {r for r, _ in stage.charon.applied[before[0] :] + stage.node.applied[before[1] :]}
+    assert {other} == touched
+
+
+class TestSwap:
+    def test_a_changed_key_is_negotiated_before_the_old_sa_ends(self):
+        """At no time is the connection without an installed child SA."""
+        stage = Stage()
+        stage.source.desired = make.desired(make.connection())
+        stage.settle()
+        stage.source.desired = make.desired(make.connection(psk=Secret("another")))
+        for _ in range(5):
+            stage.turn()
+            assert any(
+                child.state is SaState.INSTALLED
+                for sa in stage.observed.charon.ike_sas
+                for child in sa.children
+            )
+            stage.charon.settle()
+        assert len(stage.observed.charon.ike_sas) == 1
+
+    def test_a_refused_change_keeps_the_old_sa_for_the_grace_time_and_tells(self):
+        """PENDING_UPDATE with the cause while the old SA carries; DOWN once grace is over."""
+        stage = Stage()
+        stage.source.desired = make.desired(make.connection())
+        stage.settle()
+        stage.charon.answer = lambda *_: Answer.REFUSE
+        stage.source.desired = make.desired(make.connection(psk=Secret("another")))
+        stage.turn()
+        stage.charon.settle()
+        (row,) = stage.turn().report.connections
+        assert Status.PENDING_UPDATE is row.status
+        assert row.reason.code == "psk_or_id_mismatch"
+
+        stage.now += 301
+        (row,) = stage.turn().report.connections
+        assert Status.DOWN is row.status
+        assert not any(sa.children for sa in stage.observed.charon.ike_sas)
+
+    def test_other_children_are_not_touched_when_a_selector_comes_and_goes(self):
+        """Adding and removing a pair yields actions for that child only."""
+        stage = Stage()
+        one, two = (make.selector("10.1.0.0/24", f"10.2.{i}.0/24") for i in range(2))
+        stage.source.desired = make.desired(make.connection(selectors=(one,)))
+        stage.settle()
+        before = {c.unique_id for sa in stage.observed.charon.ike_sas for c in sa.children}
+        for selectors in ((one, two), (one,)):
+            stage.source.desired = make.desired(make.connection(selectors=selectors))
+            stage.settle()
+            after = {
+                c.unique_id
+                for sa in stage.observed.charon.ike_sas
+                for c in sa.children
+                if c.state is SaState.INSTALLED
+            }
+            assert before <= after
+        assert before == after
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"up": False}, "admin_down"),
+        ({"selectors": ()}, "no_traffic_selectors"),
+        ({"local_address": None}, "no_local_address"),
+    ],
+)
+def test_what_cannot_come_up_says_why(changes, code):
+    """DOWN with a code of its own for each cause that is ours to know."""
+    stage = Stage()
+    stage.source.desired = make.desired(make.connection(**changes))
+    (row,) = stage.settle().report.connections
+    assert (Status.DOWN, code) == (row.status, row.reason.code)
+
+
+def test_a_response_only_connection_never_initiates():
+    """The plan holds no Initiate and the row says that the peer is awaited."""
+    stage = Stage()
+    stage.source.desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
+    (row,) = stage.settle().report.connections
+    assert row.reason.code == "waiting_for_peer"
+    assert not any("Initiate" in repr(action) for _, action in stage.charon.applied)
+
+
+def test_an_agent_restart_on_a_settled_router_does_nothing():
+    """A new wheel over the same node finds nothing to do."""
+    stage = Stage()
+    stage.source.desired = make.desired(
+        make.connection(), make.connection("d", local_address=None)
+    )
+    stage.settle()
+    fresh = World(stage.source, stage.node, stage.charon, DataPlane.USERSPACE)
+    assert reconcile(make.ROUTER, fresh, Timing(stage.now)).actions == 0
+
+
+def test_a_killed_charon_is_started_and_its_routes_are_made_again():
+    """After a kill the next turns bring the tunnel back, device routes included."""
+    stage = Stage()
+    stage.source.desired = make.desired(make.connection())
+    stage.settle()
+    stage.charon.kill(make.ROUTER)
+    assert not any(r.device == "ipsec0" for r in stage.observed.network.routes)
+    (row,) = stage.settle().report.connections
+    assert Status.ACTIVE is row.status
+    assert any(r.device == "ipsec0" for r in stage.observed.network.routes)
+
+
+def test_the_guard_is_there_before_any_link_and_before_any_config():
+    """In the order of actions: namespace, guard, links, charon, configs."""
+    stage = Stage()
+    stage.source.desired = make.desired(make.connection())
+    outcome = plan(stage.source.desired, stage.observed, DataPlane.USERSPACE, Timing(0.0))
+    kinds = [type(action).__name__ for action in outcome.actions]
+    order = ["EnsureNamespace", "EnsureGuard", "EnsureLink", "StartCharon", "LoadConfig"]
+    assert order == sorted(order, key=kinds.index)
+
+
+def test_router_addresses_outside_the_selectors_are_not_put_on_lo():
+    """Only what userspace ESP needs is a local address of the namespace."""
+    stage = Stage()
+    stage.source.desired = make.desired(make.connection())
+    stage.settle()
+    assert {ipaddress.ip_address("10.1.0.1")} == stage.observed.network.host_addresses

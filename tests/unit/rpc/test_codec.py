@@ -1,0 +1,72 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swanherd.core.model import (
+    DesiredRouter,
+    Dpd,
+    DpdAction,
+    Initiator,
+    Reason,
+    RouterReport,
+    RowStatus,
+    Secret,
+    Status,
+)
+from swanherd.rpc import codec
+from swanherd.testing import builders as make
+
+texts = st.text(max_size=20)
+reasons = st.builds(Reason, texts, texts, texts)
+rows = st.builds(RowStatus, texts, st.sampled_from(Status), st.none() | reasons)
+reports = st.builds(
+    RouterReport,
+    texts,
+    st.integers(0),
+    st.integers(0),
+    st.lists(rows, max_size=3).map(tuple),
+    st.lists(rows, max_size=3).map(tuple),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(reports)
+def test_a_report_crosses_the_bus_unchanged(report):
+    """load(json(dump(x))) is x."""
+    assert report == codec.load(RouterReport, json.loads(json.dumps(codec.dump(report))))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(Initiator), st.sampled_from(DpdAction), texts, st.booleans())
+def test_desired_state_crosses_the_bus_unchanged(initiator, action, key, wired):
+    """load(json(dump(x))) is x, both families, with and without ports."""
+    value = make.desired(
+        make.connection(
+            initiator=initiator,
+            dpd=Dpd(action, 1, 2),
+            psk=Secret(key),
+            selectors=(make.selector("fd00::/64", "fd01::/64"),),
+        ),
+        problems=((make.ROUTER, Reason("code", "text")),),
+        **({} if wired else {"public": None, "transit": None}),
+    )
+    assert value == codec.load(DesiredRouter, json.loads(json.dumps(codec.dump(value))))
+
+
+def test_a_newer_peer_may_send_more():
+    """Unknown keys are ignored."""
+    plain = codec.dump(make.desired(make.connection()))
+    plain["news"] = 1
+    plain["connections"][0]["news"] = 1
+    assert make.desired(make.connection()) == codec.load(DesiredRouter, plain)
+
+
+def test_nonsense_is_told_without_quoting_it():
+    """A value that can't be read raises ValueError without any of its content."""
+    plain = codec.dump(make.desired(make.connection(psk=Secret("hush"))))
+    plain["connections"][0]["mtu"] = "hush"
+    with pytest.raises(ValueError, match="not a DesiredRouter") as caught:
+        codec.load(DesiredRouter, plain)
+    assert "hush" not in str(caught.value)
