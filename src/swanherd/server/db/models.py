@@ -6,6 +6,8 @@ a default that goes out of fashion, needs no migration.
 
 from __future__ import annotations
 
+import datetime
+
 import sqlalchemy as sa
 from neutron_lib.db import constants as db_const
 from neutron_lib.db import model_base
@@ -22,26 +24,28 @@ DEFAULT_LIFETIME = 3600  # seconds
 class _Named:
     """Columns that every VPN resource has."""
 
-    name = sa.Column(sa.String(db_const.NAME_FIELD_SIZE))
-    description = sa.Column(sa.String(db_const.DESCRIPTION_FIELD_SIZE))
+    name: orm.Mapped[str | None] = orm.mapped_column(sa.String(db_const.NAME_FIELD_SIZE))
+    description: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(db_const.DESCRIPTION_FIELD_SIZE)
+    )
 
 
 class _Proposal:
     """Columns that IKE and IPsec policies share; lifetime in seconds."""
 
-    auth_algorithm = sa.Column(sa.String(16), nullable=False)
-    encryption_algorithm = sa.Column(sa.String(16), nullable=False)
-    lifetime_units = sa.Column(sa.String(16), nullable=False)
-    lifetime_value = sa.Column(sa.Integer, nullable=False)
-    pfs = sa.Column(sa.String(16), nullable=False)
+    auth_algorithm: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    encryption_algorithm: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    lifetime_units: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    lifetime_value: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    pfs: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
 
 
 class IkePolicyRow(model_base.BASEV2, model_base.HasId, model_base.HasProject, _Named, _Proposal):
     """An IKE policy."""
 
     __tablename__ = "ikepolicies"
-    phase1_negotiation_mode = sa.Column(sa.String(16), nullable=False)
-    ike_version = sa.Column(sa.String(16), nullable=False)
+    phase1_negotiation_mode: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    ike_version: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
 
 
 class IpsecPolicyRow(
@@ -50,16 +54,16 @@ class IpsecPolicyRow(
     """An IPsec policy."""
 
     __tablename__ = "ipsecpolicies"
-    transform_protocol = sa.Column(sa.String(16), nullable=False)
-    encapsulation_mode = sa.Column(sa.String(16), nullable=False)
+    transform_protocol: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    encapsulation_mode: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
 
 
 class EndpointRow(model_base.BASEV2):
     """One endpoint of a group."""
 
     __tablename__ = "vpn_endpoints"
-    endpoint = sa.Column(sa.String(255), nullable=False, primary_key=True)
-    endpoint_group_id = sa.Column(
+    endpoint: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False, primary_key=True)
+    endpoint_group_id: orm.Mapped[str] = orm.mapped_column(
         sa.String(36),
         sa.ForeignKey("vpn_endpoint_groups.id", ondelete="CASCADE"),
         nullable=False,
@@ -71,8 +75,8 @@ class EndpointGroupRow(model_base.BASEV2, model_base.HasId, model_base.HasProjec
     """An endpoint group."""
 
     __tablename__ = "vpn_endpoint_groups"
-    endpoint_type = sa.Column(sa.String(16), nullable=False)
-    endpoints = orm.relationship(
+    endpoint_type: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    endpoints: orm.Mapped[list[EndpointRow]] = orm.relationship(
         EndpointRow, cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
 
@@ -81,21 +85,29 @@ class VpnServiceRow(model_base.BASEV2, model_base.HasId, model_base.HasProject, 
     """A vpnservice."""
 
     __tablename__ = "vpnservices"
-    status = sa.Column(sa.String(STATUS_SIZE), nullable=False)
-    admin_state_up = sa.Column(sa.Boolean, nullable=False)
-    external_v4_ip = sa.Column(sa.String(16))
-    external_v6_ip = sa.Column(sa.String(64))
-    subnet_id = sa.Column(sa.String(36), sa.ForeignKey("subnets.id"))
-    router_id = sa.Column(sa.String(36), sa.ForeignKey("routers.id"), nullable=False)
-    flavor_id = sa.Column(sa.String(36), sa.ForeignKey("flavors.id"))
+    status: orm.Mapped[str] = orm.mapped_column(sa.String(STATUS_SIZE), nullable=False)
+    admin_state_up: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    external_v4_ip: orm.Mapped[str | None] = orm.mapped_column(sa.String(16))
+    external_v6_ip: orm.Mapped[str | None] = orm.mapped_column(sa.String(64))
+    subnet_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("subnets.id")
+    )
+    router_id: orm.Mapped[str] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("routers.id"), nullable=False
+    )
+    flavor_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("flavors.id")
+    )
 
 
 class PeerCidrRow(model_base.BASEV2):
     """One peer CIDR of a connection."""
 
     __tablename__ = "ipsecpeercidrs"
-    cidr = sa.Column(sa.String(CIDR_SIZE), nullable=False, primary_key=True)
-    ipsec_site_connection_id = sa.Column(
+    cidr: orm.Mapped[str] = orm.mapped_column(
+        sa.String(CIDR_SIZE), nullable=False, primary_key=True
+    )
+    ipsec_site_connection_id: orm.Mapped[str] = orm.mapped_column(
         sa.String(36),
         sa.ForeignKey("ipsec_site_connections.id", ondelete="CASCADE"),
         nullable=False,
@@ -107,25 +119,35 @@ class SiteConnectionRow(model_base.BASEV2, model_base.HasId, model_base.HasProje
     """An IPsec site connection; the psk is never in a repr (model_base prints every column)."""
 
     __tablename__ = "ipsec_site_connections"
-    peer_address = sa.Column(sa.String(255), nullable=False)
-    peer_id = sa.Column(sa.String(255), nullable=False)
-    local_id = sa.Column(sa.String(255))
-    route_mode = sa.Column(sa.String(8), nullable=False)
-    mtu = sa.Column(sa.Integer, nullable=False)
-    initiator = sa.Column(sa.String(16), nullable=False)
-    auth_mode = sa.Column(sa.String(16), nullable=False)
-    psk = sa.Column(sa.String(255), nullable=False)
-    dpd_action = sa.Column(sa.String(16), nullable=False)
-    dpd_interval = sa.Column(sa.Integer, nullable=False)
-    dpd_timeout = sa.Column(sa.Integer, nullable=False)
-    status = sa.Column(sa.String(STATUS_SIZE), nullable=False)
-    admin_state_up = sa.Column(sa.Boolean, nullable=False)
-    vpnservice_id = sa.Column(sa.String(36), sa.ForeignKey("vpnservices.id"), nullable=False)
-    ipsecpolicy_id = sa.Column(sa.String(36), sa.ForeignKey("ipsecpolicies.id"), nullable=False)
-    ikepolicy_id = sa.Column(sa.String(36), sa.ForeignKey("ikepolicies.id"), nullable=False)
-    local_ep_group_id = sa.Column(sa.String(36), sa.ForeignKey("vpn_endpoint_groups.id"))
-    peer_ep_group_id = sa.Column(sa.String(36), sa.ForeignKey("vpn_endpoint_groups.id"))
-    peer_cidrs = orm.relationship(
+    peer_address: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    peer_id: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    local_id: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    route_mode: orm.Mapped[str] = orm.mapped_column(sa.String(8), nullable=False)
+    mtu: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    initiator: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    auth_mode: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    psk: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    dpd_action: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
+    dpd_interval: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    dpd_timeout: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    status: orm.Mapped[str] = orm.mapped_column(sa.String(STATUS_SIZE), nullable=False)
+    admin_state_up: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    vpnservice_id: orm.Mapped[str] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("vpnservices.id"), nullable=False
+    )
+    ipsecpolicy_id: orm.Mapped[str] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("ipsecpolicies.id"), nullable=False
+    )
+    ikepolicy_id: orm.Mapped[str] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("ikepolicies.id"), nullable=False
+    )
+    local_ep_group_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("vpn_endpoint_groups.id")
+    )
+    peer_ep_group_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("vpn_endpoint_groups.id")
+    )
+    peer_cidrs: orm.Mapped[list[PeerCidrRow]] = orm.relationship(
         PeerCidrRow, cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
 
@@ -137,14 +159,22 @@ class ExternalGatewayRow(model_base.BASEV2, model_base.HasId, model_base.HasProj
     """A gateway of neutron-vpnaas' OVN driver: kept for the way back, never written."""
 
     __tablename__ = "vpn_ext_gws"
-    router_id = sa.Column(sa.String(36), sa.ForeignKey("routers.id"), nullable=False, unique=True)
-    status = sa.Column(sa.String(STATUS_SIZE), nullable=False)
-    gw_port_id = sa.Column(sa.String(36), sa.ForeignKey("ports.id", ondelete="SET NULL"))
-    transit_port_id = sa.Column(sa.String(36), sa.ForeignKey("ports.id", ondelete="SET NULL"))
-    transit_network_id = sa.Column(
+    router_id: orm.Mapped[str] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("routers.id"), nullable=False, unique=True
+    )
+    status: orm.Mapped[str] = orm.mapped_column(sa.String(STATUS_SIZE), nullable=False)
+    gw_port_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("ports.id", ondelete="SET NULL")
+    )
+    transit_port_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("ports.id", ondelete="SET NULL")
+    )
+    transit_network_id: orm.Mapped[str | None] = orm.mapped_column(
         sa.String(36), sa.ForeignKey("networks.id", ondelete="SET NULL")
     )
-    transit_subnet_id = sa.Column(sa.String(36), sa.ForeignKey("subnets.id", ondelete="SET NULL"))
+    transit_subnet_id: orm.Mapped[str | None] = orm.mapped_column(
+        sa.String(36), sa.ForeignKey("subnets.id", ondelete="SET NULL")
+    )
 
 
 class AgentBindingRow(model_base.BASEV2):
@@ -152,25 +182,25 @@ class AgentBindingRow(model_base.BASEV2):
 
     __tablename__ = "routervpnagentbindings"
     __table_args__ = (sa.UniqueConstraint("router_id"), model_base.BASEV2.__table_args__)
-    router_id = sa.Column(
+    router_id: orm.Mapped[str] = orm.mapped_column(
         sa.String(36), sa.ForeignKey("routers.id", ondelete="CASCADE"), primary_key=True
     )
-    vpn_agent_id = sa.Column(sa.String(36), primary_key=True)
+    vpn_agent_id: orm.Mapped[str] = orm.mapped_column(sa.String(36), primary_key=True)
 
 
 class RouterStateRow(model_base.BASEV2):
     """One router with a VPN; no foreign key, since it outlives the router until all is removed."""
 
     __tablename__ = "swanherd_routers"
-    router_id = sa.Column(sa.String(36), primary_key=True)
-    revision = sa.Column(sa.BigInteger, nullable=False)
-    northbound_revision = sa.Column(sa.BigInteger, nullable=False)
-    host = sa.Column(sa.String(HOST_SIZE), index=True)
-    epoch = sa.Column(sa.Integer, nullable=False)
-    naming_key = sa.Column(sa.String(64), nullable=False)
-    problem_code = sa.Column(sa.String(REASON_CODE_SIZE))
-    problem_text = sa.Column(sa.String(REASON_TEXT_SIZE))
-    problem_hint = sa.Column(sa.String(REASON_TEXT_SIZE))
+    router_id: orm.Mapped[str] = orm.mapped_column(sa.String(36), primary_key=True)
+    revision: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, nullable=False)
+    northbound_revision: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, nullable=False)
+    host: orm.Mapped[str | None] = orm.mapped_column(sa.String(HOST_SIZE), index=True)
+    epoch: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    naming_key: orm.Mapped[str] = orm.mapped_column(sa.String(64), nullable=False)
+    problem_code: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_CODE_SIZE))
+    problem_text: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_TEXT_SIZE))
+    problem_hint: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_TEXT_SIZE))
 
     def __repr__(self) -> str:
         return f"<RouterStateRow {self.router_id} revision {self.revision}>"
@@ -184,14 +214,14 @@ class StatusRow(model_base.BASEV2):
     """
 
     __tablename__ = "swanherd_statuses"
-    id = sa.Column(sa.String(36), primary_key=True)
-    router_id = sa.Column(sa.String(36), nullable=False, index=True)
-    revision = sa.Column(sa.BigInteger, nullable=False)
-    applied_revision = sa.Column(sa.BigInteger, nullable=False)
-    code = sa.Column(sa.String(REASON_CODE_SIZE))
-    text = sa.Column(sa.String(REASON_TEXT_SIZE))
-    hint = sa.Column(sa.String(REASON_TEXT_SIZE))
-    since = sa.Column(sa.DateTime, nullable=False)
-    was_up = sa.Column(sa.Boolean, nullable=False)
-    created_at = sa.Column(sa.DateTime, nullable=False)
-    peer_family = sa.Column(sa.Integer)
+    id: orm.Mapped[str] = orm.mapped_column(sa.String(36), primary_key=True)
+    router_id: orm.Mapped[str] = orm.mapped_column(sa.String(36), nullable=False, index=True)
+    revision: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, nullable=False)
+    applied_revision: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, nullable=False)
+    code: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_CODE_SIZE))
+    text: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_TEXT_SIZE))
+    hint: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_TEXT_SIZE))
+    since: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+    was_up: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
+    peer_family: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)

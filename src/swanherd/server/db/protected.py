@@ -1,0 +1,114 @@
+"""What the connections of a router protect, read in a constant number of queries."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+
+from swanherd.core.model import IPNetwork, TrafficSelector
+from swanherd.core.validation import make_selectors, parse_network
+from swanherd.server.backend import RouterTraffic
+from swanherd.server.db.models import (
+    EndpointGroupRow,
+    SiteConnectionRow,
+    VpnServiceRow,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protected:
+    """A router's services and connections, and what each connection protects, by its id."""
+
+    services: tuple[VpnServiceRow, ...]
+    connections: tuple[SiteConnectionRow, ...]
+    selectors: Mapping[str, tuple[TrafficSelector, ...]]
+    local_subnets: Mapping[str, tuple[str, ...]]
+
+
+def services_of(session: Any, router_ids: Sequence[str]) -> tuple[VpnServiceRow, ...]:
+    """Return the routers' vpnservices, by id."""
+    query = sa.select(VpnServiceRow).where(VpnServiceRow.router_id.in_(router_ids))
+    return tuple(session.scalars(query.order_by(VpnServiceRow.id)))
+
+
+def connections_of(session: Any, router_ids: Sequence[str]) -> tuple[SiteConnectionRow, ...]:
+    """Return the connections of all the routers' vpnservices, by id."""
+    query = (
+        sa.select(SiteConnectionRow)
+        .join(VpnServiceRow, VpnServiceRow.id == SiteConnectionRow.vpnservice_id)
+        .where(VpnServiceRow.router_id.in_(router_ids))
+        .order_by(SiteConnectionRow.id)
+    )
+    return tuple(session.scalars(query))
+
+
+def load(session: Any, router_id: str) -> Protected:
+    """Return what a router's connections protect."""
+    services = services_of(session, [router_id])
+    connections = connections_of(session, [router_id])
+    groups = _groups(session, connections)
+    subnet_of = {service.id: service.subnet_id for service in services}
+    local = {
+        row.id: _local_subnets(subnet_of[row.vpnservice_id], groups.get(row.local_ep_group_id))
+        for row in connections
+    }
+    cidrs = _cidrs(session, {subnet for subnets in local.values() for subnet in subnets})
+    return Protected(
+        services,
+        connections,
+        {
+            row.id: make_selectors(
+                [cidrs[subnet] for subnet in local[row.id] if subnet in cidrs],
+                _remotes(row, groups.get(row.peer_ep_group_id)),
+            )
+            for row in connections
+        },
+        local,
+    )
+
+
+def traffic_of(session: Any, router_id: str) -> RouterTraffic:
+    """Return what must be steered into the router's namespace."""
+    loaded = load(session, router_id)
+    selectors = {pair for pairs in loaded.selectors.values() for pair in pairs}
+    return RouterTraffic(
+        tuple(sorted(selectors, key=lambda pair: pair.sort_key)),
+        tuple(sorted({row.peer_address for row in loaded.connections})),
+        tuple(sorted({subnet for subnets in loaded.local_subnets.values() for subnet in subnets})),
+    )
+
+
+def _local_subnets(subnet_id: str | None, group: EndpointGroupRow | None) -> tuple[str, ...]:
+    if subnet_id is not None:
+        return (subnet_id,)
+    return tuple(sorted(row.endpoint for row in group.endpoints)) if group is not None else ()
+
+
+def _remotes(row: SiteConnectionRow, group: EndpointGroupRow | None) -> list[IPNetwork]:
+    texts = [peer.cidr for peer in row.peer_cidrs]
+    if group is not None:
+        texts += [endpoint.endpoint for endpoint in group.endpoints]
+    return [parse_network(text) for text in texts]
+
+
+def _groups(
+    session: Any, connections: Iterable[SiteConnectionRow]
+) -> Mapping[str | None, EndpointGroupRow]:
+    ids = {i for row in connections for i in (row.local_ep_group_id, row.peer_ep_group_id) if i}
+    if not ids:
+        return {}
+    query = sa.select(EndpointGroupRow).where(EndpointGroupRow.id.in_(ids))
+    return {group.id: group for group in session.scalars(query)}
+
+
+def _cidrs(session: Any, subnet_ids: set[str]) -> Mapping[str, IPNetwork]:
+    if not subnet_ids:
+        return {}
+    query = sa.select(models_v2.Subnet.id, models_v2.Subnet.cidr).where(
+        models_v2.Subnet.id.in_(subnet_ids)
+    )
+    return {subnet_id: parse_network(str(cidr)) for subnet_id, cidr in session.execute(query)}
