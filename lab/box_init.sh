@@ -1,0 +1,33 @@
+# What process 1 of a box does: the box's own view of the machine, then nothing but reaping.
+# Arguments: the box's name, its directory in the lab's state, the lab's hosts file, paths that
+# stay visible although they are below /tmp, "--", and the directories of its own.
+set -eu
+name=$1 own=$2 hosts=$3
+shift 3
+hostname "$name"
+mount -t sysfs sysfs /sys 2>/dev/null || true
+mkdir -p "$own/tmp"
+chmod 1777 "$own/tmp"
+while [ "$1" != -- ]; do
+    mkdir -p "$own/tmp/${1#/tmp/}"
+    mount --rbind "$1" "$own/tmp/${1#/tmp/}"
+    shift
+done
+shift
+mount --rbind "$own/tmp" /tmp
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/netns /run/lock /run/openvswitch /run/ovn /run/rabbitmq
+for directory; do
+    mkdir -p "$own/root$directory"
+    mount --bind "$own/root$directory" "$directory"
+done
+mount --bind "$hosts" /etc/hosts
+ip link set lo up
+sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
+    net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+# A namespace that is removed must also go from the mount namespaces that `ip netns exec` made.
+mount --make-rshared /
+: >/run/ready
+# Ignored by us and by sleep: the kernel then reaps what is orphaned in the box.
+trap '' CHLD
+exec sleep infinity

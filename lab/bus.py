@@ -1,0 +1,60 @@
+"""RabbitMQ, one in each cloud's central box, reached over the management network."""
+
+from __future__ import annotations
+
+import socket
+
+from lab import services
+from lab.boxes import Box
+from lab.layout import BUS_PASSWORD, CloudPlan, Lab
+from lab.netns import within
+from lab.services import Service
+
+SERVICE = "rabbitmq"
+CONFIGURATION = """\
+listeners.tcp.1 = 0.0.0.0:5672
+default_user = swanherd
+default_pass = {password}
+log.console = true
+log.console.level = info
+log.file = false
+"""
+
+
+def url(cloud: CloudPlan) -> str:
+    """Return oslo.messaging's URL of the cloud's bus."""
+    return f"rabbit://swanherd:{BUS_PASSWORD}@{cloud.api_address}:5672/"
+
+
+def start(lab: Lab, cloud: CloudPlan) -> None:
+    """Start the bus; `wait` says when it answers."""
+    box = Box(lab, cloud.central.name)
+    configuration = box.directory / "rabbitmq.conf"
+    configuration.write_text(CONFIGURATION.format(password=BUS_PASSWORD))
+    env = {
+        "HOME": "/var/lib/rabbitmq",
+        "RABBITMQ_NODENAME": "rabbit@localhost",
+        "RABBITMQ_PID_FILE": "/run/rabbitmq/pid",
+        "RABBITMQ_LOG_BASE": "/var/log/rabbitmq",
+        "RABBITMQ_MNESIA_BASE": "/var/lib/rabbitmq/mnesia",
+        "RABBITMQ_CONFIG_FILE": str(configuration),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": "/dev/null",
+        # One scheduler that doesn't spin: a lab shares its cores with a whole cloud.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
+    }
+    argv = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
+    services.start(box, Service(SERVICE, argv, env))
+
+
+def wait(lab: Lab, cloud: CloudPlan) -> None:
+    """Wait until the bus takes connections."""
+    box = Box(lab, cloud.central.name)
+
+    def answers() -> bool:
+        try:
+            socket.create_connection((cloud.api_address, 5672), timeout=2).close()
+        except OSError:
+            return False
+        return True
+
+    services.wait(box, SERVICE, lambda: within(box, answers), 90, "no answer on 5672")

@@ -1,0 +1,141 @@
+"""Keystone on SQLite in each cloud's central box; what it holds comes from a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import sqlite3
+from typing import Any
+
+from lab import wsgi
+from lab.boxes import Box
+from lab.clients import connect
+from lab.layout import (
+    ADMIN_PASSWORD,
+    CACHE,
+    SERVICE_PASSWORD,
+    USER_PASSWORD,
+    VENV,
+    CloudPlan,
+    Lab,
+)
+from lab.netns import within
+
+SERVICE = "keystone"
+USERS = ("demo", "other")  # each with an ordinary project of the same name
+CONFIGURATION = """\
+[database]
+connection = sqlite:///{home}/keystone.sqlite
+[token]
+provider = fernet
+[fernet_tokens]
+key_repository = {home}/fernet
+[credential]
+key_repository = {home}/credential
+[cache]
+enabled = true
+backend = dogpile.cache.memory
+"""
+
+
+def start(lab: Lab, cloud: CloudPlan) -> str:
+    """Start Keystone with its users, services and endpoints; return where they came from."""
+    box = Box(lab, cloud.central.name)
+    home = box.directory / "keystone"
+    kept = CACHE / f"keystone-{cloud.name}-{cache_key()}"
+    cached = kept.exists()
+    if cached:
+        shutil.copytree(kept, home)
+        kept.touch()
+    else:
+        for part in ("fernet", "credential"):
+            (home / part).mkdir(parents=True, mode=0o700)
+    configuration = home / "keystone.conf"
+    configuration.write_text(CONFIGURATION.format(home=home))
+    if not cached:
+        _bootstrap(box, configuration, cloud)
+    env = {
+        "OS_KEYSTONE_CONFIG_FILES": str(configuration),
+        "OS_KEYSTONE_CONFIG_DIR": str(home),
+    }
+    wsgi.start(box, SERVICE, "keystone.wsgi.api:application", 5000, env)
+    if cached:
+        return "users from the cache"
+    wait(lab, cloud)
+    within(box, lambda: _seed(lab, cloud))
+    _keep(home, kept)
+    return "users made"
+
+
+def wait(lab: Lab, cloud: CloudPlan) -> None:
+    """Wait until Keystone answers."""
+    wsgi.wait(lab, cloud, SERVICE, 5000, "/v3")
+
+
+def cache_key() -> str:
+    """Return what Keystone's contents depend on, as a digest."""
+    digest = hashlib.sha256(importlib.metadata.version("keystone").encode())
+    digest.update(importlib.metadata.version("SQLAlchemy").encode())
+    for name in ("keystone.py", "layout.py"):
+        digest.update(pathlib.Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _bootstrap(box: Box, configuration: pathlib.Path, cloud: CloudPlan) -> None:
+    manage = [f"{VENV}/bin/keystone-manage", "--config-file", str(configuration)]
+    who = ["--keystone-user", "root", "--keystone-group", "root"]
+    box.run([*manage, "db_sync"], timeout=120)
+    box.run([*manage, "fernet_setup", *who], timeout=120)
+    box.run([*manage, "credential_setup", *who], timeout=120)
+    url = f"http://{cloud.api_address}:5000/v3"
+    urls = [f"--bootstrap-{kind}-url" for kind in ("admin", "internal", "public")]
+    box.run(
+        [*manage, "bootstrap", "--bootstrap-region-id", "RegionOne"]
+        + [part for option in urls for part in (option, url)],
+        env={"OS_BOOTSTRAP_PASSWORD": ADMIN_PASSWORD},
+        timeout=120,
+    )
+
+
+def _seed(lab: Lab, cloud: CloudPlan) -> None:
+    identity = connect(lab, f"admin-{cloud.name}").identity
+    roles: dict[str, Any] = {r.name: r for r in identity.roles()}
+    service = identity.create_project(name="service", domain_id="default")
+    neutron = identity.create_user(name="neutron", password=SERVICE_PASSWORD, domain_id="default")
+    for role in ("admin", "service"):
+        identity.assign_project_role_to_user(service, neutron, roles[role])
+    network = identity.create_service(name="neutron", type="network")
+    for interface in ("public", "internal", "admin"):
+        identity.create_endpoint(
+            service_id=network.id,
+            interface=interface,
+            region_id="RegionOne",
+            url=f"http://{cloud.api_address}:9696",
+        )
+    for name in USERS:
+        project = identity.create_project(name=name, domain_id="default")
+        user = identity.create_user(name=name, password=USER_PASSWORD, domain_id="default")
+        identity.assign_project_role_to_user(project, user, roles["member"])
+
+
+def _keep(home: pathlib.Path, kept: pathlib.Path) -> None:
+    """Put Keystone's contents into the cache."""
+    CACHE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    copy = kept.with_name(f"{kept.name}.{os.getpid()}")
+    copy.mkdir(mode=0o700)
+    for part in ("fernet", "credential"):
+        shutil.copytree(home / part, copy / part)
+    with (
+        sqlite3.connect(home / "keystone.sqlite") as live,
+        sqlite3.connect(copy / "keystone.sqlite") as target,
+    ):
+        live.backup(target)
+    live.close()
+    target.close()
+    try:
+        copy.rename(kept)
+    except OSError:  # another lab was faster
+        shutil.rmtree(copy)

@@ -1,0 +1,195 @@
+"""What a lab consists of: names, addresses and paths. Values only, nothing is started here."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STATE = pathlib.Path("/var/lib/swanherd-lab")
+CACHE = pathlib.Path("/var/cache/swanherd-lab")
+
+ADMIN_PASSWORD = "lab-admin"
+SERVICE_PASSWORD = "lab-service"
+USER_PASSWORD = "lab-user"
+DATABASE_PASSWORD = "lab-db"
+BUS_PASSWORD = "lab-bus"
+
+USER_BOX = "user"  # a person with a client; reaches the API of both clouds
+INTERNET_BOX = "inet"  # everything between the clouds
+FABRIC_BOX = "fabric"  # the switches inside the clouds, and the database server of both
+
+WEB_HOST = "web"
+WEB_ADDRESSES = ("192.0.2.80/24", "2001:db8:ff::80/64")
+PUBLIC_CIDRS = {
+    "a": ("198.51.100.0/24", "2001:db8:a::/64"),
+    "b": ("203.0.113.0/24", "2001:db8:b::/64"),
+}
+
+
+class LabError(Exception):
+    """The lab can't do what was asked; the sentence says why and where to look."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chassis:
+    """A box with Open vSwitch and ovn-controller.
+
+    A gateway has a wire to the public network, may host router gateways and runs the VPN agent;
+    the central one of them also runs OVN's databases and the API services.
+    """
+
+    name: str
+    gateway: bool
+    public: bool
+    number: int  # last octet of its addresses
+
+    def management(self, cloud: int) -> str:
+        """Return its address on the cloud's management network."""
+        return f"10.99.{cloud}.{self.number}"
+
+    def underlay(self, cloud: int) -> str:
+        """Return its address on the cloud's underlay, on which Geneve runs."""
+        return f"10.98.{cloud}.{self.number}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CloudPlan:
+    """One cloud: its chassis and where its services answer."""
+
+    name: str
+    number: int
+    chassis: tuple[Chassis, ...]
+
+    @property
+    def central(self) -> Chassis:
+        """The chassis with the databases and the API."""
+        return self.chassis[0]
+
+    @property
+    def gateways(self) -> tuple[Chassis, ...]:
+        """The chassis that may host router gateways."""
+        return tuple(c for c in self.chassis if c.gateway)
+
+    @property
+    def computes(self) -> tuple[Chassis, ...]:
+        """The chassis that host workloads."""
+        return tuple(c for c in self.chassis if not c.gateway)
+
+    @property
+    def api_address(self) -> str:
+        """Where Keystone (5000), Neutron (9696), RabbitMQ (5672) and OVN (6641, 6642) answer."""
+        return self.central.management(self.number)
+
+    @property
+    def public_bridge(self) -> str:
+        """The bridge in the internet box that is this cloud's public network."""
+        return f"pub-{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """The parameters of a lab."""
+
+    gateways: int = 1
+    computes: int = 1
+    dvr: bool = (
+        False  # floating IPs handled on the compute chassis, which then are on the public wire
+    )
+    swanherd: bool = True
+    debug: bool = False
+
+    def cloud(self, name: str) -> CloudPlan:
+        """Return the plan of cloud a or b."""
+        number = {"a": 1, "b": 2}[name]
+        first = [Chassis(f"{name}-gw", gateway=True, public=True, number=2)]
+        more = [
+            Chassis(f"{name}-gw{n}", gateway=True, public=True, number=1 + n)
+            for n in range(2, self.gateways + 1)
+        ]
+        computes = [
+            Chassis(
+                f"{name}-cmp{n if n > 1 else ''}", gateway=False, public=self.dvr, number=19 + n
+            )
+            for n in range(1, self.computes + 1)
+        ]
+        return CloudPlan(name, number, (*first, *more, *computes))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lab:
+    """A lab of a name; labs of different names don't see each other."""
+
+    name: str
+    shape: Shape = Shape()
+
+    @classmethod
+    def named(cls, environment: Mapping[str, str] = os.environ) -> Lab:
+        """Return the lab that SWANHERD_LAB names (default `lab`), in the shape that is up."""
+        name = environment.get("SWANHERD_LAB", "lab")
+        if not name.isascii() or not name.isalnum() or len(name) > 20:
+            raise LabError(f"SWANHERD_LAB={name!r}: give up to 20 letters and digits")
+        lab = cls(name)
+        try:
+            shape: dict[str, Any] = json.loads(lab.shape_file.read_text())
+        except FileNotFoundError:
+            return lab
+        return cls(name, Shape(**shape))
+
+    @property
+    def state(self) -> pathlib.Path:
+        """Everything that the lab writes, except caches."""
+        return STATE / self.name
+
+    @property
+    def shape_file(self) -> pathlib.Path:
+        """Where the shape of a running lab is kept."""
+        return self.state / "shape.json"
+
+    @property
+    def clouds_yaml(self) -> pathlib.Path:
+        """The client configuration with the entries a, b, admin-a, admin-b, other-a, other-b."""
+        return self.state / "clouds.yaml"
+
+    @property
+    def database_socket(self) -> pathlib.Path:
+        """MariaDB's socket."""
+        return self.state / "mysql.sock"
+
+    @property
+    def clouds(self) -> tuple[CloudPlan, CloudPlan]:
+        """Both clouds' plans."""
+        return self.shape.cloud("a"), self.shape.cloud("b")
+
+    @property
+    def box_names(self) -> tuple[str, ...]:
+        """All boxes."""
+        chassis = (c.name for cloud in self.clouds for c in cloud.chassis)
+        return FABRIC_BOX, INTERNET_BOX, USER_BOX, *chassis
+
+    def directory(self, *parts: str) -> pathlib.Path:
+        """Return a directory of the state, made if it isn't there."""
+        path = self.state.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def log(self, box: str, service: str) -> pathlib.Path:
+        """Return a service's log file."""
+        return self.directory("logs", box) / f"{service}.log"
+
+
+def gateway_of(cidr: str) -> str:
+    """Return the first host address of a network, where its router answers."""
+    return str(ipaddress.ip_network(cidr)[1])
+
+
+def interface_of(cidr: str) -> str:
+    """Return the first host address of a network with its prefix length."""
+    network = ipaddress.ip_network(cidr)
+    return f"{network[1]}/{network.prefixlen}"

@@ -1,0 +1,167 @@
+"""Neutron's services in a cloud's central box, and Swanherd's agent on the gateways."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+
+from lab import bus, database, ovn, services, wsgi
+from lab.boxes import Box
+from lab.layout import SERVICE_PASSWORD, VENV, Chassis, CloudPlan, Lab
+from lab.services import Service
+
+API = "neutron-api"
+RPC = "neutron-rpc-server"
+WORKERS = ("neutron-periodic-workers", "neutron-ovn-maintenance-worker")
+AGENT = "swanherd-ovn-agent"
+
+CONFIGURATION = """\
+[DEFAULT]
+debug = {debug}
+host = {host}
+core_plugin = ml2
+service_plugins = {plugins}
+auth_strategy = keystone
+transport_url = {bus}
+state_path = /var/lib/neutron
+api_paste_config = {venv}/etc/neutron/api-paste.ini
+dhcp_agent_notification = False
+notify_nova_on_port_status_changes = False
+notify_nova_on_port_data_changes = False
+api_workers = 1
+rpc_workers = 1
+rpc_state_report_workers = 0
+[oslo_concurrency]
+lock_path = /var/lib/neutron/lock
+[oslo_policy]
+enforce_new_defaults = True
+enforce_scope = True
+[oslo_messaging_notifications]
+driver = noop
+[oslo_messaging_rabbit]
+rabbit_quorum_queue = False
+[database]
+connection = {database}
+[keystone_authtoken]
+www_authenticate_uri = http://{address}:5000
+auth_url = http://{address}:5000
+auth_type = password
+project_domain_id = default
+user_domain_id = default
+project_name = service
+username = neutron
+password = {password}
+[ml2]
+type_drivers = flat,geneve
+tenant_network_types = geneve
+mechanism_drivers = ovn
+extension_drivers = port_security
+[ml2_type_flat]
+flat_networks = public
+[ml2_type_geneve]
+vni_ranges = 1:1000
+max_header_size = 38
+[securitygroup]
+enable_security_group = True
+[ovn]
+ovn_nb_connection = {northbound}
+ovn_sb_connection = {southbound}
+ovn_l3_scheduler = leastloaded
+ovn_metadata_enabled = False
+enable_distributed_floating_ip = {dvr}
+"""
+
+AGENT_CONFIGURATION = """\
+[DEFAULT]
+debug = {debug}
+host = {host}
+transport_url = {bus}
+[oslo_messaging_rabbit]
+rabbit_quorum_queue = False
+[ovs]
+ovsdb_connection = {ovsdb}
+[ovn]
+ovn_sb_connection = {southbound}
+"""
+
+
+def has_swanherd_server() -> bool:
+    """Whether this tree has Swanherd's service plugin."""
+    return importlib.util.find_spec("swanherd.server.plugin") is not None
+
+
+def has_swanherd_agent() -> bool:
+    """Whether this tree has Swanherd's agent for OVN."""
+    return importlib.util.find_spec("swanherd.agent.ovn") is not None
+
+
+def configuration(lab: Lab, cloud: CloudPlan, box: Box) -> pathlib.Path:
+    """Return the box's neutron.conf."""
+    return box.directory / "neutron.conf"
+
+
+def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
+    """Write neutron.conf and the agent's configuration, readable by root only."""
+    box = Box(lab, chassis.name)
+    plugins = "ovn-router,swanherd" if lab.shape.swanherd else "ovn-router"
+    values = {
+        "debug": lab.shape.debug,
+        "host": chassis.name,
+        "plugins": plugins,
+        "bus": bus.url(cloud),
+        "venv": VENV,
+        "database": database.url(lab, cloud),
+        "address": cloud.api_address,
+        "password": SERVICE_PASSWORD,
+        "northbound": f"tcp:{cloud.api_address}:6641",
+        "southbound": ovn.southbound(cloud),
+        "dvr": lab.shape.dvr,
+        "ovsdb": ovn.OVSDB,
+    }
+    if chassis == cloud.central:
+        configuration(lab, cloud, box).write_text(CONFIGURATION.format(**values))
+    else:  # an agent's host has no database password
+        configuration(lab, cloud, box).write_text("")
+    (box.directory / "swanherd-agent.conf").write_text(AGENT_CONFIGURATION.format(**values))
+
+
+def migrate(lab: Lab, cloud: CloudPlan) -> None:
+    """Bring the cloud's database to the newest schema."""
+    box = Box(lab, cloud.central.name)
+    database.migrate(lab, box, configuration(lab, cloud, box), lab.shape.swanherd)
+
+
+def start_api(lab: Lab, cloud: CloudPlan) -> None:
+    """Start the API and wait until it answers."""
+    box = Box(lab, cloud.central.name)
+    env = {
+        "OS_NEUTRON_CONFIG_DIR": str(box.directory),
+        "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
+    }
+    wsgi.start(box, API, "neutron.wsgi.api:application", 9696, env)
+    wsgi.wait(lab, cloud, API, 9696)
+
+
+def start_rpc(lab: Lab, cloud: CloudPlan) -> None:
+    """Start the server's RPC side."""
+    _start(lab, cloud, RPC)
+
+
+def start_workers(lab: Lab, cloud: CloudPlan) -> None:
+    """Start the periodic and the OVN maintenance worker."""
+    for name in WORKERS:
+        _start(lab, cloud, name)
+
+
+def _start(lab: Lab, cloud: CloudPlan, name: str) -> None:
+    box = Box(lab, cloud.central.name)
+    file = str(configuration(lab, cloud, box))
+    services.start(box, Service(name, (f"{VENV}/bin/{name}", "--config-file", file)))
+
+
+def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
+    """Start Swanherd's agent on a gateway."""
+    box = Box(lab, chassis.name)
+    files = (configuration(lab, cloud, box), box.directory / "swanherd-agent.conf")
+    options = [part for file in files for part in ("--config-file", str(file))]
+    services.start(box, Service(AGENT, (f"{VENV}/bin/{AGENT}", *options), alone=True))

@@ -1,0 +1,216 @@
+"""Bring a lab up and take it down."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import json
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+from lab import bus, database, keystone, neutron, ovn, services, wires
+from lab.boxes import OWN_DIRECTORIES, Box, holders
+from lab.clients import connect, write_configuration
+from lab.layout import (
+    CACHE,
+    INTERNET_BOX,
+    ROOT,
+    STATE,
+    USER_BOX,
+    VENV,
+    WEB_HOST,
+    CloudPlan,
+    Lab,
+    LabError,
+)
+from lab.netns import within
+from lab.processes import kill, reap, wait_for
+from lab.services import Service
+from lab.steps import Step, Timing, run
+
+
+def up(lab: Lab) -> dict[str, Timing]:
+    """Bring the lab up, from nothing or a crashed run's rest; return when what was done."""
+    with locked(lab):
+        begin = time.monotonic()
+        clean(lab)
+        _prepare(lab)
+        timings = run(_steps(lab))
+        total = {"all": Timing(0, time.monotonic() - begin)} | timings
+        seconds = {name: dataclasses.asdict(t) for name, t in total.items()}
+        (lab.state / "timings.json").write_text(json.dumps(seconds, indent=1))
+        return total
+
+
+def down(lab: Lab) -> None:
+    """Remove everything of the lab, except caches."""
+    with locked(lab):
+        clean(lab)
+
+
+@contextlib.contextmanager
+def locked(lab: Lab) -> Iterator[None]:
+    """Hold the lab's lock; LabError if another process changes this lab now."""
+    CACHE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (CACHE / f"{lab.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"another process brings lab {lab.name} up or down") from None
+        yield
+
+
+def clean(lab: Lab) -> None:
+    """End all boxes of the lab, with all in them, and remove its files."""
+    found = holders(lab).values()
+    kill([process for holder in found for process in (*holder.children(), holder)])
+    reap()
+    # A dead box's last processes may still be leaving: their files are busy until then.
+    wait_for(lambda: _remove(lab.state), 10, f"removing {lab.state}")
+    if not holders():
+        for made in STATE.glob(".made/*"):
+            pathlib.Path(made.read_text()).rmdir()
+            made.unlink()
+        shutil.rmtree(STATE, ignore_errors=True)
+
+
+def _remove(path: pathlib.Path) -> bool:
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return not path.exists()
+    except OSError:
+        return False
+    return True
+
+
+def _prepare(lab: Lab) -> None:
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    lab.state.mkdir(mode=0o700)
+    made = STATE / ".made"
+    made.mkdir(exist_ok=True)
+    for directory in OWN_DIRECTORIES:
+        if not os.path.isdir(directory):
+            (made / directory.replace("/", "_")).write_text(directory)
+            pathlib.Path(directory).mkdir(parents=True)
+    lab.shape_file.write_text(json.dumps(dataclasses.asdict(lab.shape)))
+    names = [
+        f"{chassis.management(cloud.number)} {chassis.name}"
+        for cloud in lab.clouds
+        for chassis in cloud.chassis
+    ]
+    hosts = ["127.0.0.1 localhost", "::1 localhost", *names]
+    (lab.state / "hosts").write_text("\n".join(hosts) + "\n")
+    write_configuration(lab)
+    for cloud in lab.clouds:
+        for chassis in cloud.chassis:
+            neutron.write_configuration(lab, cloud, chassis)
+
+
+def _steps(lab: Lab) -> list[Step]:
+    steps = [
+        Step("boxes and wires", functools.partial(_make_boxes, lab)),
+        Step("MariaDB", functools.partial(_start_database, lab), ["boxes and wires"]),
+        Step("internet", functools.partial(_start_internet, lab), ["boxes and wires"]),
+    ]
+    for cloud in lab.clouds:
+        steps += _cloud_steps(lab, cloud)
+    return steps
+
+
+def _cloud_steps(lab: Lab, cloud: CloudPlan) -> list[Step]:
+    def step(name: str, work: Callable[..., object], *after: str) -> Step:
+        names = [a if a in ("MariaDB", "boxes and wires") else f"{cloud.name}: {a}" for a in after]
+        return Step(f"{cloud.name}: {name}", functools.partial(work, lab, cloud), names)
+
+    has_agents = lab.shape.swanherd and neutron.has_swanherd_agent()
+    last = "VPN agents started" if has_agents else "RPC server"
+    steps = [
+        step("OVN", _start_ovn, "boxes and wires"),
+        step("Keystone", _start_keystone, "boxes and wires"),
+        step("RabbitMQ", _start_bus, "boxes and wires"),
+        step("Neutron API", neutron.start_api, "MariaDB", "OVN"),
+        step("RPC server", neutron.start_rpc, "Neutron API", "RabbitMQ"),
+        step("workers", neutron.start_workers, "Neutron API", "RabbitMQ"),
+        step("agents alive", _wait_for_agents, "Keystone", "workers", last),
+    ]
+    if has_agents:
+        steps += [step("VPN agents started", _start_agents, "RPC server")]
+    return steps
+
+
+def _make_boxes(lab: Lab) -> None:
+    boxes = [Box(lab, name) for name in lab.box_names]
+    run_quietly([functools.partial(box.start) for box in boxes])
+    wires.lay_common(lab)
+    for cloud in lab.clouds:
+        for chassis in cloud.chassis:
+            wires.lay_chassis(lab, cloud, chassis.name)
+
+
+def run_quietly(works: list[Callable[[], object]]) -> None:
+    """Do independent pieces of work at once; the first problem is raised when all have ended."""
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        for future in [pool.submit(work) for work in works]:
+            future.result()
+
+
+def _start_internet(lab: Lab) -> None:
+    """Let the internet's host tell each client its address: on TCP port 80, IPv4 and IPv6."""
+    inet = Box(lab, INTERNET_BOX)
+    python = f"{VENV}/bin/python"
+    argv = ("nsenter", f"--net=/run/netns/{WEB_HOST}", python, str(ROOT / "lab/whoami.py"))
+    services.start(inet, Service("whoami", argv))
+
+
+def _start_database(lab: Lab) -> str:
+    return database.start(lab, functools.partial(neutron.migrate, lab))
+
+
+def _start_ovn(lab: Lab, cloud: CloudPlan) -> None:
+    ovn.start_central(lab, cloud)
+    run_quietly([functools.partial(ovn.start_chassis, lab, cloud, c) for c in cloud.chassis])
+    ovn.wait_for_chassis(lab, cloud)
+
+
+def _start_keystone(lab: Lab, cloud: CloudPlan) -> str:
+    note = keystone.start(lab, cloud)
+    keystone.wait(lab, cloud)
+    return note
+
+
+def _start_bus(lab: Lab, cloud: CloudPlan) -> None:
+    bus.start(lab, cloud)
+    bus.wait(lab, cloud)
+
+
+def _start_agents(lab: Lab, cloud: CloudPlan) -> None:
+    for chassis in cloud.gateways:
+        neutron.start_agent(lab, cloud, chassis)
+
+
+def _wait_for_agents(lab: Lab, cloud: CloudPlan) -> str:
+    """Wait until the API shows every agent alive, and every service still runs."""
+    wanted = {(c.name, "ovn-controller") for c in cloud.chassis}
+    if lab.shape.swanherd and neutron.has_swanherd_agent():
+        wanted |= {(c.name, neutron.AGENT) for c in cloud.gateways}
+
+    def listed() -> list[str]:
+        for chassis in cloud.chassis:
+            services.check(Box(lab, chassis.name))
+        agents = [a for a in network.agents() if a.is_alive]
+        seen = {(a.host, a.binary) for a in agents}
+        return [f"{a.agent_type} {a.host}" for a in agents] if wanted <= seen else []
+
+    def poll() -> list[str]:
+        return wait_for(listed, 90, f"{cloud.name}: agents {sorted(wanted)} not alive", every=0.5)
+
+    network = within(Box(lab, USER_BOX), lambda: connect(lab, f"admin-{cloud.name}").network)
+    return ", ".join(within(Box(lab, USER_BOX), poll))
