@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,11 +16,12 @@ from typing import Any
 from swanherd.agent import control
 from swanherd.agent.node import OvnNode
 from swanherd.core.failures import Failure
-from swanherd.core.model import DataPlane, RouterId
+from swanherd.core.model import DataPlane, IPAddress, RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import esp, namespace
 from swanherd.ovn.vswitch import Vswitch
 from swanherd.reconcile.loop import World, preview
+from swanherd.reconcile.resolver import ResolvingSource
 from swanherd.reconcile.source import CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
@@ -44,6 +47,16 @@ def choose_data_plane(wanted: str) -> DataPlane:
     return DataPlane.USERSPACE
 
 
+def resolve(name: str) -> list[IPAddress]:
+    """Return the name's addresses by this node's resolver; none if it has none."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        LOG.warning("The name of a peer can't be resolved: %s", error)
+        return []
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+
+
 class OvnAgent:
     """Everything that one agent process holds. `conf` has the options of swanherd.config.agent."""
 
@@ -65,7 +78,9 @@ class OvnAgent:
             time.monotonic,
         )
         self._server = client.ServerClient(conf, conf.host, options.rpc_timeout)
-        self._source = CachedSource(self._server, time.monotonic, options.desired_max_age)
+        self._source = CachedSource(
+            ResolvingSource(self._server, resolve), time.monotonic, options.desired_max_age
+        )
         self._timing = Timing(now=0.0, grace=options.swap_grace, last_retry=options.last_retry)
         self._world = World(self._source, node, self.swan, self.plane)
         self.wheel = Wheel(self._world, self._server, self._timing, time.monotonic, random.random)

@@ -23,6 +23,9 @@ from swanherd.rpc.topics import (
 
 NOWHERE = RouterId("-")
 
+# What Neutron makes a context of: an agent acts for the cloud's administrator.
+_CONTEXT = {"is_admin": True}
+
 
 def _unreachable(router_id: RouterId, error: Exception) -> Temporary:
     return Temporary(
@@ -63,7 +66,10 @@ class ServerClient:
         """Send reports; Temporary if the bus is away."""
         try:
             self._client.cast(
-                {}, "report_status", host=self._host, reports=[codec.dump(r) for r in reports]
+                _CONTEXT,
+                "report_status",
+                host=self._host,
+                reports=[codec.dump(r) for r in reports],
             )
         except oslo_messaging.MessagingException as error:
             raise _unreachable(NOWHERE, error) from error
@@ -82,7 +88,7 @@ class ServerClient:
             state["start_flag"] = True
         try:
             self._reports.cast(
-                {},
+                _CONTEXT,
                 "report_state",
                 agent_state={"agent_state": state},
                 # Neutron parses exactly this form, without a zone (oslo_utils.timeutils).
@@ -93,7 +99,7 @@ class ServerClient:
 
     def _call(self, router_id: RouterId, method: str, arguments: dict[str, str]) -> Any:
         try:
-            return self._client.call({}, method, **arguments)
+            return self._client.call(_CONTEXT, method, **arguments)
         except oslo_messaging.MessagingException as error:
             raise _unreachable(router_id, error) from error
 
