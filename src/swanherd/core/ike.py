@@ -62,7 +62,8 @@ class ChildSa:
 class IkeSa:
     """A live IKE SA; `age` in seconds since it was established.
 
-    `busy`: tasks are queued or active that will make or end children.
+    `busy`: tasks are queued or active that will make or end children. `initiator_spi` (hex) is
+    the same on both sides, whatever NAT lies between.
     """
 
     config: str
@@ -74,6 +75,7 @@ class IkeSa:
     busy: bool
     children: tuple[ChildSa, ...]
     age: int = 0
+    initiator_spi: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

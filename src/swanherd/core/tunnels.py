@@ -164,7 +164,7 @@ def _prune(config: IkeConfig, sas: Sequence[IkeSa]) -> Iterable[SwanAction]:
     live = [sa for sa in ours if sa.state in _LIVE]
     if not live:
         return
-    keeper = max(live, key=_preference)
+    keeper = min(live, key=_preference)
     if names <= carrying(config.name, [keeper]):
         yield from (
             TerminateIke(sa.unique_id, force=False) for sa in live if _lost_race(sa, keeper)
@@ -176,15 +176,12 @@ def _prune(config: IkeConfig, sas: Sequence[IkeSa]) -> Iterable[SwanAction]:
         )
 
 
-def _preference(sa: IkeSa) -> tuple[int, bool, int]:
-    """Order IKE SAs of one config so that both sides prefer the same one."""
-    count = sum(child.state in _CARRYING for child in sa.children)
-    local, remote = _host_key(sa.local_host), _host_key(sa.remote_host)
-    return count, sa.initiator == (local < remote), sa.unique_id
+def _preference(sa: IkeSa) -> tuple[int, str]:
+    """Order IKE SAs of one config so that both sides prefer the same one, the least.
 
-
-def _host_key(host: str) -> tuple[int, str]:
-    return len(host), host
+    Its SPI, not its address, since a NAT shows each side other addresses (docs/adr/0004).
+    """
+    return -sum(child.state in _CARRYING for child in sa.children), sa.initiator_spi
 
 
 def _lost_race(sa: IkeSa, keeper: IkeSa) -> bool:

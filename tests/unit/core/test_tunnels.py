@@ -1,0 +1,221 @@
+import dataclasses
+
+import pytest
+
+from swanherd.core.ike import (
+    ChildSa,
+    Fault,
+    IkeSa,
+    Initiate,
+    LoadConfig,
+    LoadedConfig,
+    LoadSecret,
+    ObservedCharon,
+    SaState,
+    TerminateChild,
+    TerminateIke,
+    UnloadConfig,
+    UnloadSecret,
+)
+from swanherd.core.model import Dpd, DpdAction, IkeVersion, Initiator, Secret
+from swanherd.core.naming import ike_config
+from swanherd.core.tunnels import Timing, plan_tunnels, retry_at
+from swanherd.testing import builders as make
+
+CONNECTION = make.connection()
+DESIRED = make.desired(CONNECTION)
+CONFIG = ike_config(CONNECTION, DESIRED.naming_key)
+LOADED = LoadedConfig(CONFIG.name, frozenset(name for name, _ in CONFIG.children))
+OLD = f"{CONNECTION.id}-0123456789abcdef"
+
+
+def ike_sa(unique_id=1, config=CONFIG.name, state=SaState.ESTABLISHED, **changes):
+    fields = {
+        "initiator": True,
+        "local_host": "203.0.113.2",
+        "remote_host": "198.51.100.2",
+        "busy": False,
+        "children": tuple(
+            ChildSa(name, 100 + unique_id, SaState.INSTALLED) for name, _ in CONFIG.children
+        ),
+    }
+    return IkeSa(config=config, unique_id=unique_id, state=state, **(fields | changes))
+
+
+def charon(*sas, configs=(LOADED,), faults=()):
+    return ObservedCharon(
+        running=True,
+        configs=frozenset(configs),
+        secrets=frozenset({CONNECTION.id}),
+        ike_sas=sas,
+        faults=tuple(faults),
+    )
+
+
+def fault(first=0.0, last=0.0, code="peer_silent"):
+    return Fault(CONFIG.name, code, "text", "hint", first, last)
+
+
+def actions(observed, desired=DESIRED, now=0.0):
+    return plan_tunnels(desired, observed, Timing(now))[0]
+
+
+def test_an_empty_charon_gets_secret_then_config_then_one_initiation():
+    """In this order, and nothing else."""
+    expected = (
+        LoadSecret(CONFIG.connection),
+        LoadConfig(CONFIG),
+        Initiate(CONFIG.name, CONFIG.children[0][0]),
+    )
+    assert expected == actions(ObservedCharon(running=True))
+
+
+def test_what_is_up_is_left_alone():
+    """A settled connection yields no action."""
+    assert actions(charon(ike_sa())) == ()
+
+
+def test_the_new_is_loaded_before_the_old_is_unloaded():
+    """So a peer that comes at that moment finds one of them."""
+    kinds = [type(a) for a in actions(charon(configs=[LoadedConfig(OLD, frozenset())]))]
+    assert kinds.index(LoadConfig) < kinds.index(UnloadConfig)
+
+
+@pytest.mark.parametrize("state", [SaState.CREATED, SaState.CONNECTING])
+def test_an_attempt_under_way_is_awaited(state):
+    """No second initiation while one is coming."""
+    assert actions(charon(ike_sa(state=state, children=()))) == ()
+
+
+def test_a_busy_ike_sa_is_awaited():
+    """No second CREATE_CHILD_SA while one is queued."""
+    assert actions(charon(ike_sa(children=(), busy=True))) == ()
+
+
+def test_missing_children_of_an_established_ike_sa_are_initiated_together():
+    """The first child makes the IKE SA, the others share it."""
+    connection = make.connection(
+        selectors=tuple(make.selector("10.1.0.0/24", f"10.2.{i}.0/24") for i in range(3))
+    )
+    config = ike_config(connection, DESIRED.naming_key)
+    (first, *others) = (name for name, _ in config.children)
+    sa = ike_sa(config=config.name, children=(ChildSa(first, 7, SaState.INSTALLED),))
+    loaded = LoadedConfig(config.name, frozenset({first, *others}))
+    got = actions(charon(sa, configs=[loaded]), make.desired(connection))
+    assert tuple(Initiate(config.name, name) for name in others) == got
+
+
+class TestOldGeneration:
+    def test_it_ends_only_when_the_new_one_carries(self):
+        """Make before break."""
+        old, new = ike_sa(1, OLD), ike_sa(2)
+        assert not any(isinstance(a, TerminateIke) for a in actions(charon(old)))
+        assert (TerminateIke(1, force=False),) == actions(charon(old, new))
+
+    def test_a_peer_that_moved_is_not_waited_for(self):
+        """The old address may be dead: forced."""
+        old = ike_sa(1, OLD, remote_host="198.51.100.99")
+        assert (TerminateIke(1, force=True),) == actions(charon(old, ike_sa(2)))
+
+    def test_it_stays_for_the_grace_time_when_the_peer_refuses(self):
+        """And the plan says when to look again."""
+        observed = charon(ike_sa(1, OLD), faults=[fault(first=0.0, last=100.0)])
+        got, look_again = plan_tunnels(DESIRED, observed, Timing(100.0, grace=300.0))
+        assert got == ()
+        assert 0 < look_again <= 200
+        assert TerminateIke(1, force=True) in actions(observed, now=301.0)
+
+    def test_a_responder_makes_room_for_the_peer(self):
+        """Who never initiates can't make before break: the old SA ends at once."""
+        desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
+        assert (TerminateIke(1, force=True),) == actions(charon(ike_sa(1, OLD)), desired)
+
+    def test_ikev1_ends_the_old_child_before_its_ike_sa(self):
+        """Else the responder keeps it until its lifetime ends."""
+        connection = make.connection(ike=make.ike_policy(version=IkeVersion.V1))
+        config = ike_config(connection, DESIRED.naming_key)
+        loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
+        observed = charon(ike_sa(1, OLD), ike_sa(2, config.name), configs=[loaded])
+        expected = (TerminateChild(101), TerminateIke(1, force=False))
+        assert expected == actions(observed, make.desired(connection))
+
+
+class TestRace:
+    MINE = ike_sa(1, initiator=True, age=10, initiator_spi="1f")
+    THEIRS = ike_sa(2, initiator=False, age=11, initiator_spi="2e")
+
+    def test_both_sides_end_the_same_one(self):
+        """Whatever addresses and ids each side sees: the lowest initiator SPI stays."""
+        assert (TerminateIke(2, force=False),) == actions(charon(self.MINE, self.THEIRS))
+        mirrored = [
+            dataclasses.replace(sa, initiator=not sa.initiator, unique_id=9 - sa.unique_id)
+            for sa in (self.MINE, self.THEIRS)
+        ]
+        assert (TerminateIke(9 - 2, force=False),) == actions(charon(*mirrored))
+
+    def test_a_peer_that_replaces_its_sa_is_left_alone(self):
+        """What came up much later is the peer's own swap: it ends the older one itself."""
+        later = dataclasses.replace(self.THEIRS, age=1000)
+        assert actions(charon(self.MINE, later)) == ()
+
+    def test_an_own_attempt_ends_when_the_peers_succeeded(self):
+        """No second IKE SA comes up later."""
+        coming = ike_sa(3, state=SaState.CONNECTING, children=())
+        assert (TerminateIke(3, force=True),) == actions(charon(self.THEIRS, coming))
+
+
+@pytest.mark.parametrize(
+    "desired", [make.desired(), make.desired(make.connection(up=False))], ids=["gone", "down"]
+)
+def test_what_is_not_wanted_any_more_ends_at_once(desired):
+    """Deleted or administratively down: SAs ended without waiting for the peer, all unloaded."""
+    got = set(actions(charon(ike_sa()), desired))
+    expected = {
+        UnloadConfig(CONFIG.name),
+        UnloadSecret(CONNECTION.id),
+        TerminateIke(1, force=True),
+    }
+    assert expected == got
+
+
+def test_clear_waits_for_the_peer_after_a_dead_peer_was_found():
+    """dpd action clear: no initiation of ours brings it back."""
+    connection = make.connection(dpd=Dpd(DpdAction.CLEAR, 30, 120))
+    config = ike_config(connection, DESIRED.naming_key)
+    loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
+    found = dataclasses.replace(fault(code="dpd_timeout"), config=config.name)
+    assert (
+        actions(charon(configs=[loaded], faults=[found]), make.desired(connection), now=1000.0)
+        == ()
+    )
+
+
+def test_pauses_grow_with_the_time_that_it_fails_and_are_bounded():
+    """From first_retry to last_retry seconds."""
+    timing = Timing(0.0, first_retry=1.0, last_retry=30.0)
+    pauses = [retry_at(fault(0.0, last), timing) - last for last in (0, 4, 10, 1000)]
+    assert pauses == [1.0, 2.0, 5.0, 30.0]
+
+
+def test_any_change_that_concerns_the_sa_is_a_new_generation_and_no_other_is():
+    """psk, ids, addresses, policies, dpd: yes; mtu, initiator, selectors, up: no."""
+    key = DESIRED.naming_key
+    name = CONFIG.name
+    new = [
+        {"psk": Secret("x")},
+        {"peer_id": "x"},
+        {"local_id": "x"},
+        {"peer_address": "198.51.100.3"},
+        {"ike": make.ike_policy(lifetime=4000)},
+        {"ipsec": make.ipsec_policy(dh_group="group14")},
+        {"dpd": Dpd(DpdAction.RESTART, 30, 120)},
+    ]
+    same = [
+        {"mtu": 1400},
+        {"initiator": Initiator.RESPONSE_ONLY},
+        {"selectors": ()},
+        {"up": False},
+    ]
+    assert all(name != ike_config(make.connection(**c), key).name for c in new)
+    assert all(name == ike_config(make.connection(**c), key).name for c in same)
+    assert name != ike_config(CONNECTION, Secret("another key")).name
