@@ -17,6 +17,9 @@ from swanherd.core.model import Reason, RouterId
 # What concerns no single router, but all of them.
 EVERY_ROUTER = RouterId("*")
 
+# How long a reader waits for a transaction of somebody else, in seconds.
+_PATIENCE = 10
+
 Columns = Mapping[str, Mapping[str, Any]]
 
 
@@ -87,14 +90,7 @@ class Database(ovs_idl.Backend, api.API):
         """Do the commands in one transaction, or raise Temporary."""
         with self.reading(router_id):
             pass
-        try:
-            with self.transaction(check_error=True, log_errors=False) as transaction:
-                for each in commands:
-                    transaction.add(each)
-        except exceptions.TimeoutException as error:
-            raise away(router_id, self.schema, error) from error
-        except RuntimeError as error:
-            raise refused(router_id, self.schema, error) from error
+        commit(self, router_id, *commands)
 
     def close(self) -> None:
         """End the connection and its thread."""
@@ -105,6 +101,36 @@ class Database(ovs_idl.Backend, api.API):
             self.ovsdb_connection.start()
         except exceptions.TimeoutException as error:
             raise away(router_id, self.schema, "no answer") from error
+
+
+@contextlib.contextmanager
+def held(backend: Any, router_id: RouterId) -> Iterator[None]:
+    """Keep a backend's replica unchanging while in the block; Temporary if it isn't current.
+
+    For backends that aren't ours, Neutron's for instance.
+    """
+    lock = backend.ovsdb_connection.lock
+    if not lock.acquire(timeout=_PATIENCE):
+        raise away(router_id, backend.schema, "a transaction waits for it")
+    try:
+        # The IDL has no public way to ask, and keeps old content silently.
+        if not backend.idl._session.is_connected():  # noqa: SLF001
+            raise away(router_id, backend.schema, "the connection is lost")
+        yield
+    finally:
+        lock.release()
+
+
+def commit(backend: Any, router_id: RouterId, *commands: command.BaseCommand) -> None:
+    """Do the commands in one transaction, or raise Temporary (or what a command raises)."""
+    try:
+        with backend.transaction(check_error=True, log_errors=False) as transaction:
+            for each in commands:
+                transaction.add(each)
+    except exceptions.TimeoutException as error:
+        raise away(router_id, backend.schema, error) from error
+    except RuntimeError as error:
+        raise refused(router_id, backend.schema, error) from error
 
 
 def _schema(name: str, columns: Columns) -> dict[str, Any]:

@@ -1,0 +1,323 @@
+"""Our rows in OVN's northbound database: from what they are to what they should be.
+
+`nb` is an ovsdbapp backend of OVN_Northbound, Neutron's own for instance. Rows of ours carry the
+router's id under our own key in external_ids; no other row is ever touched. All rows of a router
+change in one transaction.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ovs.db import idl
+from ovsdbapp.backend.ovs_idl import command
+
+from swanherd.core.failures import Temporary
+from swanherd.core.model import Reason, RouterId
+from swanherd.core.steering import Action, Northbound, Policy
+from swanherd.ovn.database import EVERY_ROUTER, commit, held
+
+ROUTER_KEY = "swanherd:router_id"
+REVISION_KEY = "swanherd:revision"
+# Counts our transactions, so that of two that run at once the second starts over.
+TURN_KEY = "swanherd:turn"
+
+_EVERYWHERE = {"0.0.0.0/0": 4, "::/0": 6}
+
+# Something to do in a transaction.
+Step = Callable[[idl.Transaction], None]
+
+
+class Outcome(enum.Enum):
+    """What became of a sync."""
+
+    SAME = "same"
+    WRITTEN = "written"
+    NEWER = "newer"  # somebody has written a later revision: nothing was changed
+
+
+def sync(nb: Any, wanted: Northbound) -> Outcome:
+    """Make our rows those that are wanted, or raise Temporary.
+
+    If nothing differs there is no transaction. If the rows are of a later revision they stay.
+    """
+    with held(nb, wanted.router_id):
+        rows = _Rows(nb, wanted.router_id)
+        if rows.revision > wanted.revision:
+            return Outcome.NEWER
+        if not any(True for _ in _steps(rows, wanted)):
+            return Outcome.SAME
+    writing = _Write(nb, wanted.router_id, wanted.revision, lambda r: _steps(r, wanted))
+    commit(nb, wanted.router_id, writing)
+    return writing.outcome
+
+
+def remove(nb: Any, router_id: RouterId, revision: int) -> Outcome:
+    """Remove every row of ours of the router, unless they are of a later revision."""
+    with held(nb, router_id):
+        if not any(True for _ in _removal(_Rows(nb, router_id))):
+            return Outcome.SAME
+    writing = _Write(nb, router_id, revision, _removal)
+    commit(nb, router_id, writing)
+    return writing.outcome
+
+
+def routers(nb: Any) -> dict[RouterId, int]:
+    """Return every router of which rows of ours exist, with their revision (0 if unknown)."""
+    with held(nb, EVERY_ROUTER):
+        found: dict[RouterId, int] = {}
+        for table in ("Logical_Router_Policy", "Logical_Router_Port"):
+            for row in nb.tables[table].rows.values():
+                if router_id := row.external_ids.get(ROUTER_KEY):
+                    found[RouterId(router_id)] = 0
+        for row in nb.tables["Logical_Switch"].rows.values():
+            if router_id := row.external_ids.get(ROUTER_KEY):
+                found[RouterId(router_id)] = _number(row, REVISION_KEY)
+        return found
+
+
+def default_routes(nb: Any, router_id: RouterId) -> frozenset[int]:
+    """Return the IP versions of which the router has a default route."""
+    with held(nb, router_id):
+        router = _Rows(nb, router_id).router
+        routes = router.static_routes if router else ()
+        main = (r for r in routes if not getattr(r, "route_table", ""))
+        return frozenset(_EVERYWHERE[r.ip_prefix] for r in main if r.ip_prefix in _EVERYWHERE)
+
+
+def _number(switch: Any, key: str) -> int:
+    text = switch.external_ids.get(key, "")
+    return int(text) if text.isdecimal() else 0
+
+
+class _Rows:
+    """What is there of one router."""
+
+    def __init__(self, nb: Any, router_id: RouterId) -> None:
+        self.nb = nb
+        self.router_id = router_id
+        self.switch = nb.lookup("Logical_Switch", f"swanherd-{router_id}", default=None)
+        # Neutron's name of the router's row (neutron.common.ovn.utils.ovn_name).
+        self.router = nb.lookup("Logical_Router", f"neutron-{router_id}", default=None)
+
+    @property
+    def revision(self) -> int:
+        """The revision that the rows are of, 0 if there are none."""
+        return _number(self.switch, REVISION_KEY) if self.switch else 0
+
+    def of_ours(self, rows: Any) -> Iterator[Any]:
+        """Yield the rows that carry our key."""
+        return (row for row in rows if row.external_ids.get(ROUTER_KEY) == self.router_id)
+
+    def policies(self) -> Iterator[tuple[Policy | None, Any]]:
+        """Yield our policies, as value (None if it can't be one that we wrote) and row."""
+        rows = self.of_ours(self.router.policies if self.router else ())
+        return ((_parse_policy(row), row) for row in rows)
+
+
+class _Write(command.BaseCommand):
+    """Take the steps that are needed, unless a later revision is there."""
+
+    def __init__(
+        self,
+        nb: Any,
+        router_id: RouterId,
+        revision: int,
+        steps: Callable[[_Rows], Iterator[Step]],
+    ) -> None:
+        super().__init__(nb)
+        self.router_id = router_id
+        self.revision = revision
+        self.outcome = Outcome.SAME
+        self._steps = steps
+
+    def run_idl(self, txn: idl.Transaction) -> None:
+        """Look again, since this runs in another thread, and again after a conflict."""
+        rows = _Rows(self.api, self.router_id)
+        if rows.switch is not None:
+            # The server refuses the transaction if this column has changed since it was read.
+            rows.switch.verify("external_ids")
+        if rows.revision > self.revision:
+            self.outcome = Outcome.NEWER
+            return
+        steps = list(self._steps(rows))
+        self.outcome = Outcome.WRITTEN if steps else Outcome.SAME
+        for step in steps:
+            step(txn)
+
+
+def _steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
+    """Yield what must be done; nothing if all is as wanted."""
+    if rows.router is None:
+        text = "OVN doesn't have the router yet, or no longer."
+        raise Temporary(wanted.router_id, Reason("ovn_router_missing", text))
+    changes = [
+        *_policy_steps(rows, wanted),
+        *_router_port_steps(rows, wanted),
+        *_switch_steps(rows, wanted),
+    ]
+    if changes and rows.switch is not None:
+        changes.append(lambda _: _take_turn(rows.switch))
+    yield from changes
+
+
+def _take_turn(switch: Any) -> None:
+    switch.setkey("external_ids", TURN_KEY, str(_number(switch, TURN_KEY) + 1))
+
+
+def _policy_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
+    missing = set(wanted.policies)
+    stale = []
+    for policy, row in rows.policies():
+        if policy is not None and policy in missing:
+            missing.remove(policy)
+        else:
+            stale.append(row)
+    table = rows.nb.tables["Logical_Router_Policy"]
+    for policy in sorted(missing, key=lambda p: (p.priority, p.match)):
+        columns = _render_policy(policy) | _external_ids(wanted)
+        yield _insertion(table, columns, rows.router, "policies")
+    for row in stale:
+        yield _removing(rows.router, "policies", row)
+
+
+def _router_port_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
+    port = wanted.router_port
+    columns = {
+        "name": port.name,
+        "mac": port.mac,
+        "networks": sorted(port.networks),
+    } | _external_ids(wanted)
+    present = {row.name: row for row in rows.of_ours(rows.router.ports)}
+    if row := present.get(port.name):
+        yield from _corrections(row, columns)
+    else:
+        table = rows.nb.tables["Logical_Router_Port"]
+        yield _insertion(table, columns, rows.router, "ports")
+
+
+def _switch_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
+    ids = {ROUTER_KEY: wanted.router_id, REVISION_KEY: str(wanted.revision)}
+    ports = [_render_peer(wanted), _render_namespace_port(wanted)]
+    table = rows.nb.tables["Logical_Switch_Port"]
+    if rows.switch is None:
+        yield lambda txn: _insert_switch(txn, rows, wanted.switch, ids, ports)
+        return
+    yield from _corrections(rows.switch, {"external_ids": ids})
+    present = {row.name: row for row in rows.switch.ports}
+    for columns in ports:
+        if row := present.get(columns["name"]):
+            yield from _corrections(row, columns)
+        else:
+            yield _insertion(table, columns, rows.switch, "ports")
+    names = {columns["name"] for columns in ports}
+    for name, row in present.items():
+        if name not in names:
+            yield _removing(rows.switch, "ports", row)
+
+
+def _insert_switch(
+    txn: idl.Transaction,
+    rows: _Rows,
+    name: str,
+    ids: Mapping[str, str],
+    ports: list[dict[str, Any]],
+) -> None:
+    """Insert the switch with its ports.
+
+    Nothing in the schema keeps two writers from making it twice, but the names of ports are
+    unique (ovn-nb(5)): the second transaction fails, and its retry finds the first one's rows.
+    """
+    switch = txn.insert(rows.nb.tables["Logical_Switch"])
+    switch.name = name
+    switch.external_ids = dict(ids)
+    table = rows.nb.tables["Logical_Switch_Port"]
+    switch.ports = [_insert(txn, table, columns) for columns in ports]
+
+
+def _removal(rows: _Rows) -> Iterator[Step]:
+    if rows.router is not None:
+        for port in rows.of_ours(rows.router.ports):
+            yield _removing(rows.router, "ports", port)
+        for _, policy in rows.policies():
+            yield _removing(rows.router, "policies", policy)
+    if rows.switch is not None:
+        yield lambda _: rows.switch.delete()
+
+
+def _insert(txn: idl.Transaction, table: Any, columns: Mapping[str, Any]) -> Any:
+    row = txn.insert(table)
+    for column, value in columns.items():
+        setattr(row, column, value)
+    return row
+
+
+def _insertion(table: Any, columns: Mapping[str, Any], parent: Any, column: str) -> Step:
+    """Return the step that inserts a row and refers to it from its parent."""
+    return lambda txn: parent.addvalue(column, _insert(txn, table, columns))
+
+
+def _removing(parent: Any, column: str, row: Any) -> Step:
+    """Return the step that drops the reference; the server collects the row (RFC 7047 §4.1)."""
+    return lambda _: parent.delvalue(column, row)
+
+
+def _corrections(row: Any, columns: Mapping[str, Any]) -> Iterator[Step]:
+    """Yield a step for each column that differs; of a map only the wanted keys count."""
+    for column, value in columns.items():
+        now = getattr(row, column)
+        if isinstance(value, dict):
+            for key, each in value.items():
+                if now.get(key) != each:
+                    yield _setting_key(row, column, key, each)
+        elif (sorted(now) if isinstance(value, list) else now) != value:
+            yield _setting(row, column, value)
+
+
+def _setting(row: Any, column: str, value: Any) -> Step:
+    return lambda _: setattr(row, column, value)
+
+
+def _setting_key(row: Any, column: str, key: str, value: str) -> Step:
+    return lambda _: row.setkey(column, key, value)
+
+
+def _external_ids(wanted: Northbound) -> dict[str, dict[str, str]]:
+    return {"external_ids": {ROUTER_KEY: wanted.router_id}}
+
+
+def _render_peer(wanted: Northbound) -> dict[str, Any]:
+    return {
+        "name": wanted.router_port.peer,
+        "type": "router",
+        "addresses": ["router"],
+        "options": {"router-port": wanted.router_port.name},
+    } | _external_ids(wanted)
+
+
+def _render_namespace_port(wanted: Northbound) -> dict[str, Any]:
+    port = wanted.namespace_port
+    return {
+        "name": port.name,
+        "type": "",
+        "addresses": [" ".join((port.mac, *sorted(port.addresses)))],
+        # Without it every chassis where the port is plugged claims it (ovn-nb(5)).
+        "options": {"requested-chassis": port.host} if port.host else {},
+    } | _external_ids(wanted)
+
+
+def _render_policy(policy: Policy) -> dict[str, Any]:
+    return {
+        "priority": policy.priority,
+        "match": policy.match,
+        "action": policy.action.value,
+        "nexthops": [policy.nexthop] if policy.nexthop else [],
+    }
+
+
+def _parse_policy(row: Any) -> Policy | None:
+    if row.action not in set(Action) or len(row.nexthops) > 1:
+        return None
+    return Policy(row.priority, row.match, Action(row.action), next(iter(row.nexthops), None))

@@ -1,0 +1,45 @@
+"""Where OVN has put a router's gateway: read from its two databases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from swanherd.core.model import RouterId
+from swanherd.ovn.database import held
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gateway:
+    """Hosts of a router's gateway: the active one, and all candidates by falling priority."""
+
+    active: str | None = None
+    candidates: tuple[str, ...] = ()
+
+
+def gateway(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> Gateway:
+    """Return the hosts (by hostname) of the gateway port, or raise Temporary.
+
+    ovn-northd names the distributed gateway port's redirect `cr-` and the router port's name;
+    Neutron names that `lrp-` and the port's id, and writes the candidates into the router port's
+    ha_chassis_group, before release 2026.1 into its gateway_chassis.
+    """
+    name = f"lrp-{gateway_port_id}"
+    with held(nb, router_id):
+        port = nb.lookup("Logical_Router_Port", name, default=None)
+        ranked = sorted(_candidates(port), reverse=True) if port else []
+    with held(sb, router_id):
+        hostnames = {row.name: row.hostname for row in sb.tables["Chassis"].rows.values()}
+        redirect = sb.lookup("Port_Binding", f"cr-{name}", default=None)
+        bound = redirect.chassis if redirect else ()
+        active = next((row.hostname for row in bound), None)
+    candidates = tuple(hostnames[c] for _, c in ranked if c in hostnames)
+    return Gateway(active, candidates)
+
+
+def _candidates(port: Any) -> Iterator[tuple[int, str]]:
+    groups = (row.ha_chassis for row in port.ha_chassis_group)
+    for rows in (port.gateway_chassis, *groups):
+        for row in rows:
+            yield row.priority, row.chassis_name
