@@ -140,7 +140,7 @@ def test_writers_at_once_leave_the_newest(
     lines = [line.split() for line in policies(ovn, router)]
     steering = [line for line in lines if line[0] in ("1000", "900")]
     assert len(steering) == 6
-    assert all("10.29." in line[6] for line in steering)
+    assert all("10.29." in line[7] for line in steering)
     assert northbound.routers(nb)[router] == 29
 
 
