@@ -7,6 +7,7 @@ a default that goes out of fashion, needs no migration.
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from neutron_lib.db import constants as db_const
@@ -27,6 +28,16 @@ class _Named:
     name: orm.Mapped[str | None] = orm.mapped_column(sa.String(db_const.NAME_FIELD_SIZE))
     description: orm.Mapped[str | None] = orm.mapped_column(
         sa.String(db_const.DESCRIPTION_FIELD_SIZE)
+    )
+
+
+def _state(owner: str) -> Any:
+    return orm.relationship(
+        "StatusRow",
+        primaryjoin=f"foreign({owner}.id) == StatusRow.id",
+        uselist=False,
+        viewonly=True,
+        lazy="selectin",
     )
 
 
@@ -98,6 +109,7 @@ class VpnServiceRow(model_base.BASEV2, model_base.HasId, model_base.HasProject, 
     flavor_id: orm.Mapped[str | None] = orm.mapped_column(
         sa.String(36), sa.ForeignKey("flavors.id")
     )
+    state: orm.Mapped[StatusRow | None] = _state("VpnServiceRow")
 
 
 class PeerCidrRow(model_base.BASEV2):
@@ -150,6 +162,7 @@ class SiteConnectionRow(model_base.BASEV2, model_base.HasId, model_base.HasProje
     peer_cidrs: orm.Mapped[list[PeerCidrRow]] = orm.relationship(
         PeerCidrRow, cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
+    state: orm.Mapped[StatusRow | None] = _state("SiteConnectionRow")
 
     def __repr__(self) -> str:
         return f"<SiteConnectionRow {self.id}>"

@@ -1,0 +1,46 @@
+"""Definitions of our own extensions, in the shape that neutron-lib's modules have.
+
+They add; nothing here changes the meaning of an attribute that neutron-lib defines.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from neutron_lib.api.definitions import vpn
+
+_READ_ONLY = {"allow_post": False, "allow_put": False, "is_visible": True, "default": None}
+_REASON: dict[str, Any] = {"status_code": dict(_READ_ONLY), "status_reason": dict(_READ_ONLY)}
+
+
+def _definition(alias: str, name: str, description: str, attributes: dict[str, Any]) -> Any:
+    return types.SimpleNamespace(
+        ALIAS=alias,
+        NAME=name,
+        DESCRIPTION=description,
+        UPDATED_TIMESTAMP="2026-11-23T00:00:00-00:00",
+        IS_SHIM_EXTENSION=not attributes,
+        IS_STANDARD_ATTR_EXTENSION=False,
+        RESOURCE_ATTRIBUTE_MAP=attributes,
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        ACTION_MAP={},
+        ACTION_STATUS={},
+        REQUIRED_EXTENSIONS=[vpn.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
+STATUS_REASON = _definition(
+    "vpn-status-reason",
+    "VPN status reason",
+    "Why a VPN service or an IPsec site connection has its status: a code and a sentence",
+    {vpn.VPNSERVICES: dict(_REASON), vpn.IPSEC_SITE_CONNECTIONS: dict(_REASON)},
+)
+
+POLICY_UPDATE_IN_USE = _definition(
+    "vpn-policy-update-in-use",
+    "VPN policy update in use",
+    "IKE and IPsec policies may be updated while connections use them",
+    {},
+)

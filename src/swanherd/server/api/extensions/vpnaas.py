@@ -1,0 +1,44 @@
+"""The extension `vpnaas`: vpnservices, policies and connections."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from neutron.api.v2 import resource_helper
+from neutron_lib.api import extensions
+from neutron_lib.api.definitions import vpn
+from neutron_lib.plugins import constants
+
+
+def _attributes() -> dict[str, Any]:
+    attributes: dict[str, Any] = copy.deepcopy(vpn.RESOURCE_ATTRIBUTE_MAP)
+    # A filter would answer "is the key this?" and put the key into access logs.
+    attributes[vpn.IPSEC_SITE_CONNECTIONS]["psk"]["is_filter"] = False
+    return attributes
+
+
+_ATTRIBUTES = _attributes()
+
+
+class Vpnaas(extensions.APIExtensionDescriptor):
+    """neutron-lib's `vpnaas`, with a psk that can't be searched for."""
+
+    api_definition = vpn
+
+    @classmethod
+    def get_extended_resources(cls, version: str) -> dict[str, Any]:
+        """Return the attributes; other extensions extend this same object."""
+        return _ATTRIBUTES if version == "2.0" else {}
+
+    @classmethod
+    def get_resources(cls) -> list[Any]:
+        """Return the resources under /vpn."""
+        resources: list[Any] = resource_helper.build_resource_info(
+            resource_helper.build_plural_mappings({}, _ATTRIBUTES),
+            _ATTRIBUTES,
+            constants.VPN,
+            register_quota=True,
+            translate_name=True,
+        )
+        return resources

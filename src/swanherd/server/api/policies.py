@@ -1,0 +1,49 @@
+"""Who may do what: the rule names of neutron-vpnaas, Neutron's own defaults for project members.
+
+Reading takes a member too: a connection's psk is in what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neutron_lib import policy as base
+from neutron_lib.policy import rules as lib_rules
+from oslo_policy import policy
+
+# resource → its collection in the URL
+_RESOURCES = {
+    "vpnservice": "vpnservices",
+    "ikepolicy": "ikepolicies",
+    "ipsecpolicy": "ipsecpolicies",
+    "ipsec_site_connection": "ipsec-site-connections",
+    "endpoint_group": "endpoint-groups",
+}
+
+
+def _rule(action: str, resource: str, before: str, operations: list[tuple[str, str]]) -> object:
+    name = f"{action}_{resource}"
+    return policy.DocumentedRuleDefault(
+        name=name,
+        check_str=lib_rules.ADMIN_OR_PROJECT_MEMBER,
+        description=f"{action.capitalize()} a VPN {resource}",
+        operations=[{"method": method, "path": path} for method, path in operations],
+        scope_types=["project"],
+        deprecated_rule=policy.DeprecatedRule(
+            name=name,
+            check_str=before,
+            deprecated_reason="The VPN API supports the default roles",
+            deprecated_since="2025.2",
+        ),
+    )
+
+
+def list_rules() -> Iterator[object]:
+    """Return the rules of the five resources."""
+    for resource, collection in _RESOURCES.items():
+        path = f"/vpn/{collection}"
+        one = f"{path}/{{id}}"
+        yield _rule("create", resource, base.RULE_ANY, [("POST", path)])
+        yield _rule("update", resource, base.RULE_ADMIN_OR_OWNER, [("PUT", one)])
+        yield _rule("delete", resource, base.RULE_ADMIN_OR_OWNER, [("DELETE", one)])
+        yield _rule("get", resource, base.RULE_ADMIN_OR_OWNER, [("GET", path), ("GET", one)])
