@@ -1,9 +1,9 @@
 # What process 1 of a box does: the box's own view of the machine, then nothing but reaping.
-# Arguments: the box's name, its directory in the lab's state, the lab's hosts file, paths that
+# Arguments: the box's mark, its name, its directory in the lab's state, the lab's hosts file, paths that
 # stay visible although they are below /tmp, "--", and the directories of its own.
 set -eu
-name=$1 own=$2 hosts=$3
-shift 3
+name=$2 own=$3 hosts=$4
+shift 4
 hostname "$name"
 mount -t sysfs sysfs /sys 2>/dev/null || true
 mkdir -p "$own/tmp"

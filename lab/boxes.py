@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -93,7 +94,7 @@ class Box:
             [
                 *("unshare", "--net", "--mount", "--uts", "--pid", "--ipc", "--fork"),
                 *("--kill-child", "--mount-proc", "--propagation", "private"),
-                *("sh", "-c", INIT.read_text(), self.mark, self.name, str(self.directory)),
+                *("sh", str(INIT), self.mark, self.name, str(self.directory)),
                 *(str(self.lab.state / "hosts"), *hidden, "--", *OWN_DIRECTORIES),
             ],
             environment(),
@@ -115,6 +116,20 @@ class Box:
         if holder := self.holder():
             kill([*holder.children(), holder])
         reap()
+
+    def process(self, number: int) -> Process | None:
+        """Return the process that has this id inside the box, None if it has ended."""
+        space = os.readlink(f"/proc/{self.init().pid}/ns/pid")
+        for process in processes():
+            try:
+                if os.readlink(f"/proc/{process.pid}/ns/pid") != space:
+                    continue
+                status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # gone, or a process of a sandbox around us
+            if re.search(rf"^NSpid:.*\s{number}$", status, re.MULTILINE):
+                return process
+        return None
 
     def enter_argv(self, argv: Sequence[str], netns: str | None = None) -> list[str]:
         """Return the command that runs argv in the box, or in a network namespace of it."""

@@ -9,9 +9,9 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from lab.boxes import Box, environment, tail
+from lab.boxes import Box, tail
 from lab.layout import LabError
-from lab.processes import Process, kill, processes, reap, spawn, wait_for, wait_gone
+from lab.processes import Process, kill, processes, wait_for, wait_gone
 
 T = TypeVar("T")
 
@@ -31,38 +31,40 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Running:
-    """A started service; `holder` is the nsenter around its main process."""
+class Started:
+    """A service that was started once, and its main process, alive or not."""
 
     service: Service
-    holder: Process
+    main: Process
 
-    def main(self) -> Process | None:
-        """Return its main process."""
-        found = self.holder.children() if self.holder.alive else []
-        return found[0] if found else None
+
+# The program replaces the shell that told its process id and moved its output to the log.
+_LAUNCH = 'echo $$; exec "$@" >>"$0" 2>&1 </dev/null'
+
+
+def start(box: Box, service: Service) -> None:
+    """Start a service as a child of the box's process 1; its output goes to its log."""
+    log = box.lab.log(box.name, service.name)
+    launch = ["setsid", "--fork", "sh", "-c", _LAUNCH, str(log), *service.argv]
+    number = int(box.run(launch, env=service.env).stdout)
+    main = box.process(number)
+    if main is None:
+        raise LabError(f"{box.name}: {service.name} ended at once; {tail(log)}")
+    data = dataclasses.asdict(Started(service, main))
+    _record(box, service.name).write_text(json.dumps(data))
 
 
 def _record(box: Box, name: str) -> pathlib.Path:
     return box.lab.directory("services", box.name) / f"{name}.json"
 
 
-def start(box: Box, service: Service) -> None:
-    """Start a service; its output goes to its log."""
-    reap()
-    log = box.lab.log(box.name, service.name)
-    holder = spawn(box.enter_argv(service.argv), environment(service.env), log)
-    data = dataclasses.asdict(Running(service, holder))
-    _record(box, service.name).write_text(json.dumps(data))
-
-
-def running(box: Box, name: str) -> Running:
-    """Return a service that was started once, alive or not."""
+def find(box: Box, name: str) -> Started:
+    """Return a service that was started once."""
     try:
         data: dict[str, Any] = json.loads(_record(box, name).read_text())
     except FileNotFoundError:
         raise LabError(f"box {box.name} has no service {name}; it has {names(box)}") from None
-    return Running(Service(**data["service"]), Process(**data["holder"]))
+    return Started(Service(**data["service"]), Process(**data["main"]))
 
 
 def names(box: Box) -> list[str]:
@@ -73,7 +75,7 @@ def names(box: Box) -> list[str]:
 
 def alive(box: Box, name: str) -> bool:
     """Whether a service runs."""
-    return running(box, name).main() is not None
+    return find(box, name).main.alive
 
 
 def stop(
@@ -81,37 +83,34 @@ def stop(
 ) -> Process | None:
     """Signal a service and wait (seconds) for its end; killed if it doesn't obey.
 
-    Return the main process that it had.
+    Return the main process that it had, None if it had already ended.
     """
-    was = running(box, name)
-    main = was.main()
-    if main is None:
+    was = find(box, name)
+    main = was.main
+    if not main.alive:
         return None
-    started = [p for p in processes() if p.session == was.holder.session and p.pid != main.pid]
+    session = [p for p in processes() if p.session == main.pid and p.pid != main.pid]
     main.send(sig)
     if not wait_gone([main], limit):
-        main.send(signal.SIGKILL)
-        wait_gone([main], 10)
+        kill([main])
     if not was.service.alone:
-        kill(p for p in started if p.pid != was.holder.pid)
-    wait_gone([was.holder], 10)
-    reap()
+        kill(session)
     return main
 
 
 def restart(box: Box, name: str, sig: signal.Signals = signal.SIGTERM) -> None:
     """Stop a service, if it runs, and start it as before."""
     stop(box, name, sig)
-    start(box, running(box, name).service)
+    start(box, find(box, name).service)
 
 
 def wait(box: Box, name: str, ready: Callable[[], T | None], limit: float, what: str) -> T:
     """Wait (seconds) until a service is ready; a LabError names its log and shows its end."""
-    was = running(box, name)
+    main = find(box, name).main
 
     def condition() -> T | None:
         answer = ready()
-        if not answer and not was.holder.alive:
+        if not answer and not main.alive:
             raise LabError(f"{box.name}: {name} ended")
         return answer
 
@@ -124,5 +123,5 @@ def wait(box: Box, name: str, ready: Callable[[], T | None], limit: float, what:
 def check(box: Box) -> None:
     """Raise LabError if a service of the box has ended; it shows the end of its log."""
     for name in names(box):
-        if not running(box, name).holder.alive:
+        if not alive(box, name):
             raise LabError(f"{box.name}: {name} ended; {tail(box.lab.log(box.name, name))}")
