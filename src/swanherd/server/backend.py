@@ -106,7 +106,12 @@ class RouterStore(Protocol):
 
 
 class Backend(Protocol):
-    """One way to serve routers (OVN, or later the L3 agents)."""
+    """One way to serve routers (OVN, or later the L3 agents).
+
+    `server.plugin` makes it as `OvnBackend(store, look)`: `look(router_id)` is what events and
+    the sweep call. It runs `ensure`, records a failure as the router's problem, and hints the
+    agents of the router's host before and after; it never raises.
+    """
 
     def serves(self, context: Any, router_id: RouterId) -> bool:
         """Tell whether routers of this kind are this backend's."""
