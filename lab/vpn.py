@@ -1,0 +1,188 @@
+"""A VPN as a cloud's user makes it through the SDK, and what is left of it on nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from lab.cloud import Cloud
+from lab.layout import LabError
+from lab.processes import wait_for
+from lab.sites import Site
+
+STRONG = {
+    "auth_algorithm": "sha256",
+    "encryption_algorithm": "aes-256",
+    "pfs": "group19",
+}
+
+
+@dataclasses.dataclass(slots=True)
+class End:
+    """One end of a tunnel: a site's vpnservice and policies. Make it with `make_end`."""
+
+    cloud: Cloud
+    client: Any
+    site: Site
+    service: Any
+    ike: Any
+    ipsec: Any
+    made: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+    def address(self, version: int) -> str:
+        """The public address of the gateway's family."""
+        field = f"external_v{version}_ip"
+        value = getattr(self.service, field)
+        if not value:
+            raise LabError(f"{self.site.name}: the vpnservice has no {field}")
+        return str(value)
+
+    def connection(self, connection_id: str) -> Any:
+        """Return the connection as the API shows it now, as a dict."""
+        return show(self.client, "ipsec-site-connections", connection_id)
+
+    def refresh(self) -> Any:
+        """Read the vpnservice again and return it."""
+        self.service = self.client.network.get_vpn_service(self.service.id)
+        return self.service
+
+
+def show(client: Any, plural: str, resource_id: str) -> dict[str, Any]:
+    """Return one VPN resource with every attribute, also those that the SDK doesn't know."""
+    reply = client.network.get(f"/vpn/{plural}/{resource_id}")
+    if reply.status_code != 200:
+        raise LabError(f"GET {plural}/{resource_id}: {reply.status_code} {reply.text}")
+    (body,) = reply.json().values()
+    shown: dict[str, Any] = body
+    return shown
+
+
+def make_end(
+    cloud: Cloud,
+    client: Any,
+    site: Site,
+    *,
+    ike: dict[str, Any] | None = None,
+    ipsec: dict[str, Any] | None = None,
+) -> End:
+    """Make the policies and the vpnservice of one end."""
+    network = client.network
+    ike_policy = network.create_vpn_ike_policy(
+        **({"name": site.name, "ike_version": "v2"} | STRONG | (ike or {}))
+    )
+    ipsec_policy = network.create_vpn_ipsec_policy(
+        **({"name": site.name} | STRONG | (ipsec or {}))
+    )
+    service = network.create_vpn_service(name=site.name, router_id=site.router_id)
+    return End(cloud, client, site, service, ike_policy, ipsec_policy)
+
+
+def connect(
+    end: End,
+    peer: str,
+    local: Sequence[str],
+    remote: Sequence[str],
+    **attributes: Any,
+) -> str:
+    """Make a connection from local CIDRs of the site to remote CIDRs; return its id."""
+    network = end.client.network
+    name = f"{end.site.name}-{len(end.made)}"
+    here = network.create_vpn_endpoint_group(
+        name=f"{name}-local", type="subnet", endpoints=[end.site.subnets[c] for c in local]
+    )
+    there = network.create_vpn_endpoint_group(
+        name=f"{name}-peer", type="cidr", endpoints=list(remote)
+    )
+    made = network.create_vpn_ipsec_site_connection(
+        **{
+            "name": name,
+            "vpnservice_id": end.service.id,
+            "ikepolicy_id": end.ike.id,
+            "ipsecpolicy_id": end.ipsec.id,
+            "local_ep_group_id": here.id,
+            "peer_ep_group_id": there.id,
+            "peer_address": peer,
+            "peer_id": peer,
+            "psk": "the lab's own key",
+            **attributes,
+        }
+    )
+    end.made += [("connection", made.id), ("group", here.id), ("group", there.id)]
+    return str(made.id)
+
+
+def join(one: End, other: End, outer: int, inner: int, **attributes: Any) -> tuple[str, str]:
+    """Join all subnets of the inner family of two ends over the outer family; both ids."""
+
+    def of_family(end: End) -> list[str]:
+        return [c for c in end.site.subnets if ipaddress.ip_network(c).version == inner]
+
+    here, there = of_family(one), of_family(other)
+    return (
+        connect(one, other.address(outer), here, there, **attributes),
+        connect(other, one.address(outer), there, here, **attributes),
+    )
+
+
+def wait_status(end: End, connection_id: str, status: str, limit: float = 30) -> Any:
+    """Wait until the connection has a status and return it; LabError tells what it had."""
+    seen: dict[str, Any] = {}
+
+    def reached() -> bool:
+        seen.update(end.connection(connection_id))
+        return bool(seen["status"] == status)
+
+    try:
+        wait_for(reached, limit, "", every=0.05)
+    except LabError:
+        cause = {k: v for k, v in seen.items() if k.startswith("status")}
+        raise LabError(f"{end.site.name}: connection isn't {status} but {cause}") from None
+    return seen
+
+
+def remove_end(end: End) -> None:
+    """Delete what `make_end` and `connect` made, in the order that the API wants."""
+    network = end.client.network
+    order = sorted(end.made, key=lambda made: made[0])  # connections before groups
+    for kind, resource_id in order:
+        delete = {
+            "connection": network.delete_vpn_ipsec_site_connection,
+            "group": network.delete_vpn_endpoint_group,
+        }[kind]
+        delete(resource_id)
+    end.made.clear()
+    network.delete_vpn_service(end.service.id)
+    network.delete_vpn_ike_policy(end.ike.id)
+    network.delete_vpn_ipsec_policy(end.ipsec.id)
+
+
+def leftovers(cloud: Cloud) -> list[str]:
+    """Return everything of Swanherd that is still on the cloud's nodes, in OVN and in Neutron."""
+    found: list[str] = []
+    for box in cloud.gateways:
+        names = box.run(["ip", "netns", "list"]).stdout.split("\n")
+        found += [f"{box.name}: namespace {n}" for n in names if n.startswith("qvpn-")]
+        listing = box.run(["pgrep", "-a", "charon"], check=False).stdout.splitlines()
+        found += [f"{box.name}: process {line}" for line in listing]
+        ports = box.run(
+            ["ovs-vsctl", "--bare", "--columns=name,external_ids", "list", "Interface"]
+        ).stdout
+        found += [f"{box.name}: port {p}" for p in ports.splitlines() if "swanherd" in p]
+        with contextlib.suppress(LabError):
+            files = box.run(["find", "/var/lib/swanherd/routers", "-mindepth", "1"]).stdout
+            found += [f"{box.name}: file {line}" for line in files.splitlines()]
+    for table in ("Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port"):
+        found += _rows(cloud, table)
+    found += _rows(cloud, "Logical_Router_Policy")
+    admin = cloud.connect("admin").network
+    ports_ = admin.ports(device_owner="network:vpn_router_gateway")
+    found += [f"Neutron port {port.id}" for port in ports_]
+    return found
+
+
+def _rows(cloud: Cloud, table: str) -> list[str]:
+    listing = cloud.nbctl("--bare", "--columns=_uuid,external_ids", "list", table)
+    return [f"{table} {line}" for line in listing.splitlines() if "swanherd" in line]
