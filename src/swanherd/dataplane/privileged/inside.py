@@ -1,0 +1,92 @@
+"""To be in a network namespace for a moment: a thread enters it, works and ends.
+
+No process is forked, and the netlink sockets that the work opens belong to that namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+T = TypeVar("T")
+
+# Where `ip netns` has them (ip-netns(8)).
+DIRECTORY = pathlib.Path("/run/netns")
+
+CLONE_NEWNET = 0x40000000  # sched.h
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int, what: str) -> None:
+    """Raise OSError if a C call of that name returned -1."""
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def in_thread(work: Callable[[], T]) -> T:
+    """Do the work in a thread of its own and return what it returns, or raise what it raises."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="netns")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def within(namespace: str, work: Callable[[], T]) -> T:
+    """Do the work inside the named namespace; FileNotFoundError if there is none."""
+
+    def enter() -> T:
+        fd = os.open(DIRECTORY / namespace, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            check(libc.setns(fd, CLONE_NEWNET), "setns")
+        finally:
+            os.close(fd)
+        return work()
+
+    return in_thread(enter)
+
+
+@contextlib.contextmanager
+def netlink() -> Iterator[IPRoute]:
+    """Give a route netlink socket of the namespace that this thread is in."""
+    with errors_of_netlink(), IPRoute(strict_check=True) as ip:
+        yield ip
+
+
+@contextlib.contextmanager
+def errors_of_netlink() -> Iterator[None]:
+    """Turn the kernel's answers into OSError, which crosses to an unprivileged process."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise OSError(error.code, f"netlink: {error.args[-1]}") from error
+
+
+@contextlib.contextmanager
+def ignoring(*numbers: int) -> Iterator[None]:
+    """Let errors of these numbers pass: they mean that it is already so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
+            raise

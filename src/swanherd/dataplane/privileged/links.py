@@ -1,0 +1,226 @@
+"""Veth pairs between this node's namespace and a router's, and the addresses on them."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from swanherd.dataplane.privileged import default, inside
+
+_IFF_UP = 1
+_IFA_F_NODAD = 2
+
+# linux/sockios.h, linux/ethtool.h
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GTXCSUM = 0x16
+_ETHTOOL_STXCSUM = 0x17
+
+
+@default.entrypoint
+def ensure_link(namespace: str, outer: str, device: str, mac: str, mtu: int) -> bool:
+    """Bring the pair to this shape, both ends up; return whether it was made anew."""
+    with inside.netlink() as ip:
+        ours = _find(ip, outer)
+        theirs = inside.within(namespace, lambda: _link(device))
+        made = not is_pair(ours, theirs)
+        if made:
+            _remove(ip, outer)
+            inside.within(namespace, lambda: _remove_here(device))
+            _make(ip, namespace, outer, device, mac)
+        ip.link("set", ifname=outer, mtu=mtu, state="up")
+    inside.within(namespace, lambda: _shape(device, mac, mtu))
+    return made
+
+
+@default.entrypoint
+def remove_link(namespace: str, outer: str, device: str) -> None:
+    """Remove both ends, whichever are there."""
+    with inside.netlink() as ip:
+        _remove(ip, outer)
+    with contextlib.suppress(FileNotFoundError):
+        inside.within(namespace, lambda: _remove_here(device))
+
+
+@default.entrypoint
+def set_addresses(namespace: str, device: str, addresses: Sequence[str]) -> None:
+    """Let the device have these addresses, with their prefix lengths, and no others.
+
+    An IPv6 link-local address that the kernel made stays.
+    """
+
+    def work() -> None:
+        with inside.netlink() as ip:
+            index = _index(ip, device)
+            have = set(_addresses(ip, index))
+            for address in set(addresses) - have:
+                _change_address(ip, "replace", index, address)
+            for address in have - set(addresses):
+                _change_address(ip, "del", index, address)
+
+    inside.within(namespace, work)
+
+
+@default.entrypoint
+def add_address(namespace: str, device: str, address: str) -> None:
+    """Add an address to a device; idempotent."""
+
+    def work() -> None:
+        with inside.netlink() as ip:
+            _change_address(ip, "replace", _index(ip, device), address)
+
+    inside.within(namespace, work)
+
+
+@default.entrypoint
+def remove_address(namespace: str, device: str, address: str) -> None:
+    """Remove an address from a device; idempotent."""
+
+    def work() -> None:
+        with inside.netlink() as ip:
+            _change_address(ip, "del", _index(ip, device), address)
+
+    with inside.ignoring(errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT):
+        inside.within(namespace, work)
+
+
+@default.entrypoint
+def outer_links(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return those of these devices that this node's own namespace has, by name."""
+    with inside.netlink() as ip:
+        return {name: found for name in names if (found := _find(ip, name))}
+
+
+def links(ip: IPRoute) -> dict[str, dict[str, Any]]:
+    """Return every device of the socket's namespace by name."""
+    return {link["name"]: link for link in map(_parse, ip.get_links())}
+
+
+def addresses_by_index(ip: IPRoute) -> dict[int, list[str]]:
+    """Return the addresses of every device of the socket's namespace, with prefix lengths."""
+    found: dict[int, list[str]] = {}
+    for message in ip.get_addr():
+        # With a peer IFA_ADDRESS would be the other end's (rtnetlink(7)); IPv6 has no IFA_LOCAL.
+        address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+        text = f"{address}/{message['prefixlen']}"
+        if not _is_automatic(text):
+            found.setdefault(message["index"], []).append(text)
+    return found
+
+
+def is_pair(ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> bool:
+    """Tell whether two devices are the ends of one veth pair."""
+    return (
+        ours is not None
+        and theirs is not None
+        and (ours["peer"], theirs["peer"]) == (theirs["index"], ours["index"])
+    )
+
+
+def has_tx_checksum(device: str) -> bool:
+    """Tell whether the device of this thread's namespace leaves checksums to hardware."""
+    return bool(_ethtool(device, _ETHTOOL_GTXCSUM, 0))
+
+
+def _is_automatic(address: str) -> bool:
+    interface = ipaddress.ip_interface(address)
+    return interface.ip.is_loopback or (interface.version == 6 and interface.ip.is_link_local)
+
+
+def _parse(message: Any) -> dict[str, Any]:
+    return {
+        "name": message.get_attr("IFLA_IFNAME"),
+        "index": message["index"],
+        "mac": message.get_attr("IFLA_ADDRESS") or "",
+        "mtu": message.get_attr("IFLA_MTU"),
+        "up": bool(message["flags"] & _IFF_UP),
+        "peer": message.get_attr("IFLA_LINK") or 0,
+    }
+
+
+def _find(ip: IPRoute, name: str) -> dict[str, Any] | None:
+    with inside.ignoring(errno.ENODEV), inside.errors_of_netlink():
+        (message,) = ip.link("get", ifname=name)
+        return _parse(message)
+    return None
+
+
+def _link(device: str) -> dict[str, Any] | None:
+    with inside.netlink() as ip:
+        return _find(ip, device)
+
+
+def _index(ip: IPRoute, device: str) -> int:
+    if found := _find(ip, device):
+        return int(found["index"])
+    raise OSError(errno.ENODEV, f"there is no device {device}")
+
+
+def _remove(ip: IPRoute, name: str) -> None:
+    if found := _find(ip, name):
+        ip.link("del", index=found["index"])
+
+
+def _remove_here(device: str) -> None:
+    with inside.netlink() as ip:
+        _remove(ip, device)
+
+
+def _make(ip: IPRoute, namespace: str, outer: str, device: str, mac: str) -> None:
+    fd = os.open(inside.DIRECTORY / namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        peer = {"ifname": device, "net_ns_fd": fd, "address": mac}
+        ip.link("add", ifname=outer, kind="veth", peer=peer)
+    finally:
+        os.close(fd)
+
+
+def _shape(device: str, mac: str, mtu: int) -> None:
+    with inside.netlink() as ip:
+        link = _find(ip, device)
+        if link is None:
+            raise OSError(errno.ENODEV, f"there is no device {device}")
+        changes: dict[str, Any] = {"mtu": mtu, "state": "up"}
+        if link["mac"] != mac:
+            changes["address"] = mac
+        ip.link("set", index=link["index"], **changes)
+    # The userspace datapath forwards what it gets: a TCP checksum that was left to hardware
+    # would stay empty for ever.
+    _ethtool(device, _ETHTOOL_STXCSUM, 0)
+
+
+def _ethtool(device: str, command: int, value: int) -> int:
+    """Do a get or set of one value (ethtool_value) and return the value."""
+    data = array.array("I", (command, value))
+    address, _ = data.buffer_info()
+    request = struct.pack("16sP", device.encode(), address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SIOCETHTOOL, request)
+    return data[1]
+
+
+def _addresses(ip: IPRoute, index: int) -> list[str]:
+    return addresses_by_index(ip).get(index, [])
+
+
+def _change_address(ip: IPRoute, command: str, index: int, address: str) -> None:
+    interface = ipaddress.ip_interface(address)
+    family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
+    arguments: dict[str, Any] = {
+        "index": index,
+        "address": str(interface.ip),
+        "prefixlen": interface.network.prefixlen,
+        "family": family,
+    }
+    if interface.version == 6 and command != "del":
+        arguments["flags"] = _IFA_F_NODAD
+    ip.addr(command, **arguments)

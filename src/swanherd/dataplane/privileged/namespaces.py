@@ -1,0 +1,164 @@
+"""Named network namespaces, made as `ip netns` makes them, and processes in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+
+from swanherd.dataplane.privileged import default, inside, nft
+from swanherd.dataplane.privileged.inside import CLONE_NEWNET, DIRECTORY, check, libc
+
+# sys/mount.h
+_MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 1 << 20
+_MNT_DETACH = 2
+
+# linux/if.h, rtnetlink: the first device of every namespace
+_LOOPBACK_INDEX = 1
+
+# In this order: turning forwarding on resets others (ip-sysctl.rst). `default` is what devices
+# that are made later begin with.
+SYSCTLS = (
+    ("ipv4/ip_forward", "1"),
+    *(
+        (f"ipv4/conf/{scope}/{name}", value)
+        for scope in ("all", "default")
+        for name, value in (
+            ("rp_filter", "0"),  # a policy decides who may send, not the way back
+            ("accept_redirects", "0"),
+            ("send_redirects", "0"),
+            ("accept_source_route", "0"),
+            ("arp_ignore", "1"),  # the router's own addresses on lo are the router's to answer
+            ("arp_announce", "2"),
+        )
+    ),
+    *(
+        (f"ipv6/conf/{scope}/{name}", value)
+        for scope in ("all", "default")
+        for name, value in (
+            ("disable_ipv6", "0"),
+            ("forwarding", "1"),
+            ("accept_ra", "0"),
+            ("autoconf", "0"),
+            ("accept_dad", "0"),  # Neutron sees to it that addresses are unique
+            ("dad_transmits", "0"),
+            ("accept_redirects", "0"),
+        )
+    ),
+)
+
+_NET = pathlib.Path("/proc/sys/net")
+
+
+@default.entrypoint
+def make(namespace: str, closed: str) -> None:
+    """Make the namespace, or bring one that is there to its shape; idempotent.
+
+    `closed` are the nft commands of a guard that lets nothing through. A new namespace has it,
+    and all else, before it gets its name.
+    """
+    if is_there(namespace):
+        inside.within(namespace, lambda: _prepare(closed))
+        return
+    _share_directory()
+
+    def enter_a_new_one() -> None:
+        check(libc.unshare(CLONE_NEWNET), "unshare")
+        _prepare(closed)
+        path = DIRECTORY / namespace
+        path.touch(mode=0o444)
+        _mount("/proc/thread-self/ns/net", path, _MS_BIND)
+
+    inside.in_thread(enter_a_new_one)
+
+
+@default.entrypoint
+def delete(namespace: str) -> None:
+    """Remove the namespace's name, and with its last process the namespace; idempotent."""
+    path = DIRECTORY / namespace
+    while is_there(namespace):
+        check(libc.umount2(os.fsencode(path), _MNT_DETACH), "umount2")
+    path.unlink(missing_ok=True)
+
+
+@default.entrypoint
+def is_prepared(namespace: str) -> bool:
+    """Tell whether forwarding and all else still are as `make` left them."""
+    return is_there(namespace) and inside.within(namespace, _is_prepared)
+
+
+@default.entrypoint
+def spawn(namespace: str, argv: Sequence[str], env: Mapping[str, str], output: str | None) -> int:
+    """Start a daemon inside the namespace and return its process id.
+
+    What it prints is appended to the file `output`, readable by its owner only. It is in a
+    session of its own, and outlives this process.
+    """
+    return inside.within(namespace, lambda: _spawn(argv, env, output))
+
+
+def is_there(namespace: str) -> bool:
+    """Tell whether there is a namespace of that name, not only a file."""
+    with contextlib.suppress(FileNotFoundError):
+        here = os.stat("/proc/self/ns/net")
+        return os.stat(DIRECTORY / namespace).st_dev == here.st_dev
+    return False
+
+
+def _prepare(closed: str) -> None:
+    if not nft.list_table():
+        nft.run(closed)
+    for name, value in SYSCTLS:
+        path = _NET / name
+        # Without IPv6 in the kernel there is nothing to set.
+        if path.exists():
+            path.write_text(value)
+    with inside.netlink() as ip:
+        ip.link("set", index=_LOOPBACK_INDEX, state="up")
+
+
+def _is_prepared() -> bool:
+    return all(
+        (_NET / name).read_text().strip() == value
+        for name, value in SYSCTLS
+        if (_NET / name).exists()
+    )
+
+
+def _share_directory() -> None:
+    """Let mounts in the directory reach every mount namespace, as iproute2's netns_add does."""
+    DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        _mount("", DIRECTORY, _MS_SHARED | _MS_REC)
+    except OSError:
+        # It isn't a mount point yet.
+        _mount(str(DIRECTORY), DIRECTORY, _MS_BIND | _MS_REC)
+        _mount("", DIRECTORY, _MS_SHARED | _MS_REC)
+
+
+def _mount(source: str, target: pathlib.Path, flags: int) -> None:
+    result = libc.mount(source.encode(), os.fsencode(target), b"none", flags, None)
+    check(result, f"mount {target}")
+
+
+def _spawn(argv: Sequence[str], env: Mapping[str, str], output: str | None) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    fd = os.open(output or os.devnull, flags, 0o600)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the caller's fixed program
+            list(argv),
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=fd,
+            stderr=fd,
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(fd)
+    # Reaps it, so that a dead daemon is no zombie.
+    threading.Thread(target=process.wait, name="reaper", daemon=True).start()
+    return process.pid

@@ -1,0 +1,145 @@
+"""Routes and routing rules of a router's namespace; ours carry a protocol number of their own."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from swanherd.dataplane.privileged import default, inside, links, namespaces
+
+# Nobody's in iproute2's rt_protos.
+PROTOCOL = 0x5A
+
+_RTNH_F_ONLINK = 4
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+@default.entrypoint
+def ensure_route(namespace: str, route: Mapping[str, Any]) -> None:
+    """Add or replace a route: destination, device, gateway or None, table, mtu (0: none)."""
+    inside.within(namespace, lambda: _change_route("replace", route))
+
+
+@default.entrypoint
+def remove_route(namespace: str, route: Mapping[str, Any]) -> None:
+    """Remove exactly this route; idempotent."""
+    with inside.ignoring(errno.ESRCH, errno.ENODEV, errno.ENOENT):
+        inside.within(namespace, lambda: _change_route("del", route))
+
+
+@default.entrypoint
+def ensure_rule(namespace: str, rule: Mapping[str, Any]) -> None:
+    """Add a rule: source, destination, table, priority; idempotent."""
+    with inside.ignoring(errno.EEXIST):
+        inside.within(namespace, lambda: _change_rule("add", rule))
+
+
+@default.entrypoint
+def remove_rule(namespace: str, rule: Mapping[str, Any]) -> None:
+    """Remove exactly this rule; idempotent."""
+    with inside.ignoring(errno.ENOENT):
+        inside.within(namespace, lambda: _change_rule("del", rule))
+
+
+@default.entrypoint
+def observe(namespace: str) -> dict[str, Any]:
+    """Return links, addresses, and our routes and rules; FileNotFoundError if it isn't there."""
+    return {
+        "prepared": namespaces.is_prepared(namespace),
+        **inside.within(namespace, _observe),
+    }
+
+
+def _observe() -> dict[str, Any]:
+    with inside.netlink() as ip:
+        found = links.links(ip)
+        names = {link["index"]: name for name, link in found.items()}
+        addresses = links.addresses_by_index(ip)
+        for name, link in found.items():
+            link["addresses"] = addresses.get(link["index"], [])
+            link["tx_checksum"] = link["up"] and links.has_tx_checksum(name)
+        return {
+            "links": found,
+            "routes": list(_routes(ip, names)),
+            "rules": list(_rules(ip)),
+        }
+
+
+def _routes(ip: IPRoute, names: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+    for family in _FAMILIES:
+        for message in ip.get_routes(family=family, proto=PROTOCOL):
+            if message["proto"] != PROTOCOL:
+                continue
+            metrics = message.get_attr("RTA_METRICS")
+            yield {
+                "destination": _network(family, message.get_attr("RTA_DST"), message["dst_len"]),
+                "device": names.get(message.get_attr("RTA_OIF"), ""),
+                "gateway": message.get_attr("RTA_GATEWAY"),
+                "table": message.get_attr("RTA_TABLE"),
+                "mtu": (metrics.get_attr("RTAX_MTU") if metrics else None) or 0,
+            }
+
+
+def _rules(ip: IPRoute) -> Iterator[dict[str, Any]]:
+    for family in _FAMILIES:
+        for message in ip.get_rules(family=family):
+            if message.get_attr("FRA_PROTOCOL") != PROTOCOL:
+                continue
+            yield {
+                "source": _network(family, message.get_attr("FRA_SRC"), message["src_len"]),
+                "destination": _network(family, message.get_attr("FRA_DST"), message["dst_len"]),
+                "table": message.get_attr("FRA_TABLE"),
+                "priority": message.get_attr("FRA_PRIORITY"),
+            }
+
+
+def _network(family: int, address: str | None, length: int) -> str:
+    anywhere = "0.0.0.0" if family == socket.AF_INET else "::"  # noqa: S104 - no socket is bound
+    return f"{address or anywhere}/{length}"
+
+
+def _family(network: str) -> int:
+    version = ipaddress.ip_network(network).version
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def _change_route(command: str, route: Mapping[str, Any]) -> None:
+    with inside.netlink() as ip:
+        device = links.links(ip).get(route["device"])
+        if device is None:
+            raise OSError(errno.ENODEV, f"there is no device {route['device']}")
+        arguments: dict[str, Any] = {
+            "dst": route["destination"],
+            "family": _family(route["destination"]),
+            "oif": device["index"],
+            "table": route["table"],
+            "proto": PROTOCOL,
+        }
+        if route["gateway"]:
+            # Neutron allows a gateway outside of the subnet.
+            arguments |= {"gateway": route["gateway"], "flags": _RTNH_F_ONLINK}
+        if route["mtu"] and command != "del":
+            arguments["metrics"] = {"mtu": route["mtu"]}
+        ip.route(command, **arguments)
+
+
+def _change_rule(command: str, rule: Mapping[str, Any]) -> None:
+    source = ipaddress.ip_network(rule["source"])
+    destination = ipaddress.ip_network(rule["destination"])
+    with inside.netlink() as ip:
+        ip.rule(
+            command,
+            family=_family(rule["source"]),
+            src=str(source.network_address),
+            src_len=source.prefixlen,
+            dst=str(destination.network_address),
+            dst_len=destination.prefixlen,
+            table=rule["table"],
+            priority=rule["priority"],
+            protocol=PROTOCOL,
+        )
