@@ -129,7 +129,7 @@ def remove_site(client: Any, site: Site) -> None:
                     network.remove_interface_from_router(
                         site.router_id, subnet_id=fixed["subnet_id"]
                     )
-        else:
+        elif not port.device_owner.startswith("network:"):  # those go with the network
             network.delete_port(port)
     network.delete_router(site.router_id)
     network.delete_network(site.network_id)

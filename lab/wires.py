@@ -52,6 +52,11 @@ def add_public_cidrs(lab: Lab, cloud: CloudPlan, cidrs: Sequence[str]) -> None:
     inet.ip(*(_add_address(cloud.public_bridge, interface_of(c), "replace") for c in cidrs))
 
 
+def add_internet_route(lab: Lab, cidr: str, via: str) -> None:
+    """Let the internet route a prefix to a router of a cloud (IPv6 subnets aren't translated)."""
+    Box(lab, INTERNET_BOX).ip(f"route replace {cidr} via {via}")
+
+
 def add_host(lab: Lab, name: str, addresses: Sequence[str]) -> None:
     """Add a host of the internet: a namespace of the internet box on a routed link of its own.
 
