@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -186,3 +187,30 @@ def leftovers(cloud: Cloud) -> list[str]:
 def _rows(cloud: Cloud, table: str) -> list[str]:
     listing = cloud.nbctl("--bare", "--columns=_uuid,external_ids", "list", table)
     return [f"{table} {line}" for line in listing.splitlines() if "swanherd" in line]
+
+
+def agent_view(end: End, command: str = "show") -> dict[str, Any]:
+    """Return what swanherdctl tells of the end's router on the gateway node that serves it."""
+    for box in end.cloud.gateways:
+        argv = ["swanherdctl", "--json", command, end.site.router_id]
+        done = box.run(argv, check=False)
+        if done.returncode == 0 and (view := json.loads(done.stdout))["placed_here"]:
+            found: dict[str, Any] = view
+            return found
+    raise LabError(f"no agent of cloud {end.cloud.name} serves router {end.site.router_id}")
+
+
+def namespace_of(end: End) -> str:
+    """Return the name of the router's VPN namespace on its gateway node."""
+    return f"qvpn-{end.site.router_id}"
+
+
+def child_sas(end: End) -> set[tuple[str, int]]:
+    """Return the live child SAs of the end: child's name and unique id."""
+    charon = agent_view(end)["observed"]["charon"]
+    return {
+        (child["name"], child["unique_id"])
+        for sa in charon["ike_sas"]
+        for child in sa["children"]
+        if child["state"] == "INSTALLED"
+    }

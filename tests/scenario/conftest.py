@@ -1,0 +1,96 @@
+"""Two real clouds for all scenario tests of a run; sites and tunnels for each module.
+
+KEEP=1 leaves the clouds up for a look (`SWANHERD_LAB=test make enter`); the next run starts anew.
+"""
+
+import dataclasses
+import itertools
+import os
+
+import pytest
+
+from lab import up as lifecycle
+from lab.cloud import Cloud
+from lab.layout import Lab, Shape
+from lab.sites import boot, make_public, make_site
+from lab.user import enter
+from lab.vpn import join, make_end, remove_end, wait_status
+
+_numbers = itertools.count(16)
+
+
+@dataclasses.dataclass
+class Pair:
+    """Two joined ends with a workload each."""
+
+    one: object
+    other: object
+    here: object
+    there: object
+    connections: tuple = ()
+
+    @property
+    def ends(self):
+        return self.one, self.other
+
+    def up(self, limit=30):
+        """Wait until all connections of both ends are ACTIVE."""
+        for pair in self.connections:
+            for end, connection_id in zip(self.ends, pair, strict=True):
+                wait_status(end, connection_id, "ACTIVE", limit)
+
+
+@pytest.fixture(scope="session")
+def lab():
+    lab = Lab(os.environ.get("SWANHERD_LAB", "test"), Shape())
+    lifecycle.up(lab)
+    enter(lab)
+    yield lab
+    if not os.environ.get("KEEP"):
+        lifecycle.down(lab)
+
+
+@pytest.fixture(scope="session")
+def clouds(lab):
+    pair = Cloud(lab, "a"), Cloud(lab, "b")
+    for cloud in pair:
+        make_public(cloud)
+    return pair
+
+
+@pytest.fixture(scope="session")
+def clients(clouds):
+    return tuple(cloud.connect() for cloud in clouds)
+
+
+@pytest.fixture(scope="module")
+def make_pair(clouds, clients):
+    """Make two sites with a workload each, and ends; what is made goes at the module's end."""
+    made = []
+
+    def make(inner=(4,), **policies):
+        number = next(_numbers)
+        ends, workloads = [], []
+        for index, (cloud, client) in enumerate(zip(clouds, clients, strict=True), 1):
+            cidrs = {4: f"10.{number}.{index}.0/24", 6: f"fd00:{number}:{index}::/64"}
+            name = f"s{number}-{cloud.name}"
+            site = make_site(cloud, client, name, [cidrs[f] for f in inner])
+            workloads.append(boot(cloud, client, site, f"w{number}"))
+            ends.append(make_end(cloud, client, site, **policies))
+        pair = Pair(*ends, *workloads)
+        made.append(pair)
+        return pair
+
+    yield make
+    for pair in made:
+        for end in pair.ends:
+            remove_end(end)
+
+
+@pytest.fixture(scope="module")
+def pair(make_pair):
+    """Two sites joined for IPv4 and IPv6 over IPv4, all connections ACTIVE."""
+    pair = make_pair(inner=(4, 6))
+    pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
+    pair.up()
+    return pair

@@ -1,0 +1,83 @@
+import pytest
+
+from lab.vpn import agent_view, child_sas, wait_status
+from tests.scenario.test_self_healing import lost, stream
+
+
+@pytest.fixture(autouse=True)
+def whole(pair):
+    """Each test begins with a tunnel that works."""
+    pair.up()
+    pair.here.wait_for_ping(pair.there.ipv4)
+
+
+def update(end, connection_id, **attributes):
+    end.client.network.update_vpn_ipsec_site_connection(connection_id, **attributes)
+
+
+def test_a_key_is_rotated_on_two_sides_without_loss(pair):
+    """The old SA stays while only one side has the new key, and the API tells it."""
+    one, other = pair.connections[0]
+    pings = stream(pair)
+    update(pair.one, one, psk="a new key")
+    seen = wait_status(pair.one, one, "PENDING_UPDATE")
+    assert seen["status_code"]
+    update(pair.other, other, psk="a new key")
+    pair.up()
+    assert lost(pings) <= 1
+
+
+def test_a_policy_in_use_is_changed_and_negotiated_anew(pair):
+    """LP#2127166: what is updated is what runs."""
+    before = child_sas(pair.one)
+    pings = stream(pair)
+    for end in pair.ends:
+        end.client.network.update_vpn_ipsec_policy(end.ipsec.id, encryption_algorithm="aes-128")
+    pair.up()
+    assert not before & child_sas(pair.one)
+    loaded = agent_view(pair.one)["desired"]["connections"]
+    assert {"aes-128"} == {c["ipsec"]["encryption"] for c in loaded}
+    # Until the peer has the same policy it refuses; the old SAs carry on meanwhile.
+    assert lost(pings) <= 2
+
+
+def test_admin_down_ends_the_tunnel_and_leaks_nothing(pair):
+    """Down on one side: DOWN with its cause; up again: ACTIVE."""
+    one = pair.connections[0][0]
+    update(pair.one, one, admin_state_up=False)
+    seen = wait_status(pair.one, one, "DOWN")
+    assert seen["status_code"] == "admin_down"
+    assert not pair.here.pings(pair.there.ipv4, count=3, wait=0.3)
+    update(pair.one, one, admin_state_up=True)
+    pair.up()
+    pair.here.wait_for_ping(pair.there.ipv4)
+
+
+def test_a_wrong_key_can_be_corrected_while_pending(make_pair):
+    """PUT is accepted in every status; the cause shows meanwhile."""
+    from lab.processes import wait_for
+    from lab.vpn import join
+
+    pair = make_pair(inner=(4,))
+    pair.connections = (join(*pair.ends, 4, 4),)
+    one = pair.connections[0][0]
+    update(pair.one, one, psk="wrong")
+    code = wait_for(
+        lambda: (pair.one.connection(one)["status_code"] or "").replace("negotiating", ""),
+        15,
+        "a cause",
+    )
+    assert "psk" in code
+    update(pair.one, one, psk="the lab's own key")
+    pair.up()
+
+
+def test_a_rename_touches_no_sa(pair):
+    """Name and description: nothing on the node changes."""
+    before = child_sas(pair.one)
+    pings = stream(pair)
+    one = pair.connections[0][0]
+    update(pair.one, one, name="renamed", description="other words")
+    pair.up()
+    assert lost(pings) == 0
+    assert before == child_sas(pair.one)
