@@ -1,0 +1,248 @@
+"""StrongSwan: the port `Swan` of the wheel, out of charon's life, its sessions and its faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from swanherd.core.failures import Permanent, Temporary
+from swanherd.core.ike import (
+    CharonOptions,
+    IkeConfig,
+    IkeSa,
+    Initiate,
+    LoadConfig,
+    LoadSecret,
+    ObservedCharon,
+    SaState,
+    StartCharon,
+    StopCharon,
+    SwanAction,
+    TerminateChild,
+    TerminateIke,
+    UnloadConfig,
+    UnloadSecret,
+)
+from swanherd.core.model import DataPlane, Reason, RouterId
+from swanherd.swan import codec
+from swanherd.swan.charon import CharonLife, NamespaceInode, Spawn, Surroundings
+from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
+from swanherd.swan.events import ChildChange, Event, IkeChange
+from swanherd.swan.faults import FaultMemory
+from swanherd.swan.sessions import DEAF, Commands, Listener
+from swanherd.swan.settings import Retransmission
+
+_LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
+
+
+class _Router:
+    """What the adapter keeps of one router: nothing that charon can't tell again but faults."""
+
+    def __init__(self, commands: Commands) -> None:
+        self.commands = commands
+        self.lock = threading.Lock()
+        self.memory = FaultMemory()
+        self.facts: Mapping[str, ConfigFacts] = {}
+
+
+class StrongSwan:
+    """The strongSwan daemons of this node.
+
+    `state` gets a directory for each router. `spawn(router_id, argv, env)` starts a process in
+    the router's namespace and returns its id; `namespace_inode(router_id)` returns that
+    namespace's inode or None. `on_event(router_id)` is called from a thread of ours when it is
+    time to look again; `clock` tells monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        spawn: Spawn,
+        namespace_inode: NamespaceInode,
+        on_event: Callable[[RouterId], None],
+        clock: Callable[[], float],
+        retransmission: Retransmission = Retransmission(),  # noqa: B008 (frozen)
+    ) -> None:
+        self._life = CharonLife(Surroundings(state, spawn, namespace_inode, clock), retransmission)
+        self._on_event = on_event
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._routers: dict[RouterId, _Router] = {}
+        self._listener = Listener(self._on_events)
+
+    def routers(self) -> frozenset[RouterId]:
+        """Return every router that has a charon or files of one on this node."""
+        return self._life.routers()
+
+    def observe(self, router_id: RouterId) -> ObservedCharon:
+        """Return what the router's charon is and has."""
+        router = self._router(router_id)
+        if not self._life.is_running(router_id):
+            self._lost(router_id, router)
+            return ObservedCharon(running=False, faults=router.memory.faults)
+        try:
+            self._listener.attach(router_id, self._life.paths(router_id))
+            return self._ask(router_id, router)
+        except Temporary as failure:
+            if failure.reason.code != DEAF:
+                raise
+            # It lives, but its socket is gone: only a new one can be talked to.
+            self._lost(router_id, router)
+            return ObservedCharon(running=False, faults=router.memory.faults)
+
+    def apply(self, router_id: RouterId, action: SwanAction) -> None:
+        """Do one action; idempotent."""
+        router = self._router(router_id)
+        match action:
+            case StartCharon(options):
+                self._start(router_id, router, options)
+            case StopCharon():
+                self._listener.detach(router_id)
+                router.commands.close()
+                self._life.stop(router_id)
+                with self._lock:
+                    self._routers.pop(router_id, None)
+            case LoadConfig(config):
+                self._load(router_id, router, config)
+            case LoadSecret(connection):
+                secret = _rendered(router_id, lambda: codec.render_secret(connection))
+                router.commands.request("load-shared", secret)
+            case UnloadSecret(connection_id):
+                router.commands.request("unload-shared", {"id": connection_id})
+            case UnloadConfig(name):
+                self._unload(router, name)
+            case Initiate(config, child):
+                # Without a limit of time it returns at once, and no thread of charon's waits.
+                message = {"ike": config, "child": child, "timeout": -1}
+                router.commands.request("initiate", message)
+            case TerminateIke(unique_id, force):
+                message = {"ike-id": unique_id, "force": "yes" if force else "no"}
+                self._terminate(router, unique_id, message)
+            case TerminateChild(unique_id):
+                self._terminate(router, unique_id, {"child-id": unique_id})
+
+    def close(self) -> None:
+        """Let go of all daemons; they and their tunnels go on."""
+        self._listener.close()
+        with self._lock:
+            routers = list(self._routers.values())
+        for router in routers:
+            router.commands.close()
+
+    def _router(self, router_id: RouterId) -> _Router:
+        with self._lock:
+            router = self._routers.get(router_id)
+            if router is None:
+                path = self._life.paths(router_id).vici
+                router = self._routers[router_id] = _Router(Commands(router_id, path))
+            return router
+
+    # Observing
+
+    def _ask(self, router_id: RouterId, router: _Router) -> ObservedCharon:
+        if self._life.rotate_log(router_id):
+            router.commands.request("reload-settings")
+        configs = [codec.parse_config(m) for m in _list_configs(router.commands)]
+        secrets = codec.parse_secrets(router.commands.request("get-shared"))
+        sas = _list_sas(router.commands)
+        established: dict[str, frozenset[int]] = {}
+        for sa in sas:
+            if sa.state in _LIVE:
+                ids = established.get(sa.config, frozenset())
+                established[sa.config] = ids | {sa.unique_id}
+        with router.lock:
+            router.facts = {loaded.name: facts for loaded, facts in configs}
+            router.memory = router.memory.seen(established).keep_only(router.facts)
+            faults = router.memory.faults
+        return ObservedCharon(
+            running=True,
+            options=self._life.options(router_id),
+            configs=frozenset(loaded for loaded, _ in configs),
+            secrets=secrets,
+            ike_sas=sas,
+            faults=faults,
+        )
+
+    def _lost(self, router_id: RouterId, router: _Router) -> None:
+        """Forget what died with the daemon; why it failed before is still true."""
+        self._listener.detach(router_id)
+        router.commands.close()
+        with router.lock:
+            router.memory = router.memory.seen({})
+
+    def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:
+        with self._lock:
+            router = self._routers.get(router_id)
+        if router is None:
+            return
+        if events is None:
+            self._on_event(router_id)
+            return
+        now = self._clock()
+        with router.lock:
+            before = router.memory.faults
+            for event in events:
+                router.memory = router.memory.feed(event, router.facts, now)
+            changed = router.memory.faults != before
+        if changed or any(isinstance(event, (IkeChange, ChildChange)) for event in events):
+            self._on_event(router_id)
+
+    # Acting
+
+    def _start(self, router_id: RouterId, router: _Router, options: CharonOptions) -> None:
+        paths = self._life.paths(router_id)
+
+        def check() -> None:
+            router.commands.close()
+            router.commands.request("version")
+            self._listener.attach(router_id, paths)
+
+        if not self._life.is_running(router_id):
+            self._lost(router_id, router)
+        self._life.start(router_id, options, check)
+
+    def _load(self, router_id: RouterId, router: _Router, config: IkeConfig) -> None:
+        options = self._life.options(router_id)
+        plane = options.data_plane if options is not None else DataPlane.USERSPACE
+        message = _rendered(router_id, lambda: codec.render(config, plane))
+        with router.lock:
+            # Before charon has it, so that no event about it comes too early.
+            router.facts = {**router.facts, config.name: codec.facts_of(config)}
+        router.commands.request("load-conn", message)
+
+    def _unload(self, router: _Router, name: str) -> None:
+        try:
+            router.commands.request("unload-conn", {"name": name})
+        except Permanent:
+            configs = (codec.parse_config(m)[0] for m in _list_configs(router.commands))
+            if any(config.name == name for config in configs):
+                raise
+        with router.lock:
+            router.facts = {n: facts for n, facts in router.facts.items() if n != name}
+            router.memory = router.memory.forget(name)
+
+    def _terminate(self, router: _Router, unique_id: int, message: Message) -> None:
+        try:
+            router.commands.request("terminate", {**message, "timeout": -1})
+        except Permanent:
+            sas = _list_sas(router.commands)
+            ids = {sa.unique_id for sa in sas} | {c.unique_id for sa in sas for c in sa.children}
+            if unique_id in ids:
+                raise
+
+
+def _rendered(router_id: RouterId, render: Callable[[], Message]) -> Message:
+    try:
+        return render()
+    except Unrenderable as error:
+        raise Permanent(router_id, Reason("unrenderable", str(error))) from error
+
+
+def _list_configs(commands: Commands) -> list[Message]:
+    return commands.stream("list-conns", "list-conn")
+
+
+def _list_sas(commands: Commands) -> tuple[IkeSa, ...]:
+    messages = commands.stream("list-sas", "list-sa")
+    return tuple(sa for message in messages for sa in codec.parse_sas(message))

@@ -1,0 +1,276 @@
+"""charon's life: one in a router's namespace, which outlives the agent."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from swanherd.core.failures import Permanent, Temporary
+from swanherd.core.ike import CharonOptions
+from swanherd.core.model import DataPlane, Reason, RouterId
+from swanherd.swan import process, settings
+from swanherd.swan.process import Process
+from swanherd.swan.settings import Paths, Retransmission
+
+LOG = logging.getLogger(__name__)
+
+Spawn = Callable[[RouterId, Sequence[str], Mapping[str, str]], int]
+NamespaceInode = Callable[[RouterId], int | None]
+
+_READY_LIMIT = 15.0  # seconds; measured: 10 ms, and 0.7 s in a slow virtual machine
+_STOP_LIMIT = 5.0  # seconds; measured: 25 ms
+_LOCK_LIMIT = 30.0  # seconds: longer than another's start or stop can take
+_LOG_LIMIT = 1 << 20  # bytes; one old log of that length is kept
+_SOCKET_PATH = 107  # bytes that a unix socket's path may have (unix(7))
+
+# The shell only opens the file; it is replaced by charon, which keeps the process id.
+_REDIRECT = 'exec "$0" >>"$1" 2>&1 </dev/null'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a charon needs of its node.
+
+    `state` holds a directory for each router; `spawn` starts a command in the router's namespace
+    and returns its process id; `namespace_inode` returns the inode of that namespace, None if
+    there is none; `clock` tells monotonic seconds.
+    """
+
+    state: Path
+    spawn: Spawn
+    namespace_inode: NamespaceInode
+    clock: Callable[[], float]
+    binary: str = f"/usr/sbin/{process.BINARY}"
+
+
+class CharonLife:
+    """Starts, finds and stops the charon of each router."""
+
+    def __init__(self, surroundings: Surroundings, retransmission: Retransmission) -> None:
+        self._state = surroundings.state
+        self._spawn = surroundings.spawn
+        self._namespace_inode = surroundings.namespace_inode
+        self._clock = surroundings.clock
+        self._binary = surroundings.binary
+        self._retransmission = retransmission
+
+    def routers(self) -> frozenset[RouterId]:
+        """Return every router that has a directory here."""
+        try:
+            return frozenset(RouterId(d.name) for d in self._state.iterdir() if d.is_dir())
+        except FileNotFoundError:
+            return frozenset()
+
+    def paths(self, router_id: RouterId) -> Paths:
+        """Return where the files of the router's charon are."""
+        return Paths(self._state / router_id)
+
+    def is_running(self, router_id: RouterId) -> bool:
+        """Tell whether a charon of ours lives in the router's namespace as it is now."""
+        found = self._find(router_id)
+        return found is not None and found.namespace == self._namespace_inode(router_id)
+
+    def options(self, router_id: RouterId) -> CharonOptions | None:
+        """Return what the running daemon was started with, None if that isn't known."""
+        record = self._record(router_id)
+        try:
+            plane = DataPlane(str(record["data_plane"]))
+            return CharonOptions(plane, aggressive_psk=bool(record["aggressive_psk"]))
+        except (KeyError, ValueError):
+            return None
+
+    def start(
+        self, router_id: RouterId, options: CharonOptions, check: Callable[[], None]
+    ) -> None:
+        """Start charon and wait until it answers; one that runs with these options stays.
+
+        `check` talks to charon once and raises Temporary if it doesn't answer: a charon that
+        can't open its socket says READY all the same.
+        """
+        with self._locked(router_id):
+            if self.is_running(router_id) and self.options(router_id) == options:
+                with contextlib.suppress(Temporary):
+                    check()
+                    return
+            self._end(router_id)
+            self._launch(router_id, options)
+            check()
+
+    def stop(self, router_id: RouterId) -> None:
+        """Stop charon, wait until it is gone, and remove its files."""
+        if not self.paths(router_id).directory.exists():
+            return
+        with self._locked(router_id):
+            self._end(router_id)
+            shutil.rmtree(self.paths(router_id).directory, ignore_errors=True)
+
+    def rotate_log(self, router_id: RouterId) -> bool:
+        """Put the log aside if it is long; True if charon has to open a new one."""
+        paths = self.paths(router_id)
+        with contextlib.suppress(FileNotFoundError):
+            if paths.log.stat().st_size > _LOG_LIMIT:
+                paths.log.replace(paths.old_log)
+                return True
+        return False
+
+    # Which process
+
+    def _find(self, router_id: RouterId) -> Process | None:
+        """Return our charon, wherever it runs; after a lost record its socket tells."""
+        record = self._record(router_id)
+        pid = record.get("pid")
+        if isinstance(pid, int):
+            found = process.look_up(pid)
+            if found is not None and found.started == record.get("started"):
+                return found
+        listener = process.behind(self.paths(router_id).vici)
+        return process.look_up(listener) if listener else None
+
+    def _record(self, router_id: RouterId) -> Mapping[str, object]:
+        try:
+            record = json.loads(self.paths(router_id).state.read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _end(self, router_id: RouterId) -> None:
+        found = self._find(router_id)
+        if found is not None and not process.end(found, _STOP_LIMIT):
+            text = f"strongSwan (process {found.pid}) doesn't stop."
+            raise Temporary(router_id, Reason("charon_stop_failed", text))
+
+    # Starting
+
+    def _launch(self, router_id: RouterId, options: CharonOptions) -> None:
+        paths = self.paths(router_id)
+        self._prepare(router_id, paths, options)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            ready.bind(str(paths.ready))
+            try:
+                self._spawn_and_wait(router_id, paths, options, ready)
+            finally:
+                paths.ready.unlink(missing_ok=True)
+
+    def _prepare(self, router_id: RouterId, paths: Paths, options: CharonOptions) -> None:
+        if len(os.fsencode(paths.vici)) > _SOCKET_PATH:
+            text = "The agent's state path is too long for unix sockets."
+            raise Permanent(router_id, Reason("state_path_too_long", text))
+        if not os.access(self._binary, os.X_OK):
+            text = f"strongSwan's daemon {self._binary} isn't installed."
+            raise Permanent(router_id, Reason("charon_missing", text))
+        for stale in (paths.ready, paths.vici, paths.notices, paths.state, paths.output):
+            stale.unlink(missing_ok=True)
+        _write(paths.conf, settings.render(paths, options, self._retransmission))
+
+    def _spawn_and_wait(
+        self, router_id: RouterId, paths: Paths, options: CharonOptions, ready: socket.socket
+    ) -> None:
+        argv = ("/bin/sh", "-c", _REDIRECT, self._binary, str(paths.output))
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "STRONGSWAN_CONF": str(paths.conf),
+            "NOTIFY_SOCKET": str(paths.ready),
+        }
+        pid = self._spawn(router_id, argv, environment)
+        if not self._wait_ready(pid, ready):
+            raise Temporary(router_id, self._start_failed(paths))
+        started = process.look_up(pid)
+        if started is None:
+            raise Temporary(router_id, self._start_failed(paths))
+        record = {"pid": pid, "started": started.started, **dataclasses.asdict(options)}
+        _write(paths.state, json.dumps(record))
+        LOG.info("Router %s: charon runs as process %s (%s)", router_id, pid, options.data_plane)
+
+    def _wait_ready(self, pid: int, ready: socket.socket) -> bool:
+        """Wait for READY=1 (sd_notify(3)); what takes too long is killed."""
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        poll = select.poll()
+        poll.register(ready, select.POLLIN)
+        poll.register(handle, select.POLLIN)
+        deadline = self._clock() + _READY_LIMIT
+        try:
+            while (left := deadline - self._clock()) > 0:
+                readable = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+                if ready.fileno() in readable:
+                    if b"READY=1" in ready.recv(4096).split(b"\n"):
+                        return True
+                elif handle in readable:
+                    return False
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            return False
+        finally:
+            os.close(handle)
+
+    def _start_failed(self, paths: Paths) -> Reason:
+        last = ""
+        with contextlib.suppress(OSError):
+            lines = paths.output.read_text(errors="replace").splitlines()
+            last = f": {lines[-1][:200]}" if lines else ""
+        hint = f"The operator finds more in {paths.log} and {paths.output}."
+        return Reason("charon_start_failed", f"strongSwan doesn't start{last}.", hint)
+
+    @contextlib.contextmanager
+    def _locked(self, router_id: RouterId) -> Iterator[None]:
+        """Keep other agents and threads from starting or stopping this router's charon.
+
+        A second charon would steal the first one's socket (live: §7). The lock is the directory
+        itself, so that nothing is left behind when that goes.
+        """
+        directory = self.paths(router_id).directory
+        deadline = self._clock() + _LOCK_LIMIT
+        while True:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if not self._lock(handle, deadline):
+                    text = "Another agent is starting or stopping strongSwan."
+                    raise Temporary(router_id, Reason("charon_locked", text))
+                # Whoever held it may have removed the directory under us.
+                if _is_same(handle, directory):
+                    directory.chmod(0o700)
+                    yield
+                    return
+            finally:
+                os.close(handle)
+
+    def _lock(self, handle: int, deadline: float) -> bool:
+        """Take the lock or give up at the deadline (flock(2) has no limit of its own)."""
+        tick = select.poll()
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if self._clock() > deadline:
+                    return False
+                tick.poll(20)
+            else:
+                return True
+
+
+def _is_same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is never seen half written, for our eyes only."""
+    draft = path.with_name(f"{path.name}.new")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(handle, "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,277 @@
+"""Values to VICI messages and back. Bytes and charon's names end here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from swanherd.core.ike import ChildSa, IkeConfig, IkeSa, LoadedConfig, SaState
+from swanherd.core.model import (
+    ConnectionId,
+    DataPlane,
+    DpdAction,
+    IkeVersion,
+    IpsecPolicy,
+    Phase1Mode,
+    SiteConnection,
+    TrafficSelector,
+)
+from swanherd.swan import identity, proposals
+
+Message = dict[str, Any]
+
+# What the API may say for "a peer of any address".
+_ANY_ADDRESS = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bound)
+
+_HOST_NAME = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z")
+
+# Tasks that make or end children (task.c); passive ones are those that the peer began.
+_MAKING = frozenset(
+    {
+        "IKE_INIT",
+        "IKE_AUTH",
+        "IKE_DELETE",
+        "CHILD_CREATE",
+        "CHILD_DELETE",
+        "MAIN_MODE",
+        "AGGRESSIVE_MODE",
+        "ISAKMP_DELETE",
+        "QUICK_MODE",
+        "QUICK_DELETE",
+    }
+)
+
+
+class Unrenderable(ValueError):
+    """A connection that can't be said to charon; the message is for the user."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConfigFacts:
+    """What a loaded config tells of its peer: enough to say whose a nameless failure is."""
+
+    version: IkeVersion | None
+    remotes: frozenset[str]
+
+    @property
+    def any_peer(self) -> bool:
+        """Tell whether the peer may have any address."""
+        return not self.remotes or "%any" in self.remotes
+
+
+# Values → messages
+
+
+def render(config: IkeConfig, plane: DataPlane) -> Message:
+    """Return the message of `load-conn`; equal configs yield equal messages."""
+    connection = config.connection
+    if connection.local_address is None:
+        raise Unrenderable("The public port has no address of the peer's family.")
+    try:
+        return {config.name: _render_ike(config, plane)}
+    except ValueError as error:
+        raise Unrenderable(f"strongSwan can't be told this: {error}.") from error
+
+
+def render_secret(connection: SiteConnection) -> Message:
+    """Return the message of `load-shared`: the one place where a PSK is read for charon."""
+    try:
+        owners = [identity.render(_local_id(connection)), identity.render(connection.peer_id)]
+    except ValueError as error:
+        raise Unrenderable(f"strongSwan can't be told this: {error}.") from error
+    if connection.ike.version is IkeVersion.V1:
+        # In main mode the key is looked up before any identity is known (RFC 2409 §5.4).
+        owners += [
+            identity.render(a)
+            for a in (str(connection.local_address), connection.peer_address)
+            if _is_address(a) and a not in _ANY_ADDRESS
+        ]
+    return {
+        "id": connection.id,
+        "type": "IKE",
+        "data": connection.psk.value,
+        "owners": list(dict.fromkeys(owners)),
+    }
+
+
+def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
+    connection = config.connection
+    ike, dpd = connection.ike, connection.dpd
+    watch = dpd.action is not DpdAction.DISABLED
+    message: Message = {
+        "version": 1 if ike.version is IkeVersion.V1 else 2,
+        "local_addrs": [str(connection.local_address)],
+        "remote_addrs": [_remote_address(connection.peer_address)],
+        "proposals": [proposals.ike_proposal(ike)],
+        "keyingtries": 1,
+        "mobike": "no",
+        "fragmentation": "yes",
+        # "replace" would end the old SA in the middle of a swap (live: §1 fact 3).
+        "unique": "no",
+        "encap": "yes" if plane is DataPlane.USERSPACE else "no",
+        "dpd_delay": dpd.interval if watch else 0,
+        **_ike_times(config.name, ike.lifetime),
+        # An AAA identity has no meaning for a PSK, but is part of charon's test whether two
+        # configs are equal: so it never joins two of ours into one IKE SA (auth_cfg.c).
+        "local": {
+            "auth": "psk",
+            "id": identity.render(_local_id(connection)),
+            "aaa_id": f"keyid:{config.name}",
+        },
+        "remote": {"auth": "psk", "id": identity.render(connection.peer_id)},
+        "children": {name: _render_child(connection.ipsec, s) for name, s in config.children},
+    }
+    if ike.version is IkeVersion.V1:
+        message["aggressive"] = "yes" if ike.mode is Phase1Mode.AGGRESSIVE else "no"
+        if watch:
+            message["dpd_timeout"] = dpd.timeout
+    return message
+
+
+def _render_child(policy: IpsecPolicy, selector: TrafficSelector) -> Message:
+    key, proposal = proposals.child_proposal(policy)
+    return {
+        key: [proposal],
+        "mode": str(policy.mode),
+        "local_ts": [str(selector.local)],
+        "remote_ts": [str(selector.remote)],
+        "policies": "yes",
+        # The agent acts on events; charon by itself does nothing (live: §1 fact 1).
+        "start_action": "none",
+        "dpd_action": "none",
+        "close_action": "none",
+        "life_time": policy.lifetime,
+        "rekey_time": policy.lifetime * 9 // 10,
+        "rand_time": policy.lifetime // 20,
+    }
+
+
+def _ike_times(name: str, lifetime: int) -> Message:
+    """Return IKE times whose hard limit is the lifetime exactly, a little different by name.
+
+    charon's equality of configs includes these times, but not the name (peer_cfg.c), so that
+    two generations of one connection would otherwise share an IKE SA.
+    """
+    digest = hashlib.sha256(name.encode()).digest()
+    spread = lifetime // 20 + 1
+    over = lifetime // 10 + int.from_bytes(digest[:8], "big") % spread
+    rand = lifetime // 20 + int.from_bytes(digest[8:16], "big") % spread
+    return {
+        "over_time": over,
+        "rekey_time": lifetime - over,
+        "rand_time": rand,
+        "reauth_time": 0,
+    }
+
+
+def _local_id(connection: SiteConnection) -> str:
+    return connection.local_id or str(connection.local_address)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _remote_address(text: str) -> str:
+    """Return the peer's address for charon; raises ValueError for what it would read as more."""
+    if text in _ANY_ADDRESS:
+        return "%any"
+    if _is_address(text):
+        return str(ipaddress.ip_address(text))
+    # charon also reads networks, ranges and lists here (ike_cfg.c); a name has none of these.
+    labels = text.removesuffix(".").split(".")
+    if not _HOST_NAME.match(text) or not all(labels) or labels[-1].isdigit():
+        raise ValueError("the peer's address is neither an IP address nor a name")
+    return text
+
+
+def facts_of(config: IkeConfig) -> ConfigFacts:
+    """Return what `list-conns` will tell of the config's peer."""
+    connection = config.connection
+    remote = _remote_address(connection.peer_address)
+    return ConfigFacts(connection.ike.version, frozenset({remote}))
+
+
+# Messages → values
+
+
+def parse_config(message: Mapping[str, Any]) -> tuple[LoadedConfig, ConfigFacts]:
+    """Return one event of `list-conns`."""
+    ((name, body),) = message.items()
+    children = frozenset(body.get("children", {}))
+    versions = {b"IKEv1": IkeVersion.V1, b"IKEv2": IkeVersion.V2}
+    remotes = frozenset(_text(a) for a in body.get("remote_addrs", ()))
+    return LoadedConfig(name, children), ConfigFacts(versions.get(body.get("version")), remotes)
+
+
+def parse_secrets(message: Mapping[str, Any]) -> frozenset[ConnectionId]:
+    """Return the answer of `get-shared`: whose PSKs are loaded."""
+    return frozenset(ConnectionId(_text(key)) for key in message.get("keys", ()))
+
+
+def parse_sas(message: Mapping[str, Any]) -> tuple[IkeSa, ...]:
+    """Return the IKE SAs of one event of `list-sas` (one) or of an updown (`up` beside it)."""
+    return tuple(
+        _parse_ike_sa(name, body) for name, body in message.items() if isinstance(body, dict)
+    )
+
+
+def parse_rekey(message: Mapping[str, Any]) -> tuple[tuple[IkeSa, IkeSa], ...]:
+    """Return the old and the new IKE SA of `ike-rekey`."""
+    return tuple(
+        (_parse_ike_sa(name, body["old"]), _parse_ike_sa(name, body["new"]))
+        for name, body in message.items()
+        if isinstance(body, dict) and "old" in body and "new" in body
+    )
+
+
+def is_up(message: Mapping[str, Any]) -> bool:
+    """Tell whether an updown event says up; charon leaves the key out when down."""
+    return bool(message.get("up") == b"yes")
+
+
+def _parse_ike_sa(name: str, body: Mapping[str, Any]) -> IkeSa:
+    begun = _tasks(body, "tasks-queued") | _tasks(body, "tasks-active")
+    return IkeSa(
+        config=name,
+        unique_id=int(body["uniqueid"]),
+        state=_state(body),
+        initiator=body.get("initiator") == b"yes",
+        local_host=_text(body.get("local-host", b"")),
+        remote_host=_text(body.get("remote-host", b"")),
+        busy=bool((begun | _tasks(body, "tasks-passive")) & _MAKING),
+        children=tuple(
+            sorted(
+                (_parse_child_sa(child) for child in body.get("child-sas", {}).values()),
+                key=lambda child: child.unique_id,
+            )
+        ),
+        age=int(body.get("established", 0)),
+    )
+
+
+def _parse_child_sa(body: Mapping[str, Any]) -> ChildSa:
+    return ChildSa(_text(body["name"]), int(body["uniqueid"]), _state(body))
+
+
+def _state(body: Mapping[str, Any]) -> SaState:
+    try:
+        return SaState(_text(body["state"]))
+    except ValueError:
+        return SaState.OTHER
+
+
+def _tasks(body: Mapping[str, Any], queue: str) -> set[str]:
+    return {_text(task) for task in body.get(queue, ())}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,154 @@
+"""What charon tells by itself, as values: error-notify records, VICI events, tokens of its log."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from swanherd.core.ike import SaState
+from swanherd.swan import codec
+
+# One record of the error-notify plugin (error_notify_msg.h): type, text, config, identity, peer.
+_RECORD = struct.Struct("!I384s64s256s60s")
+RECORD_SIZE = _RECORD.size
+
+# The VICI events that matter; `log` carries the exchanges (group ENC) that name a cause.
+EVENT_TYPES = ("ike-updown", "child-updown", "ike-rekey", "log")
+
+_EXCHANGE = re.compile(r"(parsed|generating) ([A-Z0-9_]+) (request|response) \d+ \[(.*)\]")
+_RECEIVED = re.compile(r"received packet: from (\S+)\[\d+\] to ")
+_UNSENT = "error writing to socket: "
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """A record of error-notify; `config` is empty where charon had chosen none yet."""
+
+    type: int
+    text: str
+    config: str
+    peer: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exchange:
+    """An IKE message that was read or made: its payloads by their short names."""
+
+    config: str
+    peer: str
+    received: bool
+    kind: str
+    request: bool
+    payloads: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IkeChange:
+    """An IKE SA came up or went; `state` is the one that it was in when it went."""
+
+    config: str
+    unique_id: int
+    up: bool
+    state: SaState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChildChange:
+    """A child SA came up or went."""
+
+    config: str
+    up: bool
+    state: SaState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IkeRekeyed:
+    """An IKE SA took another's place."""
+
+    config: str
+    old: int
+    new: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unsendable:
+    """The kernel refused a packet of charon's, for this reason (strerror)."""
+
+    text: str
+
+
+Event = Notice | Exchange | IkeChange | ChildChange | IkeRekeyed | Unsendable
+
+
+def parse_record(record: bytes) -> Notice:
+    """Return one record of error-notify; its length is RECORD_SIZE."""
+    kind, text, config, _, peer = _RECORD.unpack(record)
+    address = _until_nul(peer).rpartition("[")[0]
+    return Notice(kind, _until_nul(text), _until_nul(config), address)
+
+
+class EventReader:
+    """Turns VICI events of one charon into values.
+
+    A log line without a config doesn't say whose it is, but charon's thread that wrote it has
+    said just before from whom it received a packet.
+    """
+
+    def __init__(self) -> None:
+        self._peers: dict[bytes, str] = {}
+
+    def read(self, kind: str, message: Mapping[str, Any]) -> tuple[Event, ...]:
+        """Return what the event means to us; nothing if it doesn't matter."""
+        match kind:
+            case "log":
+                event = self._read_log(message)
+                return (event,) if event is not None else ()
+            case "ike-updown":
+                up = codec.is_up(message)
+                return tuple(
+                    IkeChange(sa.config, sa.unique_id, up, sa.state)
+                    for sa in codec.parse_sas(message)
+                )
+            case "child-updown":
+                up = codec.is_up(message)
+                return tuple(
+                    ChildChange(sa.config, up, child.state)
+                    for sa in codec.parse_sas(message)
+                    for child in sa.children
+                )
+            case "ike-rekey":
+                return tuple(
+                    IkeRekeyed(new.config, old.unique_id, new.unique_id)
+                    for old, new in codec.parse_rekey(message)
+                )
+            case _:
+                return ()
+
+    def _read_log(self, message: Mapping[str, Any]) -> Event | None:
+        group, thread = message.get("group"), message.get("thread", b"")
+        if group == b"NET":
+            text = message.get("msg", b"").decode("utf-8", "replace")
+            if match := _RECEIVED.match(text):
+                self._peers[thread] = match[1]
+            elif text.startswith(_UNSENT):
+                return Unsendable(text.removeprefix(_UNSENT))
+        elif group == b"ENC":
+            text = message.get("msg", b"").decode("utf-8", "replace")
+            if match := _EXCHANGE.match(text):
+                config = message.get("ikesa-name", b"").decode("utf-8", "replace")
+                return Exchange(
+                    config="" if config == "(unnamed)" else config,
+                    peer=self._peers.get(thread, ""),
+                    received=match[1] == "parsed",
+                    kind=match[2],
+                    request=match[3] == "request",
+                    payloads=frozenset(match[4].split()),
+                )
+        return None
+
+
+def _until_nul(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "replace")

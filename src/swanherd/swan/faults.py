@@ -1,0 +1,176 @@
+"""A charon's failures: its records, log tokens and updowns make one cause for each config."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from swanherd.core.ike import Fault, SaState
+from swanherd.core.model import IkeVersion
+from swanherd.swan import causes
+from swanherd.swan.codec import ConfigFacts
+from swanherd.swan.events import (
+    ChildChange,
+    Event,
+    Exchange,
+    IkeChange,
+    IkeRekeyed,
+    Notice,
+    Unsendable,
+)
+
+T = TypeVar("T")
+
+# A weak cause (silence) takes the place of a strong one that wasn't proven again for so long.
+_FADE = 60.0
+# Failures with a longer pause between them are two series, not one.
+_SERIES = 300.0
+# A peer's delete and the end of the SA are told on two ways, at most this far apart.
+_TOGETHER = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Entry:
+    fault: Fault
+    proved: float  # when the code was last seen, in monotonic seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaultMemory:
+    """What is known of one charon's failures. Feed it; nothing of it changes in place."""
+
+    entries: Mapping[str, _Entry] = dataclasses.field(default_factory=dict)
+    established: Mapping[str, frozenset[int]] = dataclasses.field(default_factory=dict)
+    deletes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    ends: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    unsendable: float | None = None
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Return the faults, sorted by config."""
+        return tuple(self.entries[name].fault for name in sorted(self.entries))
+
+    def feed(self, event: Event, facts: Mapping[str, ConfigFacts], now: float) -> FaultMemory:
+        """Return the memory after the event; `facts` are those of the loaded configs."""
+        match event:
+            case Notice():
+                return self._feed_notice(event, facts, now)
+            case Exchange():
+                return self._feed_exchange(event, facts, now)
+            case IkeChange():
+                return self._feed_ike(event, facts, now)
+            case ChildChange(config, up=True):
+                return self.forget(config)
+            case ChildChange(config):
+                return self.ended(config, facts, now)
+            case IkeRekeyed(config, old, new):
+                ids = self.established.get(config, frozenset()) - {old} | {new}
+                return self.changed(established={**self.established, config: ids})
+            case Unsendable():
+                return self.changed(unsendable=now)
+
+    def forget(self, config: str) -> FaultMemory:
+        """Return the memory without the config's fault."""
+        if config not in self.entries:
+            return self
+        return self.changed(entries={k: v for k, v in self.entries.items() if k != config})
+
+    def keep_only(self, configs: Iterable[str]) -> FaultMemory:
+        """Return the memory of these configs alone, so that it doesn't grow for ever."""
+        names = frozenset(configs)
+
+        def kept(table: Mapping[str, T]) -> Mapping[str, T]:
+            return {name: value for name, value in table.items() if name in names}
+
+        return self.changed(
+            entries=kept(self.entries), deletes=kept(self.deletes), ends=kept(self.ends)
+        )
+
+    def seen(self, established: Mapping[str, frozenset[int]]) -> FaultMemory:
+        """Return the memory corrected by what `list-sas` showed."""
+        if established == self.established:
+            return self
+        return self.changed(established=established)
+
+    # By kind of event
+
+    def _feed_notice(
+        self, notice: Notice, facts: Mapping[str, ConfigFacts], now: float
+    ) -> FaultMemory:
+        memory = self
+        for config in causes.concerned(notice.config, notice.peer, facts):
+            code = causes.code_of_notice(
+                notice,
+                is_v1=facts[config].version is IkeVersion.V1,
+                is_up=bool(self.established.get(config)),
+                no_route=self.unsendable is not None and now - self.unsendable < _TOGETHER,
+            )
+            if code is not None:
+                detail = notice.text if notice.type in causes.TELLING else ""
+                memory = memory.recorded(config, code, now, detail)
+        return memory
+
+    def _feed_exchange(
+        self, exchange: Exchange, facts: Mapping[str, ConfigFacts], now: float
+    ) -> FaultMemory:
+        memory = self
+        if exchange.received and exchange.request and "D" in exchange.payloads:
+            if exchange.config in facts:
+                memory = memory.changed(deletes={**memory.deletes, exchange.config: now})
+                if now - memory.ends.get(exchange.config, now - _TOGETHER) < _TOGETHER:
+                    memory = memory.recorded(exchange.config, "peer_deleted", now)
+            return memory
+        code = causes.code_of_exchange(exchange)
+        if code is None:
+            return memory
+        for config in causes.concerned(exchange.config, exchange.peer, facts):
+            refusal = ", ".join(sorted(exchange.payloads & causes.REFUSALS))
+            memory = memory.recorded(config, code, now, refusal)
+        return memory
+
+    def _feed_ike(
+        self, change: IkeChange, facts: Mapping[str, ConfigFacts], now: float
+    ) -> FaultMemory:
+        ids = self.established.get(change.config, frozenset())
+        ids = ids | {change.unique_id} if change.up else ids - {change.unique_id}
+        memory = self.changed(established={**self.established, change.config: ids})
+        if change.up or ids:
+            return memory
+        if change.state is SaState.CONNECTING and change.config in facts:
+            return memory.recorded(change.config, "negotiation_failed", now)
+        if change.state is SaState.ESTABLISHED and change.config in facts:
+            return memory.recorded(change.config, "dpd_timeout", now)
+        return memory.ended(change.config, facts, now)
+
+    def ended(self, config: str, facts: Mapping[str, ConfigFacts], now: float) -> FaultMemory:
+        """Return the memory after an SA went; if the peer said D, it was the peer."""
+        if config not in facts:
+            return self
+        if now - self.deletes.get(config, now - _TOGETHER) < _TOGETHER:
+            return self.recorded(config, "peer_deleted", now)
+        return self.changed(ends={**self.ends, config: now})
+
+    def recorded(self, config: str, code: str, now: float, detail: str = "") -> FaultMemory:
+        """Return the memory with one more failure of the config."""
+        cause = causes.CAUSES[code]
+        known = self.entries.get(config)
+        if known is not None and now - known.fault.last > _SERIES:
+            known = None
+        first = known.fault.first if known is not None else now
+        if known is not None and not _takes_over(code, known, now):
+            entry = dataclasses.replace(known, fault=dataclasses.replace(known.fault, last=now))
+        else:
+            text = f"{cause.text} ({detail})" if detail else cause.text
+            entry = _Entry(Fault(config, code, text, cause.hint, first, now), now)
+        return self.changed(entries={**self.entries, config: entry})
+
+    def changed(self, **changes: object) -> FaultMemory:
+        """Return the memory with these fields replaced."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+
+def _takes_over(code: str, known: _Entry, now: float) -> bool:
+    """Tell whether a new cause replaces the known one: the stronger stays while it is fresh."""
+    stronger = causes.CAUSES[code].rank >= causes.CAUSES[known.fault.code].rank
+    return stronger or now - known.proved > _FADE

@@ -1,0 +1,91 @@
+"""A charon process as the kernel knows it: is it ours, does it live, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import select
+import signal
+import socket
+import struct
+from pathlib import Path
+
+BINARY = "charon-systemd"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Process:
+    """A process that can't be mistaken for a later one of the same id.
+
+    `started` in clock ticks since boot; `namespace` is the inode of its network namespace.
+    """
+
+    pid: int
+    started: int
+    namespace: int
+
+
+def look_up(pid: int) -> Process | None:
+    """Return the charon of that id, or None if none such lives."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+        namespace = os.stat(f"/proc/{pid}/ns/net").st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        _reap(pid)
+        return None
+    # The command's name in brackets may itself contain anything (proc(5)).
+    fields = stat.rpartition(b")")[2].split()
+    if fields[0] in (b"Z", b"X"):
+        _reap(pid)
+        return None
+    if os.path.basename(command) != BINARY.encode():
+        return None
+    return Process(pid, int(fields[19]), namespace)
+
+
+def behind(path: Path) -> int | None:
+    """Return who listens on a unix socket (SO_PEERCRED), or None if nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return None
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def end(process: Process, patience: float) -> bool:
+    """Send SIGTERM and, after `patience` seconds, SIGKILL; return whether it is gone."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        # Looked up again now that the handle can't come to mean another process.
+        if look_up(process.pid) != process:
+            return True
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if has_ended(handle, patience):
+                _reap(process.pid)
+                return True
+        return False
+    finally:
+        os.close(handle)
+
+
+def has_ended(handle: int, patience: float) -> bool:
+    """Wait at most `patience` seconds for the process of a pidfd to end."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(patience * 1000))
+
+
+def _reap(pid: int) -> None:
+    """Take the exit status if the process was our child, so that no zombie stays."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
