@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 from swanherd.core.model import RouterId
+from swanherd.core.placement import Gateway
 from swanherd.ovn.database import held
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Gateway:
-    """Hosts of a router's gateway: the active one, and all candidates by falling priority."""
-
-    active: str | None = None
-    candidates: tuple[str, ...] = ()
 
 
 def gateway(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> Gateway:

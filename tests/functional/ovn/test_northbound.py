@@ -14,6 +14,7 @@ import pytest
 
 from swanherd.core.failures import Temporary
 from swanherd.core.model import RouterId, TrafficSelector
+from swanherd.core.placement import Gateway
 from swanherd.core.steering import Northbound, Surroundings, northbound_of
 from swanherd.ovn import northbound, southbound
 from swanherd.ovn.northbound import Outcome
@@ -269,10 +270,10 @@ def test_the_gateway_is_where_ovn_binds_it(
     ovn.settle()
     candidates = ("host-2", "host-1")
 
-    def found() -> southbound.Gateway:
+    def found() -> Gateway:
         return southbound.gateway(nb, sb, router, gateway_port)
 
-    until(lambda: found() == southbound.Gateway(None, candidates))
+    until(lambda: found() == Gateway(None, candidates))
     ovn.sb.run("ovn-sbctl", "lsp-bind", f"cr-{lrp}", "c2")
-    until(lambda: found() == southbound.Gateway("host-2", candidates))
-    assert southbound.gateway(nb, sb, router, str(uuid.uuid4())) == southbound.Gateway()
+    until(lambda: found() == Gateway("host-2", candidates))
+    assert southbound.gateway(nb, sb, router, str(uuid.uuid4())) == Gateway()
