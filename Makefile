@@ -1,20 +1,64 @@
-# The lab: two real clouds on one machine (Debian 12, root). See lab/ and docs/.
+# Swanherd: `make demo` shows it, `make test` tests it. Debian 12, root.
 PYTHON ?= python3
 BOX ?= user
-.PHONY: install up down enter status
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down enter status format check lint types contracts unit \
+	functional scenario test bench
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: ## apt packages, the virtual environment and what runs in it
 	@command -v $(PYTHON) >/dev/null || { apt-get -qq update && apt-get -qq -y install python3; }
 	@$(PYTHON) lab/install.py
 
+demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1 leaves the clouds up)
+	@$(BIN)/python -m lab.demo
+
 up: install ## bring two clouds up: make up [UPFLAGS="--no-swanherd --gateways 2"]
-	@.venv/bin/python -m lab up $(UPFLAGS)
+	@$(BIN)/python -m lab up $(UPFLAGS)
 
 down: ## remove the clouds
-	@if [ -x .venv/bin/python ]; then .venv/bin/python -m lab down; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m lab down; fi
 
 enter: ## a shell in a box: make enter BOX=a-gw
-	@.venv/bin/python -m lab enter $(BOX) $(CMD)
+	@$(BIN)/python -m lab enter $(BOX) $(CMD)
 
 status: ## boxes and services of the lab
-	@.venv/bin/python -m lab status
+	@$(BIN)/python -m lab status
+
+format: ## format the code
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check -q --fix .
+
+lint:
+	@$(BIN)/ruff format -q --check . || { echo 'not formatted: make format'; exit 1; }
+	@$(BIN)/ruff check -q .
+
+types:
+	@$(BIN)/mypy
+	@$(BIN)/mypy -p lab
+
+contracts:
+	@$(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
+
+unit:
+	@$(BIN)/pytest -q tests/unit
+
+check: install ## lint, format, types, import contracts, unit tests: < 60 s
+	@mkdir -p build
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types contracts unit
+
+functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
+	@$(BIN)/pytest -q tests/functional --durations=5
+
+scenario: install ## tests on two real clouds (SWANHERD_LAB=test)
+	@$(BIN)/pytest -q tests/scenario --durations=10
+
+test: check ## everything: check, functional, scenario
+	@$(MAKE) --no-print-directory functional
+	@$(MAKE) --no-print-directory scenario
+
+bench: install ## figures into build/bench.json
+	@$(BIN)/python -m bench
