@@ -1,0 +1,258 @@
+"""`make bench`: figures of this machine, printed and written to build/bench.json.
+
+Brings up a lab of its own (SWANHERD_LAB, default `bench`). All times are seconds of wall clock
+as a user sees them through the API; memory is the resident set (RSS) of whole processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from typing import Any
+
+from lab import services
+from lab import up as lifecycle
+from lab.boxes import Box
+from lab.cloud import Cloud
+from lab.layout import ROOT, Lab, LabError, Shape
+from lab.processes import processes, wait_for
+from lab.sites import Workload, boot, make_public, make_site
+from lab.user import enter
+from lab.vpn import End, connect, make_end, wait_status
+from swanherd.cmd.swanherdctl import ask
+
+TRIES = int(os.environ.get("TRIES", "20"))
+CONNECTIONS = 10  # on the router whose memory is measured
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """One figure; `limit` is what the project promises."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """Two ends with a workload each."""
+
+    one: End
+    other: End
+    here: Workload
+    there: Workload
+
+    @property
+    def cidrs(self) -> tuple[str, str]:
+        """The subnets of both ends."""
+        (one,), (other,) = self.one.site.subnets, self.other.site.subnets
+        return one, other
+
+
+def main() -> int:
+    """Measure everything; the exit status is 1 if a promise isn't kept."""
+    lab = Lab(os.environ.get("SWANHERD_LAB", "bench"), Shape())
+    try:
+        began = time.monotonic()
+        lifecycle.up(lab)
+        results = [Result("lab_up_s", time.monotonic() - began, "s")]
+        enter(lab)
+        results += measure(lab)
+    except LabError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if not os.environ.get("KEEP"):
+            lifecycle.down(lab)
+    results += demo_timings()
+    return write(results)
+
+
+def measure(lab: Lab) -> Iterator[Result]:
+    """Yield the figures of a running lab."""
+    clouds = Cloud(lab, "a"), Cloud(lab, "b")
+    for cloud in clouds:
+        make_public(cloud)
+    yield Result("agent_rss_idle_mb", agent_memory(clouds[0]), "MB", 120)
+    stage = make_stage(clouds)
+    wait_for(lambda: charons(clouds[0].central), 30, "charon runs")
+    tries = [one_try(stage) for _ in range(TRIES)]
+    yield Result("first_ping_p95_s", p95([t[0] for t in tries]), "s", 3)
+    yield Result("first_ping_median_s", median([t[0] for t in tries]), "s")
+    yield Result("event_to_status_p95_s", p95([t[1] for t in tries]), "s", 2)
+    yield from changes(stage)
+    yield from memory_of_router(stage)
+
+
+def make_stage(clouds: Sequence[Cloud]) -> Stage:
+    """Make two sites with workloads and VPN services."""
+    ends, workloads = [], []
+    for number, cloud in enumerate(clouds, 1):
+        client = cloud.connect()
+        site = make_site(cloud, client, f"bench-{cloud.name}", [f"10.{number}.0.0/24"])
+        workloads.append(boot(cloud, client, site, "bench"))
+        ends.append(make_end(cloud, client, site))
+    return Stage(*ends, *workloads)
+
+
+def one_try(stage: Stage) -> tuple[float, float]:
+    """Return the seconds from the second POST to the first ping, and from there to ACTIVE."""
+    near, far = stage.cidrs
+    first = connect(stage.one, stage.other.address(4), [near], [far])
+    posted = time.monotonic()
+    second = connect(stage.other, stage.one.address(4), [far], [near])
+    stage.here.wait_for_ping(stage.there.ipv4, 30)
+    pinged = time.monotonic()
+    wait_status(stage.one, first, "ACTIVE")
+    wait_status(stage.other, second, "ACTIVE")
+    active = time.monotonic()
+    for end in (stage.one, stage.other):
+        remove_connections(end)
+    for end in (stage.one, stage.other):
+        wait_for(lambda e=end: not configs(e), 20, "charon has no config")  # type: ignore[misc]
+    return pinged - posted, active - pinged
+
+
+def remove_connections(end: End) -> None:
+    """Delete the connections and groups of an end."""
+    network = end.client.network
+    for kind, resource_id in sorted(end.made):
+        if kind == "connection":
+            network.delete_vpn_ipsec_site_connection(resource_id)
+        else:
+            network.delete_vpn_endpoint_group(resource_id)
+    end.made.clear()
+
+
+def changes(stage: Stage) -> Iterator[Result]:
+    """Yield how long a PUT takes until charon has it."""
+    near, far = stage.cidrs
+    first = connect(stage.one, stage.other.address(4), [near], [far])
+    second = connect(stage.other, stage.one.address(4), [far], [near])
+    wait_status(stage.one, first, "ACTIVE")
+    wait_status(stage.other, second, "ACTIVE")
+    network, times, answered = stage.one.client.network, [], []
+    for number in range(TRIES):
+        before = configs(stage.one)
+        began = time.monotonic()
+        network.update_vpn_ipsec_site_connection(
+            first, dpd={"action": "restart", "interval": 20 + number, "timeout": 120}
+        )
+        answered.append(time.monotonic() - began)
+        wait_for(lambda: configs(stage.one) - before, 20, "charon has the change", every=0.02)  # noqa: B023
+        times.append(time.monotonic() - began)
+        wait_status(stage.one, first, "ACTIVE")
+    yield Result("put_to_effect_p95_s", p95(times), "s", 1)
+    yield Result("put_p95_s", p95(answered), "s")
+    for end in (stage.one, stage.other):
+        remove_connections(end)
+
+
+def memory_of_router(stage: Stage) -> Iterator[Result]:
+    """Yield what a router with ten connections costs: charon and the agent's growth."""
+    cloud = stage.one.cloud
+    near, _ = stage.cidrs
+    for number in range(CONNECTIONS):
+        connect(stage.one, f"198.51.100.{240 - number}", [near], [f"10.77.{number}.0/24"])
+    wait_for(lambda: len(configs(stage.one)) == CONNECTIONS, 30, "all are loaded")
+    box = cloud.central
+    yield Result("agent_rss_mb", agent_memory(cloud), "MB", 120)
+    (pid,) = charons(box)
+    yield Result("charon_rss_10_connections_mb", rss(pid), "MB", 12)
+    remove_connections(stage.one)
+
+
+def configs(end: End) -> set[str]:
+    """Return the names of the configs that charon has for the end's router."""
+    root = pathlib.Path(f"/proc/{end.cloud.central.init().pid}/root")
+    socket = root / "var/lib/swanherd/agent.sock"
+    view = ask(socket, {"command": "show", "router": end.site.router_id})
+    loaded: list[dict[str, Any]] = view["observed"]["charon"]["configs"]
+    return {config["name"] for config in loaded}
+
+
+def agent_memory(cloud: Cloud) -> float:
+    """Return the agent's resident memory in MB."""
+    process = services.running(cloud.central, "swanherd-ovn-agent").main()
+    if process is None:
+        raise LabError("the agent doesn't run")
+    return rss(process.pid)
+
+
+def charons(box: Box) -> list[int]:
+    """Return the process ids (outside) of the box's IKE daemons."""
+    space = os.readlink(f"/proc/{box.init().pid}/ns/mnt")
+    found = []
+    for process in processes():
+        try:
+            inside = os.readlink(f"/proc/{process.pid}/ns/mnt") == space
+        except OSError:
+            continue
+        if inside and process.argv and process.argv[0].endswith("charon-systemd"):
+            found.append(process.pid)
+    return found
+
+
+def rss(pid: int) -> float:
+    """Return a process' resident set in MB."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def p95(values: Sequence[float]) -> float:
+    """Return the 95th percentile: of 20 values the 19th."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the middle one (the upper of two)."""
+    return sorted(values)[len(values) // 2]
+
+
+def demo_timings() -> Iterator[Result]:
+    """Yield the last demo's times, if there was one."""
+    try:
+        timings = json.loads((ROOT / "build/demo.json").read_text())["timings"]
+    except (OSError, ValueError, KeyError):
+        return
+    if "first_ping" in timings:
+        yield Result("demo_first_ping_s", timings["first_ping"], "s", 90)
+
+
+def write(results: Sequence[Result]) -> int:
+    """Print the figures, write the file, and tell whether all promises are kept."""
+    versions = {
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("neutron", "swanherd", "vici")},
+    }
+    print("\n" + ", ".join(f"{k} {v}" for k, v in versions.items()))
+    kept: Callable[[Result], bool] = lambda r: r.limit is None or r.value <= r.limit  # noqa: E731
+    for result in results:
+        promise = "" if result.limit is None else f"≤ {result.limit:g}"
+        mark = "    " if kept(result) else "FAIL"
+        print(f"{mark} {result.name:32} {result.value:8.2f} {result.unit:4} {promise}")
+    rows = [
+        {"name": r.name, "value": round(r.value, 3), "unit": r.unit, "peer": None, "ratio": None}
+        for r in results
+    ]
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    document = {"versions": versions, "results": rows}
+    (folder / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
+    return 0 if all(map(kept, results)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
