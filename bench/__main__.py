@@ -102,7 +102,7 @@ def make_stage(clouds: Sequence[Cloud]) -> Stage:
         site = make_site(cloud, client, f"bench-{cloud.name}", [f"10.{number}.0.0/24"])
         workloads.append(boot(cloud, client, site, "bench"))
         ends.append(make_end(cloud, client, site))
-    return Stage(*ends, *workloads)
+    return Stage(ends[0], ends[1], workloads[0], workloads[1])
 
 
 def one_try(stage: Stage) -> tuple[float, float]:

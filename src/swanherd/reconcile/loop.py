@@ -85,7 +85,7 @@ def reconcile(router_id: RouterId, world: World, timing: Timing) -> Outcome:
 
 def preview(
     router_id: RouterId, world: World, timing: Timing
-) -> tuple[DesiredRouter, Plan] | None:
+) -> tuple[DesiredRouter, Observed, Plan] | None:
     """Return what a turn would do now, without doing it."""
     desired = world.source.get_router(router_id)
     if desired is None:

@@ -255,6 +255,7 @@ def _parse_ike_sa(name: str, body: Mapping[str, Any]) -> IkeSa:
             )
         ),
         age=int(body.get("established", 0)),
+        initiator_spi=_text(body.get("initiator-spi", b"")),
     )
 
 
