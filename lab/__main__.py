@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 from lab import services, up
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Do what the command line says."""
     options = parser().parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # status | head
     if os.geteuid():
         print("the lab makes namespaces: run it as root", file=sys.stderr)
         return 1
@@ -44,6 +46,9 @@ def main() -> int:
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; the next `up` or `down` removes what is there", file=sys.stderr)
+        return 130
 
 
 def _do(options: argparse.Namespace, lab: Lab) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import pathlib
 import shutil
 import subprocess
@@ -122,22 +121,20 @@ def _keep(lab: Lab, data: pathlib.Path, kept: pathlib.Path) -> None:
     """Put the data directory of the cleanly stopped server into the cache."""
     box = Box(lab, FABRIC_BOX)
     services.stop(box, SERVICE)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    CACHE.chmod(0o700)
-    copy = kept.with_name(f"{kept.name}.{os.getpid()}")
+    copy = lab.unfinished("mysql")
     subprocess.run(["cp", "-a", "--sparse=always", str(data), str(copy)], check=True)
     try:
         copy.rename(kept)
     except OSError:  # another lab was faster
         shutil.rmtree(copy)
-    _forget_old(kept.parent, "mysql-*")
+    _forget_old("mysql-*")
     services.restart(box, SERVICE)
     wait_for_server(lab)
 
 
-def _forget_old(directory: pathlib.Path, pattern: str, keep: int = 4) -> None:
+def _forget_old(pattern: str, keep: int = 4) -> None:
     """Remove all but the most recently used entries of a cache."""
-    entries = sorted(directory.glob(pattern), key=lambda p: p.stat().st_mtime, reverse=True)
+    entries = sorted(CACHE.glob(pattern), key=lambda p: p.stat().st_mtime, reverse=True)
     for entry in entries[keep:]:
         shutil.rmtree(entry, ignore_errors=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import pathlib
 import shutil
 import sqlite3
@@ -66,7 +65,7 @@ def start(lab: Lab, cloud: CloudPlan) -> str:
         return "users from the cache"
     wait(lab, cloud)
     within(box, lambda: _seed(lab, cloud))
-    _keep(home, kept)
+    _keep(lab, home, kept)
     return "users made"
 
 
@@ -121,10 +120,9 @@ def _seed(lab: Lab, cloud: CloudPlan) -> None:
         identity.assign_project_role_to_user(project, user, roles["member"])
 
 
-def _keep(home: pathlib.Path, kept: pathlib.Path) -> None:
+def _keep(lab: Lab, home: pathlib.Path, kept: pathlib.Path) -> None:
     """Put Keystone's contents into the cache."""
-    CACHE.mkdir(parents=True, exist_ok=True, mode=0o700)
-    copy = kept.with_name(f"{kept.name}.{os.getpid()}")
+    copy = lab.unfinished(kept.name)
     copy.mkdir(mode=0o700)
     for part in ("fernet", "credential"):
         shutil.copytree(home / part, copy / part)

@@ -162,6 +162,10 @@ class Lab:
         """MariaDB's socket."""
         return self.state / "mysql.sock"
 
+    def unfinished(self, kind: str) -> pathlib.Path:
+        """Return where a new entry of the cache is written before it gets its name."""
+        return CACHE / f"new-{self.name}-{kind}"
+
     @property
     def clouds(self) -> tuple[CloudPlan, CloudPlan]:
         """Both clouds' plans."""

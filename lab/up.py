@@ -70,6 +70,8 @@ def clean(lab: Lab) -> None:
     found = holders(lab).values()
     kill([process for holder in found for process in (*holder.children(), holder)])
     reap()
+    for unfinished in CACHE.glob(lab.unfinished("*").name):
+        shutil.rmtree(unfinished)
     # A dead box's last processes may still be leaving: their files are busy until then.
     wait_for(lambda: _remove(lab.state), 10, f"removing {lab.state}")
     if not holders():
