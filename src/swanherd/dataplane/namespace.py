@@ -1,0 +1,62 @@
+"""A router's VPN namespace: its name, its life, and daemons in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from swanherd.core.model import RouterId
+from swanherd.dataplane import nft
+from swanherd.dataplane.failing import failing
+from swanherd.dataplane.privileged import inside, namespaces
+
+_PREFIX = "qvpn-"
+_CODE = "namespace_failed"
+
+
+def name_of(router_id: RouterId) -> str:
+    """Return the namespace's name, as `ip netns` shows it."""
+    return f"{_PREFIX}{router_id}"
+
+
+def routers() -> frozenset[RouterId]:
+    """Return every router that has a namespace on this node, or the file of one."""
+    try:
+        names = os.listdir(inside.DIRECTORY)
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(RouterId(n.removeprefix(_PREFIX)) for n in names if n.startswith(_PREFIX))
+
+
+def namespace_inode(router_id: RouterId) -> int | None:
+    """Return the number by which the kernel knows the namespace; None if there is none."""
+    name = name_of(router_id)
+    try:
+        return os.stat(inside.DIRECTORY / name).st_ino if namespaces.is_there(name) else None
+    except FileNotFoundError:
+        return None
+
+
+def ensure(router_id: RouterId) -> None:
+    """Make the namespace with a guard that lets nothing pass; one that is there keeps its own."""
+    with failing(router_id, _CODE):
+        namespaces.make(name_of(router_id), nft.CLOSED)
+
+
+def remove(router_id: RouterId) -> None:
+    """Remove the namespace; idempotent."""
+    with failing(router_id, _CODE):
+        namespaces.delete(name_of(router_id))
+
+
+def spawn(
+    router_id: RouterId, argv: Sequence[str], env: Mapping[str, str], output: str | None = None
+) -> int:
+    """Start a daemon inside the namespace, in a session of its own; return its process id.
+
+    What it prints is appended to the file `output`, which only its owner can read. Raises
+    Temporary or Permanent with the code `namespace_failed`.
+    """
+    with failing(router_id, _CODE):
+        pid: int = namespaces.spawn(name_of(router_id), list(argv), dict(env), output)
+        return pid

@@ -1,0 +1,223 @@
+"""Links, addresses, routes, rules and the guard of a router's namespace, as the core's values."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
+from swanherd.core.network import Guard, Link, Route, Rule
+from swanherd.dataplane import frames, nft
+from swanherd.dataplane.failing import failing
+from swanherd.dataplane.namespace import name_of
+from swanherd.dataplane.privileged import links, packets, routes
+from swanherd.dataplane.privileged import nft as privileged_nft
+
+LOG = logging.getLogger(__name__)
+
+_LOOPBACK = "lo"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeenLink:
+    """The inner end of a veth pair; `sound` if the pair is whole, up and as we make it."""
+
+    mac: str
+    mtu: int
+    addresses: frozenset[IPInterface]
+    sound: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What is in the namespace; `prepared` if forwarding, lo and all else are as we make them.
+
+    `outer` are those of the outer ends asked for that are in the node's own namespace.
+    """
+
+    prepared: bool
+    outer: frozenset[str]
+    links: Mapping[str, SeenLink] = dataclasses.field(default_factory=dict)
+    host_addresses: frozenset[IPAddress] = frozenset()
+    routes: frozenset[Route] = frozenset()
+    rules: frozenset[Rule] = frozenset()
+    guard: Guard | None = None
+
+
+def observe(router_id: RouterId, outer: Mapping[str, str]) -> Seen:
+    """Return what is in the namespace; `outer` are the names of outer ends by device."""
+    name = name_of(router_id)
+    with failing(router_id, "namespace_failed"):
+        ours: dict[str, Any] = links.outer_links(list(outer.values()))
+        try:
+            seen: dict[str, Any] = routes.observe(name)
+            guard = nft.read(privileged_nft.listing(name)).guard
+        except FileNotFoundError:
+            return Seen(prepared=False, outer=frozenset(ours))
+    theirs = seen["links"]
+    loopback = theirs.get(_LOOPBACK, {"up": False, "addresses": ()})
+    return Seen(
+        prepared=seen["prepared"] and loopback["up"],
+        outer=frozenset(ours),
+        links={
+            device: _link(link, ours.get(outer.get(device, "")))
+            for device, link in theirs.items()
+            if device != _LOOPBACK
+        },
+        host_addresses=frozenset(
+            i.ip for i in map(ipaddress.ip_interface, loopback["addresses"]) if _is_host(i)
+        ),
+        routes=frozenset(map(_parse_route, seen["routes"])),
+        rules=frozenset(_parse_rules(seen["rules"])),
+        guard=guard,
+    )
+
+
+def ensure_link(router_id: RouterId, outer: str, link: Link) -> bool:
+    """Bring the pair to the link's shape; return whether it had to be made."""
+    name = name_of(router_id)
+    with failing(router_id, "link_failed"):
+        made: bool = links.ensure_link(name, outer, link.name, link.mac, link.mtu)
+        links.set_addresses(name, link.name, sorted(map(str, link.addresses)))
+        return made
+
+
+def remove_link(router_id: RouterId, outer: str, device: str) -> None:
+    """Remove both ends of the pair; idempotent."""
+    with failing(router_id, "link_failed"):
+        links.remove_link(name_of(router_id), outer, device)
+
+
+def announce(router_id: RouterId, device: str, mac: str, addresses: Iterable[IPInterface]) -> None:
+    """Tell the neighbours for a second where the addresses are now; returns at once."""
+    messages = [frames.announcement(mac, interface.ip) for interface in sorted(addresses, key=str)]
+    with failing(router_id, "link_failed"):
+        packets.send(name_of(router_id), device, messages, 20, 0.05)
+
+
+def ensure_host_address(router_id: RouterId, address: IPAddress) -> None:
+    """Put an address on lo; idempotent."""
+    with failing(router_id, "link_failed"):
+        links.add_address(name_of(router_id), _LOOPBACK, _host(address))
+
+
+def remove_host_address(router_id: RouterId, address: IPAddress) -> None:
+    """Take an address from lo; idempotent."""
+    with failing(router_id, "link_failed"):
+        links.remove_address(name_of(router_id), _LOOPBACK, _host(address))
+
+
+def ensure_route(router_id: RouterId, route: Route) -> None:
+    """Add or replace a route; Temporary while its device isn't there."""
+    with failing(router_id, "link_failed"):
+        routes.ensure_route(name_of(router_id), _render_route(route))
+
+
+def remove_route(router_id: RouterId, route: Route) -> None:
+    """Remove a route; idempotent."""
+    with failing(router_id, "link_failed"):
+        routes.remove_route(name_of(router_id), _render_route(route))
+
+
+def ensure_rule(router_id: RouterId, rule: Rule) -> None:
+    """Add a rule; idempotent."""
+    with failing(router_id, "link_failed"):
+        routes.ensure_rule(name_of(router_id), _render_rule(rule))
+
+
+def remove_rule(router_id: RouterId, rule: Rule) -> None:
+    """Remove a rule; idempotent."""
+    with failing(router_id, "link_failed"):
+        routes.remove_rule(name_of(router_id), _render_rule(rule))
+
+
+def ensure_guard(router_id: RouterId, guard: Guard) -> None:
+    """Make the table this guard's, in one transaction; what it has in common isn't touched."""
+    name = name_of(router_id)
+    with failing(router_id, "guard_failed"):
+        old = nft.read(privileged_nft.listing(name)).guard
+        if old == guard:
+            return
+        _write_guard(name, old, guard)
+        reading = nft.read(privileged_nft.listing(name))
+        privileged_nft.load(name, nft.mark(guard, reading.digest))
+
+
+def priority(selector: TrafficSelector) -> int:
+    """Return the rule's priority, below charon's 220: the narrower selector is asked first."""
+    narrowness = selector.local.prefixlen + selector.remote.prefixlen
+    return 219 - narrowness * 64 // (2 * selector.local.max_prefixlen)
+
+
+def _write_guard(name: str, old: Guard | None, new: Guard) -> None:
+    if old:
+        try:
+            privileged_nft.load(name, nft.change(old, new))
+        except OSError as error:
+            LOG.info("The guard of %s is written anew: %s", name, error)
+        else:
+            return
+    privileged_nft.load(name, nft.replacement(new))
+
+
+def _is_host(interface: IPInterface) -> bool:
+    return interface.network.prefixlen == interface.max_prefixlen
+
+
+def _host(address: IPAddress) -> str:
+    return f"{address}/{address.max_prefixlen}"
+
+
+def _link(link: Mapping[str, Any], ours: dict[str, Any] | None) -> SeenLink:
+    sound = (
+        ours is not None
+        and links.is_pair(ours, dict(link))
+        and ours["up"]
+        and link["up"]
+        and ours["mtu"] == link["mtu"]
+        and not link["tx_checksum"]
+    )
+    addresses = frozenset(map(ipaddress.ip_interface, link["addresses"]))
+    return SeenLink(link["mac"], link["mtu"], addresses, sound)
+
+
+def _render_route(route: Route) -> dict[str, Any]:
+    return {
+        "destination": str(route.destination),
+        "device": route.device,
+        "gateway": str(route.gateway) if route.gateway else None,
+        "table": route.table,
+        "mtu": route.mtu,
+    }
+
+
+def _parse_route(message: Mapping[str, Any]) -> Route:
+    gateway = message["gateway"]
+    return Route(
+        ipaddress.ip_network(message["destination"]),
+        message["device"],
+        ipaddress.ip_address(gateway) if gateway else None,
+        message["table"],
+        message["mtu"],
+    )
+
+
+def _render_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "source": str(rule.selector.local),
+        "destination": str(rule.selector.remote),
+        "table": rule.table,
+        "priority": priority(rule.selector),
+    }
+
+
+def _parse_rules(messages: Iterable[Mapping[str, Any]]) -> Iterable[Rule]:
+    for message in messages:
+        source = ipaddress.ip_network(message["source"])
+        destination = ipaddress.ip_network(message["destination"])
+        selector = TrafficSelector(source, destination)
+        if message["priority"] == priority(selector):
+            yield Rule(selector, message["table"])
