@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -141,24 +141,18 @@ class Repository:
 
     @contextlib.contextmanager
     def changing(self, session: Any, router_id: str) -> Iterator[Change]:
-        """Lock the router and raise its revision; the rows named to the change become pending.
+        """Lock the router; if the change turns out to be one, raise its revision at the end.
 
         The lock comes before the caller's reads, so that changes of one router are one after
-        another and each sees the one before.
+        another and each sees the one before. The rows that it concerns become pending.
         """
-        row = self._locked(session, router_id)
-        if row is None:
-            row = self._new_row(router_id)
-            session.add(row)
-        else:
-            row.revision += 1
-        session.flush()
-        change = Change(self, session, row)
+        change = Change(self, session, self._locked(session, router_id), router_id)
         yield change
         session.flush()
         change.settle()
 
-    def _new_row(self, router_id: str) -> RouterStateRow:
+    def new_row(self, router_id: str) -> RouterStateRow:
+        """Return the first row of a router."""
         # Revisions of a router go on rising when its row is forgotten and made again, or an
         # agent would take the new one for the old: so the first is the time in milliseconds.
         started = self.now().replace(tzinfo=datetime.UTC).timestamp()
@@ -172,8 +166,7 @@ class Repository:
         )
 
     def _changed(self, session: Any, row: RouterStateRow) -> None:
-        row.revision += 1
-        change = Change(self, session, row)
+        change = Change(self, session, row, row.router_id)
         change.everything()
         change.settle()
 
@@ -204,69 +197,85 @@ class Repository:
 class Change:
     """One change of a router: which rows it concerns, and what they show until it is applied."""
 
-    def __init__(self, store: Repository, session: Any, row: RouterStateRow) -> None:
+    def __init__(
+        self, store: Repository, session: Any, row: RouterStateRow | None, router_id: str
+    ) -> None:
         self._store = store
         self._session = session
         self._row = row
+        self._router_id = router_id
         self._ids: set[str] = set()
+        self._families: dict[str, int] = {}
         self._all = False
+        self.needed = False
 
-    @property
-    def revision(self) -> int:
-        """The revision that the change makes."""
-        return int(self._row.revision)
-
-    def concern(self, ids: Sequence[str]) -> None:
+    def concern(self, ids: Iterable[str]) -> None:
         """Name services and connections that the change concerns."""
+        self.needed = True
         self._ids.update(ids)
 
     def everything(self) -> None:
         """Name all of the router's services and connections."""
-        self._all = True
+        self.needed = self._all = True
 
-    def peer_family(self, connection_id: str, family: int | None) -> None:
-        """Remember the family of a peer that is given by name."""
-        self._status(connection_id, self._statuses()).peer_family = family
+    def remove(self, target: Target) -> None:
+        """Delete a service or connection, and what is known of it."""
+        self.needed = True
+        self._session.delete(target)
+        self._session.execute(
+            sa.delete(StatusRow)
+            .where(StatusRow.id == target.id)
+            .execution_options(synchronize_session=False)
+        )
+
+    def peer_family(self, connection_id: str, family: int) -> None:
+        """Remember the family by which a connection's peer is reached."""
+        self._families[connection_id] = family
 
     def settle(self) -> None:
-        """Set the status of the rows concerned."""
-        routers = [self._row.router_id]
-        services = {row.id: row for row in protected.services_of(self._session, routers)}
-        connections = protected.connections_of(self._session, routers)
+        """Raise the revision and set the status of the rows concerned."""
+        if not self.needed:
+            return
+        if self._row is None:
+            self._row = self._store.new_row(self._router_id)
+            self._session.add(self._row)
+        else:
+            self._row.revision += 1
+        services = protected.services_of(self._session, [self._router_id])
+        connections = protected.connections_of(self._session, [self._router_id])
+        service_of = {service.id: service for service in services}
         statuses = self._statuses()
-        now = self._store.now()
-        targets: tuple[Target, ...] = (*services.values(), *connections)
+        targets: tuple[Target, ...] = (*services, *connections)
         for target in targets:
-            if not self._all and target.id not in self._ids:
-                continue
-            status = self._status(target.id, statuses)
-            status.revision = self.revision
-            service = services[getattr(target, "vpnservice_id", target.id)]
-            facts = facts_of(target, service, status, problem_of(self._row), now)
-            apply_shown(target, status, waiting(facts), now)
+            if self._all or target.id in self._ids:
+                service = service_of[getattr(target, "vpnservice_id", target.id)]
+                self._settle(target, service, self._row, statuses.get(target.id))
+        self._session.flush()
+
+    def _settle(
+        self, target: Target, service: VpnServiceRow, row: RouterStateRow, known: StatusRow | None
+    ) -> None:
+        now = self._store.now()
+        status = known or StatusRow(
+            id=target.id,
+            router_id=self._router_id,
+            applied_revision=0,
+            since=now,
+            was_up=False,
+            created_at=now,
+        )
+        status.revision = row.revision
+        status.peer_family = self._families.get(target.id, status.peer_family)
+        facts = facts_of(target, service, status, problem_of(row), now)
+        apply_shown(target, status, waiting(facts), now)
+        if known is None:
+            self._session.add(status)
 
     def _statuses(self) -> dict[str, StatusRow]:
         rows = self._session.scalars(
-            sa.select(StatusRow).where(StatusRow.router_id == self._row.router_id)
+            sa.select(StatusRow).where(StatusRow.router_id == self._router_id)
         )
         return {row.id: row for row in rows}
-
-    def _status(self, row_id: str, statuses: dict[str, StatusRow]) -> StatusRow:
-        status = statuses.get(row_id)
-        if status is None:
-            now = self._store.now()
-            status = StatusRow(
-                id=row_id,
-                router_id=self._row.router_id,
-                revision=self.revision,
-                applied_revision=0,
-                since=now,
-                was_up=False,
-                created_at=now,
-            )
-            self._session.add(status)
-            self._session.flush()
-        return status
 
 
 def _router_row(row: RouterStateRow, services: int) -> RouterRow:

@@ -1,0 +1,46 @@
+"""Options of the Neutron server's side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = "swanherd"
+
+OPTIONS = [
+    cfg.IntOpt(
+        "pending_create_timeout",
+        default=300,
+        min=0,
+        help=(
+            "Seconds for which a new connection that isn't up yet is shown as PENDING_CREATE, "
+            "with the cause, before it is shown as DOWN."
+        ),
+    ),
+    cfg.IntOpt(
+        "sweep_interval",
+        default=60,
+        min=5,
+        help=(
+            "Seconds between two looks at every router with a VPN, which repair what others "
+            "removed and find agents that are gone."
+        ),
+    ),
+    cfg.IntOpt(
+        "rpc_workers",
+        default=4,
+        min=1,
+        help="Threads that answer agents in each process of neutron-rpc-server.",
+    ),
+]
+
+
+def register(conf: Any) -> None:
+    """Register the options; once or more."""
+    conf.register_opts(OPTIONS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the options for oslo-config-generator."""
+    return [(GROUP, OPTIONS)]

@@ -1,0 +1,171 @@
+"""What a request must meet in the cloud around it: routers, subnets, names."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import constants as lib_const
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as lib_exc
+from neutron_lib.exceptions import vpn as vpn_exc
+from neutron_lib.plugins import constants as plugin_const
+from neutron_lib.plugins import directory
+
+from swanherd.core import validation
+from swanherd.core.model import IPNetwork, TrafficSelector
+from swanherd.server.db import protected, values
+from swanherd.server.db.models import IkePolicyRow, IpsecPolicyRow, SiteConnectionRow
+from swanherd.server.errors import SelectorInUse
+from swanherd.server.reading import ENDPOINT_GROUPS
+
+
+def check_router(context: Any, router_id: str) -> None:
+    """Refuse a router that the context can't see (404) or that has no external gateway."""
+    router = directory.get_plugin(plugin_const.L3).get_router(context, router_id)
+    if not router.get("external_gateway_info"):
+        raise vpn_exc.RouterIsNotExternal(router_id=router_id)
+
+
+def check_subnets_on_router(router_id: str, subnet_ids: Iterable[str]) -> None:
+    """Refuse a subnet in which the router has no interface."""
+    ports = directory.get_plugin().get_ports(
+        n_context.get_admin_context(),
+        filters={
+            "device_id": [router_id],
+            "device_owner": list(lib_const.ROUTER_INTERFACE_OWNERS),
+        },
+        fields=["fixed_ips"],
+    )
+    connected = {ip["subnet_id"] for port in ports for ip in port["fixed_ips"]}
+    for subnet_id in subnet_ids:
+        if subnet_id not in connected:
+            raise vpn_exc.SubnetIsNotConnectedToRouter(subnet_id=subnet_id, router_id=router_id)
+
+
+def check_flavor(context: Any, flavor_id: str | None) -> None:
+    """Refuse a flavor that isn't there, is disabled, or isn't for VPN services."""
+    if flavor_id is None:
+        return
+    flavors = directory.get_plugin(plugin_const.FLAVORS)
+    if flavors is None:
+        raise vpn_exc.FlavorsPluginNotLoaded
+    flavor = flavors.get_flavor(context, flavor_id)
+    if flavor["service_type"] != plugin_const.VPN or not flavor["enabled"]:
+        raise lib_exc.InvalidInput(
+            error_message="flavor_id must be an enabled flavor of service type VPN"
+        )
+
+
+def peer_family(router_id: str, peer_address: str) -> int:
+    """Return the family to reach the peer by; refuse a name that doesn't resolve (400).
+
+    The router's external network must have a subnet of that family, since the VPN's public
+    address is taken from it.
+    """
+    family = validation.peer_ip(peer_address)
+    candidates = _families_of_name(peer_address) if family is None else (family,)
+    available = _external_families(router_id)
+    for candidate in candidates:
+        if candidate in available:
+            return candidate
+    raise vpn_exc.ExternalNetworkHasNoSubnet(
+        router_id=router_id, ip_version="IPv6" if candidates[0] == 6 else "IPv4"
+    )
+
+
+def _families_of_name(name: str) -> tuple[int, ...]:
+    families = {socket.AF_INET: 4, socket.AF_INET6: 6}
+    try:
+        found = socket.getaddrinfo(name, None)
+    except (OSError, UnicodeError):
+        raise vpn_exc.VPNPeerAddressNotResolved(peer_address=name) from None
+    return tuple(dict.fromkeys(families[info[0]] for info in found if info[0] in families))
+
+
+def _external_families(router_id: str) -> frozenset[int]:
+    admin = n_context.get_admin_context()
+    router = directory.get_plugin(plugin_const.L3).get_router(admin, router_id)
+    gateway = router.get("external_gateway_info")
+    if not gateway:
+        raise vpn_exc.RouterIsNotExternal(router_id=router_id)
+    subnets = directory.get_plugin().get_subnets(
+        admin, filters={"network_id": [gateway["network_id"]]}, fields=["ip_version"]
+    )
+    return frozenset(subnet["ip_version"] for subnet in subnets)
+
+
+def check_scalars(row: SiteConnectionRow) -> None:
+    """Refuse values of a connection that are wrong whatever else is there."""
+    for field in ("name", "description"):
+        validation.check_text(field, getattr(row, field))
+    validation.check_identity("peer_id", row.peer_id, required=True)
+    validation.check_identity("local_id", row.local_id or "", required=False)
+    validation.check_psk(row.psk)
+    validation.check_dpd(row.dpd_interval, row.dpd_timeout)
+
+
+def check_connection(
+    context: Any, session: Any, router_id: str, subnet_id: str | None, row: SiteConnectionRow
+) -> None:
+    """Refuse a connection that can't be honoured; call under the router's lock."""
+    cidrs = [peer.cidr for peer in row.peer_cidrs]
+    validation.check_sides(
+        has_subnet=subnet_id is not None,
+        peer_cidrs=cidrs,
+        local_group=row.local_ep_group_id,
+        peer_group=row.peer_ep_group_id,
+    )
+    if subnet_id is not None:
+        remote = validation.parse_peer_cidrs(cidrs)
+        family = validation.family_of_cidrs(remote)
+        local = _networks(session, [subnet_id])
+    else:
+        local, remote, family = _group_sides(context, session, router_id, row)
+    validation.check_families(next(iter(local.values())).version, family)
+    validation.check_mtu(row.mtu, family)
+    _check_clash(session, router_id, row.id, validation.make_selectors(local.values(), remote))
+
+
+def _group_sides(
+    context: Any, session: Any, router_id: str, row: SiteConnectionRow
+) -> tuple[Mapping[str, IPNetwork], tuple[IPNetwork, ...], int]:
+    here = ENDPOINT_GROUPS.row(context, row.local_ep_group_id or "")
+    there = ENDPOINT_GROUPS.row(context, row.peer_ep_group_id or "")
+    validation.check_group_type(here.id, here.endpoint_type, "subnet")
+    validation.check_group_type(there.id, there.endpoint_type, "cidr")
+    subnet_ids = [endpoint.endpoint for endpoint in here.endpoints]
+    check_subnets_on_router(router_id, subnet_ids)
+    local = _networks(session, subnet_ids)
+    remote = validation.parse_peer_cidrs([endpoint.endpoint for endpoint in there.endpoints])
+    validation.check_families(
+        validation.family_of_group(here.id, (network.version for network in local.values())),
+        family := validation.family_of_group(there.id, (network.version for network in remote)),
+    )
+    return local, remote, family
+
+
+def _networks(session: Any, subnet_ids: Collection[str]) -> Mapping[str, IPNetwork]:
+    query = sa.select(models_v2.Subnet.id, models_v2.Subnet.cidr).where(
+        models_v2.Subnet.id.in_(subnet_ids)
+    )
+    return {row_id: validation.parse_network(str(cidr)) for row_id, cidr in session.execute(query)}
+
+
+def _check_clash(
+    session: Any, router_id: str, own_id: str, wanted: Collection[TrafficSelector]
+) -> None:
+    others = dict(protected.load(session, router_id).selectors)
+    others.pop(own_id, None)
+    found = validation.clash(wanted, others)
+    if found is not None:
+        other, selector = found
+        raise SelectorInUse(connection_id=other, local=selector.local, remote=selector.remote)
+
+
+def check_pair(ike: IkePolicyRow, ipsec: IpsecPolicyRow) -> None:
+    """Refuse an IPsec policy that the IKE policy's version can't negotiate."""
+    validation.check_policy_pair(values.ike_policy(ike), values.ipsec_policy(ipsec))

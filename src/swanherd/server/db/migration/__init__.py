@@ -1,0 +1,1 @@
+"""Migrations that neutron-db-manage runs (subproject `swanherd`)."""

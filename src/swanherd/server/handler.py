@@ -1,0 +1,49 @@
+"""What the server answers agents (the `Handler` of `rpc.server`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from neutron_lib import context as n_context
+from neutron_lib.db import api as db_api
+from oslo_log import log as logging
+
+from swanherd.core.model import DesiredRouter, RouterId, RouterReport
+from swanherd.server import desired
+from swanherd.server.backend import Backend
+from swanherd.server.db.repository import Repository
+from swanherd.server.intake import Intake
+
+LOG = logging.getLogger(__name__)
+
+
+class AgentHandler:
+    """Answers from the database; an agent learns only of routers that its host serves."""
+
+    def __init__(self, store: Repository, backend: Backend, intake: Intake) -> None:
+        self._store = store
+        self._backend = backend
+        self._intake = intake
+
+    @db_api.retry_db_errors
+    def get_router(self, host: str, router_id: RouterId) -> DesiredRouter | None:
+        """Return what the router should be; None if that host has nothing to do with it."""
+        context = n_context.get_admin_context()
+        row = self._store.get_router_row(context, router_id)
+        if row is None or row.host != host or row.services == 0:
+            return None
+        # The row is read first: what is read after it is at least as new as its revision, and
+        # a revision that rises meanwhile brings another look.
+        wiring = self._backend.wiring(context, router_id)
+        return desired.build(context, row, wiring)
+
+    @db_api.retry_db_errors
+    def get_revisions(self, host: str) -> Mapping[RouterId, int]:
+        """Return the revision of every router that the host serves."""
+        rows = self._store.list_rows_of_host(n_context.get_admin_context(), host)
+        return {row.router_id: row.revision for row in rows if row.services}
+
+    def report_status(self, host: str, reports: Sequence[RouterReport]) -> None:
+        """Take in what is true on the host."""
+        LOG.debug("Agent %s reports %d routers", host, len(reports))
+        self._intake.take(n_context.get_admin_context(), host, reports)

@@ -1,0 +1,201 @@
+"""The Neutron port by which a router's VPN is on the external network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from neutron.ipam import exceptions as ipam_exc
+from neutron_lib import constants
+from neutron_lib import exceptions as lib_exc
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.callbacks import exceptions as callback_exc
+from neutron_lib.plugins import directory
+from neutron_lib.plugins import utils as plugin_utils
+from oslo_log import log as logging
+
+from swanherd.core.model import RouterId
+from swanherd.core.steering import public_port_id
+
+LOG = logging.getLogger(__name__)
+
+OWNER = constants.DEVICE_OWNER_VPN_ROUTER_GW
+
+_NO_FREE_ADDRESS = (lib_exc.IpAddressGenerationFailure, ipam_exc.IpAddressGenerationFailure)
+_UNBOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+
+Port = Mapping[str, Any]
+
+
+class PublicPorts:
+    """Makes, moves and removes these ports; they belong to no project and no quota.
+
+    The id of a port is derived from its router's, so that a repeat finds it.
+    """
+
+    def find(self, context: Any, router_id: RouterId) -> Port | None:
+        """Return the router's port, if it exists."""
+        try:
+            port: Port = _core().get_port(context, public_port_id(router_id))
+        except lib_exc.PortNotFound:
+            return None
+        return port
+
+    def routers(self, context: Any) -> frozenset[RouterId]:
+        """Return every router that has a port of ours."""
+        ports = _core().get_ports(context, filters={"device_owner": [OWNER]})
+        return frozenset(RouterId(p["device_id"]) for p in ports if is_ours(p))
+
+    def ensure(
+        self, context: Any, router_id: RouterId, network_id: str, host: str | None
+    ) -> Port | None:
+        """Make the port be on the network and bound to the host; None if no address is free.
+
+        It has one address of each family of which the network has one to give.
+        """
+        port = self.find(context, router_id)
+        if port is not None and port["network_id"] != network_id:
+            self.remove(context, router_id)
+            port = None
+        subnets = _subnets(context, network_id)
+        if port is None:
+            return self._create(context, router_id, network_id, host, subnets)
+        return self._update(context, port, host, subnets)
+
+    def remove(self, context: Any, router_id: RouterId) -> None:
+        """Delete the port, if it exists."""
+        try:
+            _core().delete_port(context, public_port_id(router_id), l3_port_check=False)
+        except lib_exc.PortNotFound:
+            LOG.debug("The public port of router %s was gone already", router_id)
+
+    def _create(
+        self,
+        context: Any,
+        router_id: RouterId,
+        network_id: str,
+        host: str | None,
+        subnets: Sequence[Port],
+    ) -> Port | None:
+        for chosen in _choices(subnets):
+            body = _body(router_id, network_id, host, chosen)
+            try:
+                port: Port = plugin_utils.create_port(
+                    _core(), context, {"port": body}, check_allow_post=False
+                )
+            except _NO_FREE_ADDRESS:
+                continue
+            except callback_exc.CallbackFailure:
+                # Another process was quicker (see `refuse_second`), or a plugin says no.
+                if (other := self.find(context, router_id)) is None:
+                    raise
+                return other
+            return port
+        return None
+
+    def _update(self, context: Any, port: Port, host: str | None, subnets: Sequence[Port]) -> Port:
+        unbound = host and port.get(portbindings.VIF_TYPE) in _UNBOUND
+        if (port.get(portbindings.HOST_ID) or None) != host or unbound:
+            # Any update makes ML2 try again to bind a port that it couldn't bind before.
+            port = _core().update_port(
+                context, port["id"], {"port": {portbindings.HOST_ID: host or ""}}
+            )
+        for subnet in _missing(port, subnets):
+            addresses = [*port["fixed_ips"], {"subnet_id": subnet["id"]}]
+            try:
+                return self._with_addresses(context, port, addresses)
+            except _NO_FREE_ADDRESS:
+                continue
+        return port
+
+    @staticmethod
+    def _with_addresses(context: Any, port: Port, addresses: Sequence[Any]) -> Port:
+        updated: Port = _core().update_port(
+            context, port["id"], {"port": {"fixed_ips": list(addresses)}}
+        )
+        return updated
+
+
+def is_ours(port: Port) -> bool:
+    """Tell our ports from those of neutron-vpnaas, which have the same owner."""
+    return bool(
+        port.get("device_owner") == OWNER
+        and port.get("id") == public_port_id(RouterId(port.get("device_id", "")))
+    )
+
+
+def protect() -> None:
+    """Keep our ports from being made twice, and from being deleted through the ports' API."""
+    registry.subscribe(refuse_second, resources.PORT, events.BEFORE_CREATE)
+    registry.subscribe(refuse_deletion, resources.PORT, events.BEFORE_DELETE)
+
+
+def refuse_second(resource: str, event: str, trigger: Any, payload: Any) -> None:
+    """Refuse a port of ours that exists already.
+
+    Without this, Neutron takes the duplicate key for a race that it can win, and tries for
+    minutes.
+    """
+    port = payload.latest_state
+    if is_ours(port) and PublicPorts().find(payload.context, RouterId(port["device_id"])):
+        raise lib_exc.PortInUse(
+            port_id=port["id"], net_id=port["network_id"], device_id=port["device_id"]
+        )
+
+
+def refuse_deletion(resource: str, event: str, trigger: Any, payload: Any) -> None:
+    """Refuse the deletion by a user; ours comes without the check."""
+    if not (payload.metadata or {}).get("port_check"):
+        return
+    port = payload.metadata.get("port") or _core().get_port(payload.context, payload.resource_id)
+    if is_ours(port):
+        raise lib_exc.ServicePortInUse(
+            port_id=payload.resource_id, reason="it is the public port of a router's VPN"
+        )
+
+
+def _core() -> Any:
+    return directory.get_plugin()
+
+
+def _subnets(context: Any, network_id: str) -> list[Port]:
+    """Return the subnets that may give an address, those with a gateway first."""
+    subnets = _core().get_subnets(context, filters={"network_id": [network_id]})
+    usable = (s for s in subnets if OWNER in (s.get("service_types") or [OWNER]))
+    return sorted(usable, key=lambda s: (not s["gateway_ip"], s["id"]))
+
+
+def _choices(subnets: Sequence[Port]) -> Iterator[list[Port]]:
+    """Yield what to ask addresses of: one subnet of each family, then of one family only."""
+    families = [[s for s in subnets if s["ip_version"] == version] for version in (4, 6)]
+    choices = itertools.product(*([*family, None] for family in families))
+    for choice in sorted(choices, key=lambda c: c.count(None)):
+        if chosen := [subnet for subnet in choice if subnet is not None]:
+            yield chosen
+
+
+def _missing(port: Port, subnets: Sequence[Port]) -> Iterator[Port]:
+    """Yield subnets of the families of which the port has no address."""
+    versions = {s["id"]: s["ip_version"] for s in subnets}
+    present = {versions.get(ip["subnet_id"]) for ip in port["fixed_ips"]}
+    return (s for s in subnets if s["ip_version"] not in present)
+
+
+def _body(
+    router_id: RouterId, network_id: str, host: str | None, subnets: Sequence[Port]
+) -> dict[str, Any]:
+    return {
+        "id": public_port_id(router_id),
+        "project_id": "",
+        "name": "",
+        "network_id": network_id,
+        "admin_state_up": True,
+        "device_owner": OWNER,
+        "device_id": router_id,
+        "fixed_ips": [{"subnet_id": subnet["id"]} for subnet in subnets],
+        "port_security_enabled": False,
+        "security_groups": [],
+        portbindings.HOST_ID: host or "",
+    }

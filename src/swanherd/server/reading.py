@@ -1,0 +1,101 @@
+"""Get, list and count, the same for every resource."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from neutron_lib.db import api as db_api
+from neutron_lib.db import model_query
+from neutron_lib.db import utils as db_utils
+from neutron_lib.exceptions import vpn as vpn_exc
+from sqlalchemy import exc as sa_exc
+
+from swanherd.server.api import views
+from swanherd.server.db.models import (
+    EndpointGroupRow,
+    IkePolicyRow,
+    IpsecPolicyRow,
+    SiteConnectionRow,
+    VpnServiceRow,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Collection:
+    """One resource: its rows, how the API shows one, and what it answers for none."""
+
+    model: Any
+    view: Callable[[Any], dict[str, Any]]
+    not_found: Callable[[str], Exception]
+
+    def row(self, context: Any, row_id: str) -> Any:
+        """Return the row that the context may see; call within a transaction."""
+        try:
+            return model_query.get_by_id(context, self.model, row_id)
+        except sa_exc.NoResultFound:
+            raise self.not_found(row_id) from None
+
+    def get(self, context: Any, row_id: str, fields: Any = None) -> dict[str, Any]:
+        """Return one resource."""
+        with db_api.CONTEXT_READER.using(context):
+            shown = self.view(self.row(context, row_id))
+        chosen: dict[str, Any] = db_utils.resource_fields(shown, fields)
+        return chosen
+
+    def list(
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
+    ) -> list[dict[str, Any]]:
+        """Return what the context may see and the filters choose."""
+        limit, marker = paging.get("limit"), paging.get("marker")
+        reverse = paging.get("page_reverse", False)
+        with db_api.CONTEXT_READER.using(context):
+            query = model_query.get_collection_query(
+                context,
+                self.model,
+                filters=_searchable(filters),
+                sorts=paging.get("sorts"),
+                limit=limit,
+                marker_obj=self.row(context, marker) if limit and marker else None,
+                page_reverse=reverse,
+            )
+            rows = [self.view(row) for row in query]
+        if limit and reverse:
+            rows.reverse()
+        return [db_utils.resource_fields(row, fields) for row in rows]
+
+    def count(self, context: Any, filters: Any = None) -> int:
+        """Return how many the filters choose; quotas ask."""
+        with db_api.CONTEXT_READER.using(context):
+            count: int = model_query.get_collection_count(
+                context, self.model, filters=_searchable(filters)
+            )
+        return count
+
+
+def _searchable(filters: Any) -> dict[str, Any]:
+    """Return the filters by column: the API says `type`, and a psk isn't searched for."""
+    columns = {"type": "endpoint_type"}
+    return {columns.get(k, k): v for k, v in (filters or {}).items() if k != "psk"}
+
+
+VPNSERVICES = Collection(
+    VpnServiceRow, views.vpnservice, lambda i: vpn_exc.VPNServiceNotFound(vpnservice_id=i)
+)
+CONNECTIONS = Collection(
+    SiteConnectionRow,
+    views.connection,
+    lambda i: vpn_exc.IPsecSiteConnectionNotFound(ipsec_site_conn_id=i),
+)
+IKEPOLICIES = Collection(
+    IkePolicyRow, views.ikepolicy, lambda i: vpn_exc.IKEPolicyNotFound(ikepolicy_id=i)
+)
+IPSECPOLICIES = Collection(
+    IpsecPolicyRow, views.ipsecpolicy, lambda i: vpn_exc.IPsecPolicyNotFound(ipsecpolicy_id=i)
+)
+ENDPOINT_GROUPS = Collection(
+    EndpointGroupRow,
+    views.endpoint_group,
+    lambda i: vpn_exc.VPNEndpointGroupNotFound(endpoint_group_id=i),
+)

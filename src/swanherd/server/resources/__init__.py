@@ -1,0 +1,1 @@
+"""The five resources of the API: what each request does."""

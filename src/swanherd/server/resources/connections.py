@@ -1,0 +1,175 @@
+"""IPsec site connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neutron_lib.db import api as db_api
+
+from swanherd.core import validation
+from swanherd.core.model import Status
+from swanherd.server import checks
+from swanherd.server.db.models import PeerCidrRow, SiteConnectionRow
+from swanherd.server.errors import answering
+from swanherd.server.reading import CONNECTIONS, IKEPOLICIES, IPSECPOLICIES, VPNSERVICES
+from swanherd.server.resources.room import Room, named, rename
+
+_FIELDS = (
+    "local_id",
+    "peer_address",
+    "peer_id",
+    "local_ep_group_id",
+    "peer_ep_group_id",
+    "mtu",
+    "initiator",
+    "psk",
+    "admin_state_up",
+)
+_DPD = {"action": "dpd_action", "interval": "dpd_interval", "timeout": "dpd_timeout"}
+_DPD_DEFAULT = {"dpd_action": "hold", "dpd_interval": 30, "dpd_timeout": 120}
+_PARENTS = ("vpnservice_id", "ikepolicy_id", "ipsecpolicy_id")
+
+
+class Connections(Room):
+    """Requests for ipsec_site_connections."""
+
+    def create_ipsec_site_connection(
+        self, context: Any, ipsec_site_connection: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Create a connection."""
+        body = ipsec_site_connection["ipsec_site_connection"]
+        with answering():
+            row = _new_row(body)
+            checks.check_scalars(row)
+            router_id, subnet_id = self._parents(context, row)
+            family = checks.peer_family(router_id, row.peer_address)
+            connection_id = row.id
+            with (
+                db_api.CONTEXT_WRITER.using(context) as session,
+                self.store.changing(session, router_id) as change,
+            ):
+                checks.check_connection(context, session, router_id, subnet_id, row)
+                session.add(row)
+                change.peer_family(connection_id, family)
+                change.concern([connection_id])
+        self._look(router_id)
+        return CONNECTIONS.get(context, connection_id)
+
+    def update_ipsec_site_connection(
+        self, context: Any, ipsec_site_connection_id: str, ipsec_site_connection: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Update a connection in every status: what doesn't come up must be correctable."""
+        body = ipsec_site_connection["ipsec_site_connection"]
+        connection_id = ipsec_site_connection_id
+        router_id, subnet_id = self._home(context, connection_id)
+        with answering():
+            family = (
+                checks.peer_family(router_id, body["peer_address"])
+                if "peer_address" in body
+                else None
+            )
+            with (
+                db_api.CONTEXT_WRITER.using(context) as session,
+                self.store.changing(session, router_id) as change,
+                session.no_autoflush,
+            ):
+                row = CONNECTIONS.row(context, connection_id)
+                before = _effect(row)
+                rename(row, body)
+                _write(row, body)
+                checks.check_scalars(row)
+                if _effect(row) != before:
+                    checks.check_connection(context, session, router_id, subnet_id, row)
+                    change.concern([connection_id])
+                if family is not None:
+                    change.peer_family(connection_id, family)
+        if change.needed:
+            self._look(router_id)
+        return CONNECTIONS.get(context, connection_id)
+
+    def delete_ipsec_site_connection(self, context: Any, ipsec_site_connection_id: str) -> None:
+        """Delete a connection at once; what is left of it elsewhere is planned away."""
+        router_id, _ = self._home(context, ipsec_site_connection_id)
+        with (
+            answering(),
+            db_api.CONTEXT_WRITER.using(context) as session,
+            self.store.changing(session, router_id) as change,
+        ):
+            change.remove(CONNECTIONS.row(context, ipsec_site_connection_id))
+        self._look(router_id)
+
+    def get_ipsec_site_connection(
+        self,
+        context: Any,
+        id: str,
+        fields: Any = None,
+    ) -> dict[str, Any]:
+        """Return one connection."""
+        return CONNECTIONS.get(context, id, fields)
+
+    def get_ipsec_site_connections(
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
+    ) -> list[dict[str, Any]]:
+        """Return the connections that the filters choose."""
+        return CONNECTIONS.list(context, filters, fields, **paging)
+
+    def get_ipsec_site_connections_count(self, context: Any, filters: Any = None) -> int:
+        """Return how many connections the filters choose."""
+        return CONNECTIONS.count(context, filters)
+
+    @staticmethod
+    def _parents(context: Any, row: SiteConnectionRow) -> tuple[str, str | None]:
+        """Return router and subnet of the service; refuse parents that the context can't see."""
+        with db_api.CONTEXT_READER.using(context):
+            service = VPNSERVICES.row(context, row.vpnservice_id)
+            ike = IKEPOLICIES.row(context, row.ikepolicy_id)
+            checks.check_pair(ike, IPSECPOLICIES.row(context, row.ipsecpolicy_id))
+            return service.router_id, service.subnet_id
+
+    @staticmethod
+    def _home(context: Any, connection_id: str) -> tuple[str, str | None]:
+        """Return router and subnet of a connection's service."""
+        with db_api.CONTEXT_READER.using(context):
+            row = CONNECTIONS.row(context, connection_id)
+            service = VPNSERVICES.row(context, row.vpnservice_id)
+            return service.router_id, service.subnet_id
+
+
+def _new_row(body: dict[str, Any]) -> SiteConnectionRow:
+    row = SiteConnectionRow(
+        **named(body),
+        **{field: body[field] for field in _PARENTS},
+        **_DPD_DEFAULT,
+        route_mode="static",
+        auth_mode="psk",
+        status=Status.PENDING_CREATE,
+    )
+    _write(row, body)
+    return row
+
+
+def _write(row: SiteConnectionRow, body: dict[str, Any]) -> None:
+    """Write what the body names; of dpd, what it leaves out stays."""
+    for field in _FIELDS:
+        if field in body:
+            setattr(row, field, body[field])
+    for key, value in (body.get("dpd") or {}).items():
+        setattr(row, _DPD[key], value)
+    if "peer_cidrs" in body:
+        # The database compares text loosely, so a network that stays keeps its row.
+        kept = {validation.parse_network(peer.cidr): peer for peer in row.peer_cidrs}
+        networks = [(cidr, validation.parse_network(cidr)) for cidr in body["peer_cidrs"] or []]
+        validation.parse_peer_cidrs([cidr for cidr, _ in networks])
+        row.peer_cidrs = [
+            kept.get(network) or PeerCidrRow(cidr=cidr) for cidr, network in networks
+        ]
+
+
+def _effect(row: SiteConnectionRow) -> tuple[Any, ...]:
+    """Return everything of a connection that the data plane follows."""
+    cidrs = frozenset(validation.parse_network(peer.cidr) for peer in row.peer_cidrs)
+    return (
+        *(getattr(row, field) for field in _FIELDS),
+        *(getattr(row, field) for field in _DPD.values()),
+        cidrs,
+    )

@@ -1,0 +1,58 @@
+"""What the five resources share: the store, the looker and a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neutron_lib.db import api as db_api
+from oslo_utils import uuidutils
+
+from swanherd.core import validation
+from swanherd.core.model import RouterId
+from swanherd.server.db.repository import Repository
+from swanherd.server.looker import Looker
+from swanherd.server.reading import Collection
+
+LIFETIME_UNITS = "seconds"
+DEFAULT_LIFETIME = 3600
+
+
+class Room:
+    """The mixins' common ground; the plugin fills it."""
+
+    store: Repository
+    looker: Looker
+
+    def _look(self, *router_ids: str) -> None:
+        self.looker.look_all(RouterId(router_id) for router_id in router_ids)
+
+    def _create(self, context: Any, collection: Collection, row: Any) -> dict[str, Any]:
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            session.add(row)
+            session.flush()
+            shown: dict[str, Any] = collection.view(row)
+        return shown
+
+
+def named(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that every new resource has; refuse text that can't be stored."""
+    fields = ("project_id", "name", "description")
+    for field in fields:
+        validation.check_text(field, body[field])
+    return {"id": uuidutils.generate_uuid(), **{field: body[field] for field in fields}}
+
+
+def lifetime(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a lifetime that the request names; seconds is the only unit."""
+    given = body.get("lifetime") or {}
+    columns = {"units": "lifetime_units", "value": "lifetime_value"}
+    return {columns[key]: value for key, value in given.items()}
+
+
+def rename(row: Any, body: Mapping[str, Any]) -> None:
+    """Change what has no effect on the data plane."""
+    for field in ("name", "description"):
+        if field in body:
+            validation.check_text(field, body[field])
+            setattr(row, field, body[field])

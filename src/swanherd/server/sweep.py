@@ -1,0 +1,57 @@
+"""The periodic look at everything: what a lost message or somebody else broke is repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from futurist import periodics
+from neutron_lib import context as n_context
+from oslo_log import log as logging
+
+from swanherd.core.model import RouterId
+from swanherd.server import placement
+from swanherd.server.db.repository import Repository
+from swanherd.server.intake import Intake
+
+LOG = logging.getLogger(__name__)
+
+
+class Sweep:
+    """Looks at every router, takes in services of another plugin, and notices lost agents."""
+
+    def __init__(
+        self,
+        store: Repository,
+        intake: Intake,
+        look: Callable[[RouterId], None],
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._look = look
+
+    def run(self) -> None:
+        """Do one pass."""
+        context = n_context.get_admin_context()
+        self._store.adopt(context)
+        for row in self._store.list_router_rows(context):
+            self._look(row.router_id)
+        self._intake.agents_lost(context, placement.agents(context).alive)
+
+
+def periodic_sweep(sweep: Sweep, interval: int, has_lock: Callable[[], bool]) -> Any:
+    """Return a periodics object for a maintenance worker; `interval` in seconds.
+
+    Every controller runs such a worker: only the one that has the lock sweeps.
+    """
+
+    class PeriodicSweep:
+        """What futurist collects."""
+
+        @periodics.periodic(spacing=interval, run_immediately=True)
+        def sweep(self) -> None:
+            """Do one pass."""
+            if has_lock():
+                sweep.run()
+
+    return PeriodicSweep()
