@@ -1,0 +1,79 @@
+"""Changes in OVN's databases that concern a router's VPN: they only say *look again*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ovsdbapp.backend.ovs_idl import event as row_event
+
+from swanherd.core.model import RouterId
+from swanherd.ovn.northbound import ROUTER_KEY
+
+Changed = Callable[[RouterId], None]
+
+# Neutron's names of a router's rows (neutron.common.ovn.utils.ovn_name).
+_ROUTER_PREFIX = "neutron-"
+
+
+class RowsLost(row_event.RowEvent):
+    """A switch or router port of ours is gone: by our own removal, or by somebody else's."""
+
+    def __init__(self, table: str, changed: Changed) -> None:
+        super().__init__((self.ROW_DELETE,), table, None)
+        self._changed = changed
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:
+        """Take rows with our key."""
+        return ROUTER_KEY in row.external_ids
+
+    def run(self, event: str, row: Any, old: Any) -> None:
+        """Say which router it was."""
+        self._changed(RouterId(row.external_ids[ROUTER_KEY]))
+
+
+class RouterChanged(row_event.RowEvent):
+    """A router has appeared, or its static routes have changed, the default route perhaps."""
+
+    def __init__(self, changed: Changed) -> None:
+        super().__init__((self.ROW_CREATE, self.ROW_UPDATE), "Logical_Router", None)
+        self._changed = changed
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:
+        """Take Neutron's routers."""
+        relevant = event == self.ROW_CREATE or hasattr(old, "static_routes")
+        return relevant and row.name.startswith(_ROUTER_PREFIX)
+
+    def run(self, event: str, row: Any, old: Any) -> None:
+        """Say which router it is."""
+        self._changed(RouterId(row.name.removeprefix(_ROUTER_PREFIX)))
+
+
+class GatewayMoved(row_event.RowEvent):
+    """A router's gateway was claimed by a chassis, or released."""
+
+    def __init__(self, changed: Changed) -> None:
+        super().__init__((self.ROW_UPDATE,), "Port_Binding", None)
+        self._changed = changed
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:
+        """Take chassisredirect ports whose chassis has changed."""
+        return row.type == "chassisredirect" and hasattr(old, "chassis")
+
+    def run(self, event: str, row: Any, old: Any) -> None:
+        """Say which router's gateway it is: northd names the datapath as the router."""
+        name = row.datapath.external_ids.get("name", "")
+        if name.startswith(_ROUTER_PREFIX):
+            self._changed(RouterId(name.removeprefix(_ROUTER_PREFIX)))
+
+
+def watch(nb: Any, sb: Any, changed: Changed) -> None:
+    """Call `changed` for every such event, on the replicas' notification threads."""
+    nb.idl.notify_handler.watch_events(
+        [
+            RowsLost("Logical_Switch", changed),
+            RowsLost("Logical_Router_Port", changed),
+            RouterChanged(changed),
+        ]
+    )
+    sb.idl.notify_handler.watch_events([GatewayMoved(changed)])

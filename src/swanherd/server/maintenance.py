@@ -1,0 +1,122 @@
+"""What keeps the world fitting when nobody asks: events that bring looks, and leftovers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from futurist import periodics
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as lib_exc
+from neutron_lib.callbacks import events, registry, resources
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from swanherd.core.failures import Failure
+from swanherd.core.model import RouterId
+from swanherd.ovn import northbound
+from swanherd.server.backend import RouterStore
+from swanherd.server.public_port import PublicPorts
+
+LOG = logging.getLogger(__name__)
+
+LEFTOVERS_INTERVAL = 20  # seconds
+
+
+class Looks:
+    """Looks at routers one after another in a thread of its own, each once if named twice.
+
+    `no_address` is the code of the problem that a freed address may heal.
+    """
+
+    def __init__(
+        self, store: RouterStore, look: Callable[[RouterId], None], no_address: str
+    ) -> None:
+        self._store = store
+        self._look = look
+        self._no_address = no_address
+        self._lock = threading.Lock()
+        self._waiting: set[RouterId | None] = set()
+        self._queue: queue.SimpleQueue[RouterId | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def add(self, router_id: RouterId | None) -> None:
+        """Name a router to look at, or None for those that wait for an address."""
+        with self._lock:
+            if router_id in self._waiting:
+                return
+            self._waiting.add(router_id)
+            if self._thread is None:
+                # Not before: a thread doesn't survive the fork of a server's worker.
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+        self._queue.put(router_id)
+
+    def subscribe(self) -> None:
+        """Listen to what this process itself changes in Neutron."""
+        registry.subscribe(self._address_freed, resources.PORT, events.AFTER_DELETE)
+        registry.subscribe(self._router_changed, resources.ROUTER, events.AFTER_UPDATE)
+        for event in (events.AFTER_CREATE, events.AFTER_DELETE):
+            registry.subscribe(self._router_changed, resources.ROUTER_INTERFACE, event)
+
+    def _address_freed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        self.add(None)
+
+    def _router_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        self.add(RouterId(payload.resource_id))
+
+    def _run(self) -> None:
+        while True:
+            router_id = self._queue.get()
+            with self._lock:
+                self._waiting.discard(router_id)
+            try:
+                self._look_at(router_id)
+            except db_exc.DBError as error:
+                LOG.warning("Not looked at %s, the sweep will: %s", router_id or "all", error)
+
+    def _look_at(self, router_id: RouterId | None) -> None:
+        context = n_context.get_admin_context()
+        if router_id is None:
+            for row in self._store.list_router_rows(context):
+                if row.problem is not None and row.problem.code == self._no_address:
+                    self._look(row.router_id)
+        elif self._store.get_router_row(context, router_id) is not None:
+            self._look(router_id)
+
+
+class Leftovers:
+    """Removes what is ours of routers that have no VPN: a crash between two steps leaves it."""
+
+    def __init__(self, store: RouterStore, nb: Any, ports: PublicPorts) -> None:
+        self._store = store
+        self._nb = nb
+        self._ports = ports
+
+    @periodics.periodic(spacing=LEFTOVERS_INTERVAL, run_immediately=True)
+    def sweep(self) -> None:
+        """Do one pass, if this worker is the active one."""
+        # Every controller has such a worker; Neutron's lock on the database chooses one.
+        if self._nb.idl.is_lock_contended:
+            return
+        try:
+            self.remove()
+        except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
+            LOG.warning("Leftovers stay until the next pass: %s", error)
+
+    def remove(self) -> None:
+        """Remove northbound rows and public ports whose router the database doesn't know."""
+        context = n_context.get_admin_context()
+        # Read before the rows: what is made meanwhile has its row first.
+        steered = northbound.routers(self._nb)
+        connected = self._ports.routers(context)
+        known = {row.router_id for row in self._store.list_router_rows(context)}
+        for router_id, revision in steered.items():
+            if router_id not in known:
+                LOG.info("Removing the northbound rows of router %s", router_id)
+                northbound.remove(self._nb, router_id, revision)
+        for router_id in connected - known:
+            LOG.info("Removing the public port of router %s", router_id)
+            self._ports.remove(context, router_id)
