@@ -49,10 +49,8 @@ class _Router:
 class StrongSwan:
     """The strongSwan daemons of this node.
 
-    `state` gets a directory for each router. `spawn(router_id, argv, env)` starts a process in
-    the router's namespace and returns its id; `namespace_inode(router_id)` returns that
-    namespace's inode or None. `on_event(router_id)` is called from a thread of ours when it is
-    time to look again; `clock` tells monotonic seconds.
+    `state`, `spawn`, `namespace_inode` and `clock` are as `Surroundings` says; `on_event` is
+    called from a thread of ours when it is time to look at the router again.
     """
 
     def __init__(

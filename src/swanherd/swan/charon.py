@@ -24,7 +24,7 @@ from swanherd.swan.settings import Paths, Retransmission
 
 LOG = logging.getLogger(__name__)
 
-Spawn = Callable[[RouterId, Sequence[str], Mapping[str, str]], int]
+Spawn = Callable[[RouterId, Sequence[str], Mapping[str, str], str], int]
 NamespaceInode = Callable[[RouterId], int | None]
 
 _READY_LIMIT = 15.0  # seconds; measured: 10 ms, and 0.7 s in a slow virtual machine
@@ -33,17 +33,15 @@ _LOCK_LIMIT = 30.0  # seconds: longer than another's start or stop can take
 _LOG_LIMIT = 1 << 20  # bytes; one old log of that length is kept
 _SOCKET_PATH = 107  # bytes that a unix socket's path may have (unix(7))
 
-# The shell only opens the file; it is replaced by charon, which keeps the process id.
-_REDIRECT = 'exec "$0" >>"$1" 2>&1 </dev/null'
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a charon needs of its node.
 
-    `state` holds a directory for each router; `spawn` starts a command in the router's namespace
-    and returns its process id; `namespace_inode` returns the inode of that namespace, None if
-    there is none; `clock` tells monotonic seconds.
+    `state` holds a directory for each router; `spawn(router_id, argv, env, output)` starts a
+    command in the router's namespace, in a session of its own and with its output in that file,
+    returns its process id and reaps it; `namespace_inode` returns the inode of that namespace,
+    None if there is none; `clock` tells monotonic seconds.
     """
 
     state: Path
@@ -175,13 +173,12 @@ class CharonLife:
     def _spawn_and_wait(
         self, router_id: RouterId, paths: Paths, options: CharonOptions, ready: socket.socket
     ) -> None:
-        argv = ("/bin/sh", "-c", _REDIRECT, self._binary, str(paths.output))
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "STRONGSWAN_CONF": str(paths.conf),
             "NOTIFY_SOCKET": str(paths.ready),
         }
-        pid = self._spawn(router_id, argv, environment)
+        pid = self._spawn(router_id, (self._binary,), environment, str(paths.output))
         if not self._wait_ready(pid, ready):
             raise Temporary(router_id, self._start_failed(paths))
         started = process.look_up(pid)

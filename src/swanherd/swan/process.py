@@ -33,12 +33,10 @@ def look_up(pid: int) -> Process | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
         namespace = os.stat(f"/proc/{pid}/ns/net").st_ino
     except (FileNotFoundError, ProcessLookupError):
-        _reap(pid)
         return None
     # The command's name in brackets may itself contain anything (proc(5)).
     fields = stat.rpartition(b")")[2].split()
     if fields[0] in (b"Z", b"X"):
-        _reap(pid)
         return None
     if os.path.basename(command) != BINARY.encode():
         return None
@@ -71,7 +69,6 @@ def end(process: Process, patience: float) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, number)
             if has_ended(handle, patience):
-                _reap(process.pid)
                 return True
         return False
     finally:
@@ -83,9 +80,3 @@ def has_ended(handle: int, patience: float) -> bool:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(patience * 1000))
-
-
-def _reap(pid: int) -> None:
-    """Take the exit status if the process was our child, so that no zombie stays."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)

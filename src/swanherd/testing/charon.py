@@ -68,6 +68,7 @@ class _Sa:
             remote_host=self.remote_host,
             busy=bool(self.pending),
             children=tuple(self.children),
+            initiator_spi=f"{self.unique_id:016x}",
         )
 
 
@@ -332,5 +333,5 @@ class FakeCharon:
         now = self._clock()
         faults = self._faults.setdefault(router_id, {})
         known = faults.get(config)
-        first = known.first if known is not None and known.code == code else now
+        first = known.first if known is not None else now
         faults[config] = Fault(config, code, f"The peer: {code}.", "", first, now)
