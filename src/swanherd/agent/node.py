@@ -45,23 +45,28 @@ class OvnNode:
         return namespace.routers() | frozenset(plugged)
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
-        """Return what the namespace is; of one that is gone, the devices that are left."""
+        """Return what the namespace is; a link of which only a part is left has no port id."""
         outer = _outer_names(router_id)
         seen = network.observe(router_id, outer)
         ports = {n: p for n, p in self._bridge.ports().items() if p.router_id == router_id}
-        left = {device for device, name in outer.items() if name in ports or name in seen.outer}
+        hollow = {
+            net.Link(device, PortId(""), "", 0, frozenset())
+            for device, name in outer.items()
+            if device not in seen.links and (name in ports or name in seen.outer)
+        }
         return ObservedNetwork(
             exists=seen.prepared,
             links=frozenset(
                 _link(device, link, ports.get(outer[device]))
                 for device, link in seen.links.items()
                 if device in outer
-            ),
+            )
+            | hollow,
             host_addresses=seen.host_addresses,
             routes=seen.routes,
             rules=seen.rules,
             guard=seen.guard,
-            devices=frozenset(seen.links) | left,
+            devices=frozenset(seen.links),
         )
 
     def apply(  # noqa: C901 - one flat match, a line for each action

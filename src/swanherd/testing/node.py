@@ -9,10 +9,8 @@ from typing import Any
 
 from swanherd.core import network as net
 from swanherd.core.failures import Failure, Temporary
-from swanherd.core.model import Reason, RouterId
+from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.network import NetworkAction, ObservedNetwork
-
-_LOOPBACK = frozenset({"lo"})
 
 
 class FakeNode:
@@ -68,16 +66,19 @@ class FakeNode:
     def lose_namespace(self, router_id: RouterId) -> None:
         """Delete the namespace by hand; the ports in the bridge stay."""
         with self._lock:
-            left = frozenset(link.name for link in self._networks[router_id].links)
+            left = frozenset(_hollow(link.name) for link in self._networks[router_id].links)
             if left:
-                self._networks[router_id] = ObservedNetwork(exists=False, devices=left)
+                self._networks[router_id] = ObservedNetwork(exists=False, links=left)
             else:
                 del self._networks[router_id]
 
     def lose_link(self, router_id: RouterId, name: str) -> None:
-        """Delete a link by hand; its routes go with it."""
+        """Delete a link by hand; its routes go with it, its port in the bridge stays."""
         with self._lock:
-            self._networks[router_id] = _without_link(self._networks[router_id], name)
+            rest = _without_link(self._networks[router_id], name)
+            self._networks[router_id] = dataclasses.replace(
+                rest, links=rest.links | {_hollow(name)}
+            )
 
     def add_device(self, router_id: RouterId, name: str) -> None:
         """Make a device that isn't ours, such as the one that charon makes; idempotent."""
@@ -99,7 +100,7 @@ def _after(
     if isinstance(action, net.RemoveNamespace):
         return None
     if isinstance(action, net.EnsureNamespace):
-        return observed if observed.exists else ObservedNetwork(True, devices=_LOOPBACK)
+        return observed if observed.exists else ObservedNetwork(exists=True)
     if not observed.exists:
         if isinstance(action, _REMOVALS):
             return _after_removal_of_leftover(observed, action)
@@ -114,9 +115,14 @@ def _after_removal_of_leftover(
     observed: ObservedNetwork, action: NetworkAction
 ) -> ObservedNetwork | None:
     if not isinstance(action, net.RemoveLink):
-        return observed if observed.devices else None
-    left = observed.devices - {action.name}
-    return dataclasses.replace(observed, devices=left) if left else None
+        return observed if observed.links else None
+    left = observed.links - {_hollow(action.name)}
+    return dataclasses.replace(observed, links=left) if left else None
+
+
+def _hollow(name: str) -> net.Link:
+    """Return what is observed of a link of which only the port in the bridge is left."""
+    return net.Link(name, PortId(""), "", 0, frozenset())
 
 
 def _without_device(observed: ObservedNetwork, name: str) -> ObservedNetwork:
