@@ -7,9 +7,12 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from neutron import wsgi
 from neutron.common.ovn import utils as ovn_utils
 from neutron_lib import constants
 from neutron_lib import context as n_context
+from neutron_lib.callbacks import events as callback_events
+from neutron_lib.callbacks import priority_group, registry, resources
 from neutron_lib.exceptions import l3 as l3_exc
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
@@ -27,6 +30,8 @@ from swanherd.server.placement import agents
 from swanherd.server.public_port import Port, PublicPorts
 
 LOG = logging.getLogger(__name__)
+
+_LATE = priority_group.PRIORITY_DEFAULT + 1000
 
 NO_GATEWAY = Reason(
     "no_gateway",
@@ -60,6 +65,12 @@ class OvnBackend:
         self._store = store
         self._looks = Looks(store, look, NO_ADDRESS_CODE)
         self._ports = PublicPorts()
+        self._watching = False
+        public_port.protect()
+        # After ML2's OVN driver, which then has its replicas.
+        registry.subscribe(
+            self._process_started, resources.PROCESS, callback_events.AFTER_INIT, _LATE
+        )
 
     def serves(self, context: Any, router_id: RouterId) -> bool:
         """Tell whether OVN serves the router."""
@@ -110,11 +121,18 @@ class OvnBackend:
         return [Leftovers(self._store, nb, self._ports)]
 
     def start(self, trigger: Any) -> None:
-        """Watch for what changes a router's surroundings; once in each process."""
-        public_port.protect()
+        """Watch for what changes a router's surroundings; once in each API process."""
+        if self._watching:
+            return
+        self._watching = True
         self._looks.subscribe()
         driver = _driver()
         events.watch(driver.nb_ovn, driver.sb_ovn, self._looks.add)
+
+    def _process_started(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        # Elsewhere the driver has no replica, or one that tells no worker apart.
+        if ovn_utils.get_class(trigger) is wsgi.WorkerService:
+            self.start(trigger)
 
     # Parts of `ensure`
 
