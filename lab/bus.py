@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 
 from lab import services
@@ -29,20 +30,26 @@ def url(cloud: CloudPlan) -> str:
 def start(lab: Lab, cloud: CloudPlan) -> None:
     """Start the bus; `wait` says when it answers."""
     box = Box(lab, cloud.central.name)
-    configuration = box.directory / "rabbitmq.conf"
+    home = box.directory / "root/var/lib/rabbitmq"
+    configuration = home / "rabbitmq.conf"
     configuration.write_text(CONFIGURATION.format(password=BUS_PASSWORD))
+    # As the packaged rabbitmqctl expects it: it becomes this user, and names no node.
+    for path in (home, configuration, box.directory / "root/var/log/rabbitmq"):
+        shutil.chown(path, "rabbitmq", "rabbitmq")
+    configuration.chmod(0o600)
+    box.run(["chown", "rabbitmq:rabbitmq", "/run/rabbitmq"])
     env = {
         "HOME": "/var/lib/rabbitmq",
-        "RABBITMQ_NODENAME": "rabbit@localhost",
         "RABBITMQ_PID_FILE": "/run/rabbitmq/pid",
         "RABBITMQ_LOG_BASE": "/var/log/rabbitmq",
         "RABBITMQ_MNESIA_BASE": "/var/lib/rabbitmq/mnesia",
-        "RABBITMQ_CONFIG_FILE": str(configuration),
+        "RABBITMQ_CONFIG_FILE": "/var/lib/rabbitmq/rabbitmq.conf",
         "RABBITMQ_ENABLED_PLUGINS_FILE": "/dev/null",
         # One scheduler that doesn't spin: a lab shares its cores with a whole cloud.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
     }
-    argv = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
+    user = ("setpriv", "--reuid=rabbitmq", "--regid=rabbitmq", "--clear-groups")
+    argv = (*user, "/usr/lib/rabbitmq/bin/rabbitmq-server")
     services.start(box, Service(SERVICE, argv, env))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from lab import bus, database, keystone, neutron, ovn, services, wires
-from lab.boxes import OWN_DIRECTORIES, Box, holders
+from lab.boxes import OWN_DIRECTORIES, Box, holders, tail
 from lab.clients import connect, write_configuration
 from lab.layout import (
     CACHE,
@@ -157,8 +158,6 @@ def _make_boxes(lab: Lab) -> None:
 
 def run_quietly(works: list[Callable[[], object]]) -> None:
     """Do independent pieces of work at once; the first problem is raised when all have ended."""
-    import concurrent.futures
-
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
         for future in [pool.submit(work) for work in works]:
             future.result()
@@ -203,16 +202,24 @@ def _wait_for_agents(lab: Lab, cloud: CloudPlan) -> str:
     wanted = {(c.name, "ovn-controller") for c in cloud.chassis}
     if lab.shape.swanherd and neutron.has_swanherd_agent():
         wanted |= {(c.name, neutron.AGENT) for c in cloud.gateways}
+    missing = set(wanted)
 
     def listed() -> list[str]:
         for chassis in cloud.chassis:
             services.check(Box(lab, chassis.name))
         agents = [a for a in network.agents() if a.is_alive]
-        seen = {(a.host, a.binary) for a in agents}
-        return [f"{a.agent_type} {a.host}" for a in agents] if wanted <= seen else []
+        missing.difference_update((a.host, a.binary) for a in agents)
+        return [] if missing else [f"{a.agent_type} {a.host}" for a in agents]
 
     def poll() -> list[str]:
-        return wait_for(listed, 90, f"{cloud.name}: agents {sorted(wanted)} not alive", every=0.5)
+        return wait_for(listed, 60, f"{cloud.name}: agents alive", every=0.5)
 
-    network = within(Box(lab, USER_BOX), lambda: connect(lab, f"admin-{cloud.name}").network)
-    return ", ".join(within(Box(lab, USER_BOX), poll))
+    user = Box(lab, USER_BOX)
+    network = within(user, lambda: connect(lab, f"admin-{cloud.name}").network)
+    try:
+        return ", ".join(within(user, poll))
+    except LabError as error:
+        if not missing:
+            raise
+        logs = (tail(lab.log(host, binary)) for host, binary in sorted(missing))
+        raise LabError("; ".join([f"{error}, missing {sorted(missing)}", *logs])) from None
