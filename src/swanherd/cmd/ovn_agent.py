@@ -14,7 +14,8 @@ from swanherd.config import agent as options
 
 def main() -> int:
     """Read the configuration and run until a signal ends it."""
-    conf = cfg.ConfigOpts()
+    # The process-wide configuration: oslo.messaging registers its tracing options only there.
+    conf = cfg.CONF
     log.register_options(conf)
     options.register(conf)
     conf(sys.argv[1:], project="swanherd", version=metadata.version("swanherd"))
