@@ -67,6 +67,7 @@ class OvnAgent:
         self._stopping = threading.Event()
         self._started_at = time.monotonic()
         self._announced = False
+        self._broken = False
         self.plane = choose_data_plane(options.data_plane)
         self._vswitch = Vswitch(conf.ovs.ovsdb_connection)
         node = OvnNode(self._vswitch)
@@ -86,13 +87,19 @@ class OvnAgent:
         self.wheel = Wheel(self._world, self._server, self._timing, time.monotonic, random.random)
         self._stops: list[Callable[[], None]] = []
 
-    def run(self) -> None:
-        """Work until SIGTERM or SIGINT; the daemons and their tunnels go on without us."""
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT; the daemons and their tunnels go on without us.
+
+        Returns the exit status: 1 if a thread of ours broke. Then whoever supervises us starts
+        us anew, which costs no tunnel anything; half an agent would cost the truth.
+        """
+        threading.excepthook = self._thread_broke
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         self.start()
         self._stopping.wait()
         self.stop()
+        return 1 if self._broken else 0
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
@@ -113,6 +120,13 @@ class OvnAgent:
         self.wheel.stop()
         self.swan.close()
         self._vswitch.close()
+
+    def _thread_broke(self, what: threading.ExceptHookArgs) -> None:
+        name = what.thread.name if what.thread else "?"
+        details = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)
+        LOG.critical("Thread %s broke: the agent ends", name, exc_info=details)
+        self._broken = True
+        self._stopping.set()
 
     def _on_hint(self, router_id: RouterId) -> None:
         self._source.forget(router_id)

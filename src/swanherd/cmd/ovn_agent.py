@@ -13,15 +13,14 @@ from swanherd.config import agent as options
 
 
 def main() -> int:
-    """Read the configuration and run until a signal ends it."""
+    """Read the configuration and run until a signal ends it; return the exit status."""
     # The process-wide configuration: oslo.messaging registers its tracing options only there.
     conf = cfg.CONF
     log.register_options(conf)
     options.register(conf)
     conf(sys.argv[1:], project="swanherd", version=metadata.version("swanherd"))
     log.setup(conf, "swanherd")
-    OvnAgent(conf).run()
-    return 0
+    return OvnAgent(conf).run()
 
 
 if __name__ == "__main__":
