@@ -103,6 +103,15 @@ def check_psk(value: str) -> None:
         )
 
 
+def whole_number(field: str, value: object) -> int:
+    """Return a number that a client may have sent as text; refuse anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    raise _value(field, f"must be a whole number, not {value!r}")
+
+
 def check_seconds(field: str, value: int, *, least: int) -> None:
     """Refuse a duration that the column can't hold; in seconds."""
     if not least <= value <= MAX_SECONDS:

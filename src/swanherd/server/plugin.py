@@ -25,7 +25,7 @@ from swanherd.core.model import RouterId
 from swanherd.rpc import server as rpc_server
 from swanherd.rpc.notifier import AgentNotifier
 from swanherd.server import guards
-from swanherd.server.api import definitions
+from swanherd.server.api import definitions, masking
 from swanherd.server.backend import Backend, NoBackend
 from swanherd.server.db.repository import Repository
 from swanherd.server.handler import AgentHandler
@@ -87,6 +87,7 @@ class SwanherdPlugin(
         self.intake = Intake(self.store, self._conf.pending_create_timeout)
         self.sweep = Sweep(self.store, self.intake, self.looker.look)
         guards.subscribe()
+        masking.install()
 
     @classmethod
     def get_plugin_type(cls) -> str:

@@ -22,6 +22,26 @@ CIDR_SIZE = 64  # the longest IPv6 CIDR in text has 43 characters
 DEFAULT_LIFETIME = 3600  # seconds
 
 
+class _HiddenText(str):
+    """Text that an error message of the database layer, which prints parameters, can't show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
+class HiddenString(sa.types.TypeDecorator[str]):
+    """A string column whose values appear in no repr on their way to the database."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Hide the value."""
+        return None if value is None else _HiddenText(value)
+
+
 class _Named:
     """Columns that every VPN resource has."""
 
@@ -138,7 +158,7 @@ class SiteConnectionRow(model_base.BASEV2, model_base.HasId, model_base.HasProje
     mtu: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     initiator: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
     auth_mode: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
-    psk: orm.Mapped[str] = orm.mapped_column(sa.String(255), nullable=False)
+    psk: orm.Mapped[str] = orm.mapped_column(HiddenString(255), nullable=False)
     dpd_action: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
     dpd_interval: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
     dpd_timeout: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)

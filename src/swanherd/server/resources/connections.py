@@ -154,7 +154,8 @@ def _write(row: SiteConnectionRow, body: dict[str, Any]) -> None:
         if field in body:
             setattr(row, field, body[field])
     for key, value in (body.get("dpd") or {}).items():
-        setattr(row, _DPD[key], value)
+        number = key != "action"
+        setattr(row, _DPD[key], validation.whole_number(f"dpd {key}", value) if number else value)
     if "peer_cidrs" in body:
         # The database compares text loosely, so a network that stays keeps its row.
         kept = {validation.parse_network(peer.cidr): peer for peer in row.peer_cidrs}

@@ -46,8 +46,12 @@ def named(body: Mapping[str, Any]) -> dict[str, Any]:
 def lifetime(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a lifetime that the request names; seconds is the only unit."""
     given = body.get("lifetime") or {}
-    columns = {"units": "lifetime_units", "value": "lifetime_value"}
-    return {columns[key]: value for key, value in given.items()}
+    columns: dict[str, Any] = {}
+    if "units" in given:
+        columns["lifetime_units"] = given["units"]
+    if "value" in given:
+        columns["lifetime_value"] = validation.whole_number("lifetime value", given["value"])
+    return columns
 
 
 def rename(row: Any, body: Mapping[str, Any]) -> None:
