@@ -20,6 +20,7 @@ from swanherd.rpc.topics import (
     SERVER_TOPIC,
     VERSION,
 )
+from swanherd.rpc.transport import open_transport
 
 NOWHERE = RouterId("-")
 
@@ -37,7 +38,7 @@ class ServerClient:
     """Asks and tells the server on behalf of the agent on `host`; timeout in seconds."""
 
     def __init__(self, conf: Any, host: str, timeout: float) -> None:
-        transport = oslo_messaging.get_rpc_transport(conf)
+        transport = open_transport(conf)
         self._host = host
         self._client = oslo_messaging.get_rpc_client(
             transport,
@@ -120,7 +121,7 @@ class _HintEndpoint:
 def listen(conf: Any, host: str, look_again: Callable[[RouterId], None]) -> Any:
     """Call `look_again` for each hint to this host until `stop()` of what is returned."""
     server = oslo_messaging.get_rpc_server(
-        oslo_messaging.get_rpc_transport(conf),
+        open_transport(conf),
         oslo_messaging.Target(topic=AGENT_TOPIC, server=host, version=VERSION),
         [_HintEndpoint(look_again)],
         executor="threading",

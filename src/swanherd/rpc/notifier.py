@@ -9,6 +9,7 @@ import oslo_messaging
 
 from swanherd.core.model import RouterId
 from swanherd.rpc.topics import AGENT_TOPIC, VERSION
+from swanherd.rpc.transport import open_transport
 
 LOG = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class AgentNotifier:
 
     def __init__(self, conf: Any) -> None:
         self._client = oslo_messaging.get_rpc_client(
-            oslo_messaging.get_rpc_transport(conf),
+            open_transport(conf),
             oslo_messaging.Target(topic=AGENT_TOPIC, version=VERSION),
         )
 

@@ -11,6 +11,7 @@ import oslo_messaging
 from swanherd.core.model import DesiredRouter, RouterId, RouterReport
 from swanherd.rpc import codec
 from swanherd.rpc.topics import SERVER_TOPIC, VERSION
+from swanherd.rpc.transport import open_transport
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Endpoint:
 def start(handler: Handler, conf: Any, host: str, workers: int = 4) -> Any:
     """Serve agents from this process until `stop()`; returns the started message server."""
     server = oslo_messaging.get_rpc_server(
-        oslo_messaging.get_rpc_transport(conf),
+        open_transport(conf),
         oslo_messaging.Target(topic=SERVER_TOPIC, server=host, version=VERSION),
         [Endpoint(handler)],
         executor="threading",
