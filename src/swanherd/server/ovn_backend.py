@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from neutron import wsgi
+from neutron.api import wsgi
 from neutron.common.ovn import utils as ovn_utils
 from neutron_lib import constants
 from neutron_lib import context as n_context
