@@ -166,8 +166,9 @@ class CharonLife:
         if not os.access(self._binary, os.X_OK):
             text = f"strongSwan's daemon {self._binary} isn't installed."
             raise Permanent(router_id, Reason("charon_missing", text))
-        for stale in (paths.ready, paths.vici, paths.notices, paths.state, paths.output):
+        for stale in (paths.ready, paths.vici, paths.notices, paths.state):
             stale.unlink(missing_ok=True)
+        _write(paths.output, "")
         _write(paths.conf, settings.render(paths, options, self._retransmission))
 
     def _spawn_and_wait(

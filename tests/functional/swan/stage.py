@@ -140,14 +140,13 @@ class Stage:
 
 def pair(**changes: object) -> tuple[SiteConnection, SiteConnection]:
     """Return a connection as west and as east have it."""
-    west = builders.connection(
-        "west",
-        local_address=ipaddress.ip_address(WEST_ADDRESS),
-        peer_address=EAST_ADDRESS,
-        peer_id=EAST_ADDRESS,
-        selectors=(builders.selector(WEST_NET, EAST_NET),),
-        **changes,
-    )
+    fields: dict[str, object] = {
+        "local_address": ipaddress.ip_address(WEST_ADDRESS),
+        "peer_address": EAST_ADDRESS,
+        "peer_id": EAST_ADDRESS,
+        "selectors": (builders.selector(WEST_NET, EAST_NET),),
+    }
+    west = builders.connection("west", **(fields | changes))
     return west, mirror(west)
 
 
