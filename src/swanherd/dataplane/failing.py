@@ -28,6 +28,8 @@ def failing(router_id: RouterId, code: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = error.strerror or str(error)
+        if error.filename:
+            text = f"{text}: {error.filename}"
         if hint := _HOPELESS.get(error.errno or 0):
             raise Permanent(router_id, Reason(code, text, hint)) from error
         raise Temporary(router_id, Reason(code, text)) from error

@@ -32,7 +32,7 @@ def namespace_inode(router_id: RouterId) -> int | None:
     """Return the number by which the kernel knows the namespace; None if there is none."""
     name = name_of(router_id)
     try:
-        return os.stat(inside.DIRECTORY / name).st_ino if namespaces.is_there(name) else None
+        return os.stat(inside.DIRECTORY / name).st_ino if inside.is_there(name) else None
     except FileNotFoundError:
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import threading
@@ -58,12 +59,27 @@ def within(namespace: str, work: Callable[[], T]) -> T:
     def enter() -> T:
         fd = os.open(DIRECTORY / namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if os.fstat(fd).st_dev != _nsfs():
+                raise FileNotFoundError(errno.ENOENT, f"there is no namespace {namespace}")
             check(libc.setns(fd, CLONE_NEWNET), "setns")
         finally:
             os.close(fd)
         return work()
 
     return in_thread(enter)
+
+
+def is_there(namespace: str) -> bool:
+    """Tell whether there is a namespace of that name, not only a file, as a reboot leaves it."""
+    try:
+        return os.stat(DIRECTORY / namespace).st_dev == _nsfs()
+    except FileNotFoundError:
+        return False
+
+
+def _nsfs() -> int:
+    """Return the device number of the file system that namespaces are files of."""
+    return os.stat("/proc/self/ns/net").st_dev
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import subprocess
@@ -33,6 +32,7 @@ SYSCTLS = (
             ("accept_source_route", "0"),
             ("arp_ignore", "1"),  # the router's own addresses on lo are the router's to answer
             ("arp_announce", "2"),
+            ("promote_secondaries", "1"),  # a changed address doesn't take the new one with it
         )
     ),
     *(
@@ -60,7 +60,7 @@ def make(namespace: str, closed: str) -> None:
     `closed` are the nft commands of a guard that lets nothing through. A new namespace has it,
     and all else, before it gets its name.
     """
-    if is_there(namespace):
+    if inside.is_there(namespace):
         inside.within(namespace, lambda: _prepare(closed))
         return
     _share_directory()
@@ -79,7 +79,7 @@ def make(namespace: str, closed: str) -> None:
 def delete(namespace: str) -> None:
     """Remove the namespace's name, and with its last process the namespace; idempotent."""
     path = DIRECTORY / namespace
-    while is_there(namespace):
+    while inside.is_there(namespace):
         check(libc.umount2(os.fsencode(path), _MNT_DETACH), "umount2")
     path.unlink(missing_ok=True)
 
@@ -87,7 +87,7 @@ def delete(namespace: str) -> None:
 @default.entrypoint
 def is_prepared(namespace: str) -> bool:
     """Tell whether forwarding and all else still are as `make` left them."""
-    return is_there(namespace) and inside.within(namespace, _is_prepared)
+    return inside.is_there(namespace) and inside.within(namespace, _is_prepared)
 
 
 @default.entrypoint
@@ -98,14 +98,6 @@ def spawn(namespace: str, argv: Sequence[str], env: Mapping[str, str], output: s
     session of its own, and outlives this process.
     """
     return inside.within(namespace, lambda: _spawn(argv, env, output))
-
-
-def is_there(namespace: str) -> bool:
-    """Tell whether there is a namespace of that name, not only a file."""
-    with contextlib.suppress(FileNotFoundError):
-        here = os.stat("/proc/self/ns/net")
-        return os.stat(DIRECTORY / namespace).st_dev == here.st_dev
-    return False
 
 
 def _prepare(closed: str) -> None:
