@@ -163,7 +163,7 @@ def make_tunnels(demo: Demo, one: Side, other: Side) -> float:
             openstack(demo, side, f"{groups} cidr --value {far} peer{family}", "name")
         service = f"vpn service create --router {side.site.name} vpn"
         openstack(demo, side, service, "name")
-        return openstack(demo, side, "vpn service show vpn", "external_v4_ip")
+        return openstack(demo, side, "vpn service show vpn", "Ext v4 IP")
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         address, far_address = pool.map(half, (one, other), (other, one))
