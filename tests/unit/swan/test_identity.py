@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swanherd.swan import identity
+
+FEW = settings(max_examples=50, deadline=None)
 
 # How charon reads a text with a type (identification.c): the prefix, then hex after `#`.
 TYPED = re.compile(r"(ipv4|ipv6|fqdn|email|keyid):(#?)(.+)", re.DOTALL)
@@ -21,6 +23,7 @@ def as_charon_reads(rendered: str) -> tuple[str, bytes]:
     return kind, bytes.fromhex(value) if is_hex else value.encode()
 
 
+@FEW
 @given(st.text(min_size=1, max_size=80))
 def test_any_text_is_one_literal_identity(text: str) -> None:
     """No text becomes a wildcard, an empty identity, or what charon can't print."""
@@ -34,6 +37,7 @@ def test_any_text_is_one_literal_identity(text: str) -> None:
         assert not value.startswith(b"*")
 
 
+@FEW
 @given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=80))
 def test_different_texts_are_different_identities(one: str, other: str) -> None:
     """Two texts mean the same only by a notation: `@x`, `kind:x`, hex, or an address's forms."""

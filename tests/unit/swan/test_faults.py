@@ -1,0 +1,254 @@
+"""Signs of failure become one cause a config; success ends it; memory doesn't grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swanherd.core.ike import SaState
+from swanherd.core.model import IkeVersion
+from swanherd.swan.causes import CAUSES
+from swanherd.swan.codec import ConfigFacts
+from swanherd.swan.events import (
+    ChildChange,
+    Event,
+    EventReader,
+    Exchange,
+    IkeChange,
+    IkeRekeyed,
+    Notice,
+    Unsendable,
+    parse_record,
+)
+from swanherd.swan.faults import FaultMemory
+
+PEER = "192.0.2.2"
+FACTS = {
+    "two": ConfigFacts(IkeVersion.V2, frozenset({PEER})),
+    "one": ConfigFacts(IkeVersion.V1, frozenset({"192.0.2.1"})),
+    "any": ConfigFacts(IkeVersion.V2, frozenset({"%any"})),
+}
+UP = IkeChange("two", 1, up=True, state=SaState.ESTABLISHED)
+LOST = IkeChange("two", 1, up=False, state=SaState.ESTABLISHED)
+ENDED = IkeChange("two", 1, up=False, state=SaState.DELETING)
+NEVER = IkeChange("two", 1, up=False, state=SaState.CONNECTING)
+DELETE = Exchange("two", PEER, True, "INFORMATIONAL", True, frozenset({"D"}))
+
+
+def feed(*events: Event, times: tuple[float, ...] = ()) -> FaultMemory:
+    memory = FaultMemory()
+    for index, event in enumerate(events):
+        memory = memory.feed(event, FACTS, times[index] if times else float(index))
+    return memory
+
+
+def codes(memory: FaultMemory) -> dict[str, str]:
+    return {fault.config: fault.code for fault in memory.faults}
+
+
+def notice(kind: int, config: str = "", peer: str = "") -> Notice:
+    return Notice(kind, "text", config, peer)
+
+
+def answer(*payloads: str, kind: str = "IKE_AUTH", config: str = "two") -> Exchange:
+    return Exchange(config, PEER, True, kind, False, frozenset(payloads))
+
+
+events = st.one_of(
+    st.builds(
+        Notice,
+        st.integers(1, 32),
+        st.just("text"),
+        st.sampled_from(["", *FACTS, "gone"]),
+        st.sampled_from(["", PEER, "198.51.100.9"]),
+    ),
+    st.builds(
+        Exchange,
+        st.sampled_from(["", *FACTS, "gone"]),
+        st.sampled_from(["", PEER]),
+        st.booleans(),
+        st.sampled_from(
+            ["IKE_SA_INIT", "IKE_AUTH", "INFORMATIONAL", "INFORMATIONAL_V1", "CREATE_CHILD_SA"]
+        ),
+        st.booleans(),
+        st.frozensets(
+            st.sampled_from(["D", "HASH", "N(AUTH_FAILED)", "N(NO_PROP)", "N(TS_UNACCEPT)"])
+        ),
+    ),
+    st.builds(
+        IkeChange,
+        st.sampled_from([*FACTS, "gone"]),
+        st.integers(1, 3),
+        st.booleans(),
+        st.sampled_from(SaState),
+    ),
+    st.builds(
+        ChildChange, st.sampled_from([*FACTS, "gone"]), st.booleans(), st.sampled_from(SaState)
+    ),
+    st.builds(IkeRekeyed, st.sampled_from([*FACTS]), st.integers(1, 3), st.integers(1, 3)),
+    st.just(Unsendable("Network is unreachable")),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(events, max_size=30))
+def test_any_history(history: list[Event]) -> None:
+    """Faults are of loaded configs only, one each, with known codes and times in order."""
+    memory = feed(*history)
+    assert set(codes(memory)) <= set(FACTS)
+    for fault in memory.faults:
+        assert fault.code in CAUSES
+        assert fault.hint
+        assert 0 <= fault.first <= fault.last <= len(history)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(events, max_size=30))
+def test_success_ends_every_failure(history: list[Event]) -> None:
+    """After a child of each config came up there is no fault, whatever was before."""
+    up = [ChildChange(name, up=True, state=SaState.INSTALLED) for name in FACTS]
+    assert feed(*history, *up).faults == ()
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (notice(3, "two"), {"two": "psk_mismatch"}),
+        (notice(3, "one"), {"one": "peer_id_mismatch"}),
+        (notice(3, "", PEER), {"two": "peer_id_mismatch"}),
+        (notice(8, "two"), {"two": "ike_no_proposal_or_no_connection"}),
+        (notice(8, "", PEER), {"two": "ike_proposal_mismatch"}),
+        (notice(8, "", "198.51.100.9"), {"any": "ike_proposal_mismatch"}),
+        (notice(5, "one"), {"one": "psk_mismatch"}),
+        (notice(5, "two"), {}),
+        (notice(20, "two"), {"two": "peer_silent"}),
+        (notice(20, "gone"), {}),
+        (notice(99, "two"), {}),
+        (answer("N(AUTH_FAILED)"), {"two": "psk_or_id_mismatch"}),
+        (answer("N(TS_UNACCEPT)", kind="CREATE_CHILD_SA"), {"two": "traffic_selector_mismatch"}),
+        (answer("N(NO_ADD_SAS)", kind="CREATE_CHILD_SA"), {"two": "peer_refused"}),
+        (answer("SA", "KE", "No", kind="IKE_SA_INIT"), {}),
+        (NEVER, {"two": "negotiation_failed"}),
+    ],
+)
+def test_single_signs(event: Event, expected: dict[str, str]) -> None:
+    """One sign alone means this cause for this config."""
+    assert codes(feed(event)) == expected
+
+
+def test_silence_of_a_live_peer_is_death() -> None:
+    """A retransmission means nothing yet while an IKE SA is up; giving up does."""
+    assert codes(feed(UP, notice(20, "two"))) == {}
+    assert codes(feed(UP, notice(6, "two"))) == {"two": "dpd_timeout"}
+    assert codes(feed(UP, LOST)) == {"two": "dpd_timeout"}
+
+
+def test_a_rekeyed_ike_sa_is_still_up() -> None:
+    """The end of an IKE SA that was replaced is no failure."""
+    assert codes(feed(UP, IkeRekeyed("two", 1, 2), LOST)) == {}
+    assert codes(feed(UP, IkeRekeyed("two", 1, 2), dataclasses.replace(LOST, unique_id=2))) == {
+        "two": "dpd_timeout"
+    }
+
+
+@pytest.mark.parametrize("order", [(DELETE, ENDED), (ENDED, DELETE)])
+def test_the_peers_delete(order: tuple[Event, Event]) -> None:
+    """The peer's D and the end of the SA together mean that it was the peer, in either order."""
+    assert codes(feed(UP, *order)) == {"two": "peer_deleted"}
+
+
+def test_our_own_delete_is_no_failure() -> None:
+    """An IKE SA that we end ends without the peer's D; an old D doesn't count."""
+    assert codes(feed(UP, ENDED)) == {}
+    assert codes(feed(DELETE, UP, ENDED, times=(0.0, 50.0, 100.0))) == {}
+
+
+def test_a_telling_cause_outlives_silence() -> None:
+    """Silence after a refusal doesn't hide it, until it hasn't been seen for long."""
+    history = (notice(3, "two"), notice(20, "two"))
+    assert codes(feed(*history, times=(0.0, 30.0))) == {"two": "psk_mismatch"}
+    assert codes(feed(*history, times=(0.0, 100.0))) == {"two": "peer_silent"}
+    assert codes(feed(*reversed(history), times=(0.0, 1.0))) == {"two": "psk_mismatch"}
+
+
+def test_a_series_has_one_beginning() -> None:
+    """`first` is when the failing began, whatever the codes; a long pause begins another."""
+    history = (notice(20, "two"), notice(3, "two"), notice(3, "two"))
+    (fault,) = feed(*history, times=(1.0, 20.0, 40.0)).faults
+    assert (fault.first, fault.last) == (1.0, 40.0)
+    (fault,) = feed(*history, times=(1.0, 20.0, 4000.0)).faults
+    assert (fault.first, fault.last) == (4000.0, 4000.0)
+
+
+def test_no_route_is_told_from_silence() -> None:
+    """A packet that the kernel refused makes the retransmission after it a missing route."""
+    history = (Unsendable("Network is unreachable"), notice(20, "two"))
+    assert codes(feed(*history)) == {"two": "peer_unreachable"}
+    assert codes(feed(*history, times=(0.0, 60.0))) == {"two": "peer_silent"}
+
+
+def test_what_is_unloaded_is_forgotten() -> None:
+    """Nothing is kept of configs that aren't loaded."""
+    memory = feed(UP, notice(3, "two"), DELETE, notice(5, "one")).keep_only({"one"})
+    assert codes(memory) == {"one": "psk_mismatch"}
+    assert memory.deletes == {}
+    assert memory.forget("one").faults == ()
+
+
+# Reading
+
+
+def test_a_record_of_error_notify() -> None:
+    """A record has its type in network order and texts that end at the first NUL."""
+    record = struct.pack("!I384s64s256s60s", 8, b"did not match", b"two\0rest", b"id", b"::1[500]")
+    assert parse_record(record) == Notice(8, "did not match", "two", "::1")
+
+
+def log(group: bytes, text: bytes, name: bytes = b"", thread: bytes = b"7") -> dict[str, bytes]:
+    return {"group": group, "msg": text, "ikesa-name": name, "thread": thread}
+
+
+def test_a_log_line_without_config_has_its_threads_peer() -> None:
+    """The packet that a thread received last tells whose its next line is."""
+    reader = EventReader()
+    received = b"received packet: from 192.0.2.2[500] to 192.0.2.1[500] (96 bytes)"
+    assert reader.read("log", log(b"NET", received)) == ()
+    text = b"generating INFORMATIONAL_V1 request 12 [ N(NO_PROP) ]"
+    expected = Exchange("", PEER, False, "INFORMATIONAL_V1", True, frozenset({"N(NO_PROP)"}))
+    assert reader.read("log", log(b"ENC", text, b"(unnamed)")) == (expected,)
+    (other,) = reader.read("log", log(b"ENC", text, b"two", b"8"))
+    assert other == dataclasses.replace(expected, config="two", peer="")
+
+
+def test_lines_that_do_not_matter() -> None:
+    """Other groups, other texts and other events mean nothing."""
+    reader = EventReader()
+    assert reader.read("log", log(b"IKE", b"parsed IKE_AUTH response 1 [ N(AUTH_FAILED) ]")) == ()
+    assert reader.read("log", log(b"ENC", b"something else")) == ()
+    assert reader.read("unknown", {}) == ()
+
+
+def test_a_packet_that_the_kernel_refused() -> None:
+    """The reason is the system's."""
+    text = b"error writing to socket: Network is unreachable"
+    assert EventReader().read("log", log(b"NET", text)) == (Unsendable("Network is unreachable"),)
+
+
+def test_updowns() -> None:
+    """An updown carries the SA under its config's name; without `up` it is down."""
+    body = {"uniqueid": b"3", "state": b"ESTABLISHED", "child-sas": {}}
+    child = {"name": b"c", "uniqueid": b"4", "state": b"DELETED"}
+    reader = EventReader()
+    assert reader.read("ike-updown", {"up": b"yes", "x": body}) == (
+        IkeChange("x", 3, up=True, state=SaState.ESTABLISHED),
+    )
+    assert reader.read("child-updown", {"x": {**body, "child-sas": {"c-4": child}}}) == (
+        ChildChange("x", up=False, state=SaState.DELETED),
+    )
+    assert reader.read("ike-rekey", {"x": {"old": body, "new": {**body, "uniqueid": b"5"}}}) == (
+        IkeRekeyed("x", 3, 5),
+    )
