@@ -18,6 +18,8 @@ from oslo_log import log as logging
 
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id
+from swanherd.server import topology
+from swanherd.server.topology import BoundPort, Subnet
 
 LOG = logging.getLogger(__name__)
 
@@ -26,8 +28,6 @@ OWNER = constants.DEVICE_OWNER_VPN_ROUTER_GW
 _NO_FREE_ADDRESS = (lib_exc.IpAddressGenerationFailure, ipam_exc.IpAddressGenerationFailure)
 _UNBOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
 
-Port = Mapping[str, Any]
-
 
 class PublicPorts:
     """Makes, moves and removes these ports; they belong to no project and no quota.
@@ -35,37 +35,39 @@ class PublicPorts:
     The id of a port is derived from its router's, so that a repeat finds it.
     """
 
-    def find(self, context: Any, router_id: RouterId) -> Port | None:
+    def find(self, context: Any, router_id: RouterId) -> BoundPort | None:
         """Return the router's port, if it exists."""
-        try:
-            port: Port = _core().get_port(context, public_port_id(router_id))
-        except lib_exc.PortNotFound:
-            return None
-        return port
+        return topology.port_of(context, public_port_id(router_id))
 
     def routers(self, context: Any) -> frozenset[RouterId]:
         """Return every router that has a port of ours."""
-        ports = _core().get_ports(context, filters={"device_owner": [OWNER]})
+        ports = _core().get_ports(
+            context, filters={"device_owner": [OWNER]}, fields=["id", "device_id", "device_owner"]
+        )
         return frozenset(RouterId(p["device_id"]) for p in ports if is_ours(p))
 
     def ensure(
         self, context: Any, router_id: RouterId, network_id: str, host: str | None
-    ) -> Port | None:
+    ) -> BoundPort | None:
         """Make the port be on the network and bound to the host; None if no address is free.
 
         It has one address of each family of which the network has one to give.
         """
         port = self.find(context, router_id)
-        if port is not None and port["network_id"] != network_id:
+        if port is not None and port.network_id != network_id:
             self.remove(context, router_id)
             port = None
-        subnets = _subnets(context, network_id)
+        subnets = topology.subnets_of(context, network_id, OWNER)
         if port is None:
-            return self._create(context, router_id, network_id, host, subnets)
-        return self._update(context, port, host, subnets)
+            self._create(context, router_id, network_id, host, subnets)
+        elif not self._update(context, port, host, subnets):
+            return port
+        return self.find(context, router_id)
 
     def remove(self, context: Any, router_id: RouterId) -> None:
         """Delete the port, if it exists."""
+        if self.find(context, router_id) is None:
+            return
         try:
             _core().delete_port(context, public_port_id(router_id), l3_port_check=False)
         except lib_exc.PortNotFound:
@@ -77,48 +79,44 @@ class PublicPorts:
         router_id: RouterId,
         network_id: str,
         host: str | None,
-        subnets: Sequence[Port],
-    ) -> Port | None:
+        subnets: Sequence[Subnet],
+    ) -> None:
         for chosen in _choices(subnets):
             body = _body(router_id, network_id, host, chosen)
             try:
-                port: Port = plugin_utils.create_port(
-                    _core(), context, {"port": body}, check_allow_post=False
-                )
+                plugin_utils.create_port(_core(), context, {"port": body}, check_allow_post=False)
             except _NO_FREE_ADDRESS:
                 continue
             except callback_exc.CallbackFailure:
                 # Another process was quicker (see `refuse_second`), or a plugin says no.
-                if (other := self.find(context, router_id)) is None:
+                if self.find(context, router_id) is None:
                     raise
-                return other
-            return port
-        return None
+            return
 
-    def _update(self, context: Any, port: Port, host: str | None, subnets: Sequence[Port]) -> Port:
-        unbound = host and port.get(portbindings.VIF_TYPE) in _UNBOUND
-        if (port.get(portbindings.HOST_ID) or None) != host or unbound:
+    def _update(
+        self, context: Any, port: BoundPort, host: str | None, subnets: Sequence[Subnet]
+    ) -> bool:
+        """Move the port, bind it again, give it addresses that it lacks; tell whether any was."""
+        changed = False
+        if port.host != (host or "") or (host and port.vif_type in _UNBOUND):
             # Any update makes ML2 try again to bind a port that it couldn't bind before.
-            port = _core().update_port(
-                context, port["id"], {"port": {portbindings.HOST_ID: host or ""}}
-            )
-        for subnet in _missing(port, subnets):
-            addresses = [*port["fixed_ips"], {"subnet_id": subnet["id"]}]
+            body = {portbindings.HOST_ID: host or ""}
+            _core().update_port(context, port.id, {"port": body})
+            changed = True
+        present = [
+            {"subnet_id": a.subnet_id, "ip_address": str(a.interface.ip)} for a in port.addresses
+        ]
+        for chosen in _choices([s for s in subnets if port.address(s.version) is None]):
+            wanted = [*present, *({"subnet_id": s.id} for s in chosen)]
             try:
-                return self._with_addresses(context, port, addresses)
+                _core().update_port(context, port.id, {"port": {"fixed_ips": wanted}})
             except _NO_FREE_ADDRESS:
                 continue
-        return port
-
-    @staticmethod
-    def _with_addresses(context: Any, port: Port, addresses: Sequence[Any]) -> Port:
-        updated: Port = _core().update_port(
-            context, port["id"], {"port": {"fixed_ips": list(addresses)}}
-        )
-        return updated
+            return True
+        return changed
 
 
-def is_ours(port: Port) -> bool:
+def is_ours(port: Mapping[str, Any]) -> bool:
     """Tell our ports from those of neutron-vpnaas, which have the same owner."""
     return bool(
         port.get("device_owner") == OWNER
@@ -160,31 +158,17 @@ def _core() -> Any:
     return directory.get_plugin()
 
 
-def _subnets(context: Any, network_id: str) -> list[Port]:
-    """Return the subnets that may give an address, those with a gateway first."""
-    subnets = _core().get_subnets(context, filters={"network_id": [network_id]})
-    usable = (s for s in subnets if OWNER in (s.get("service_types") or [OWNER]))
-    return sorted(usable, key=lambda s: (not s["gateway_ip"], s["id"]))
-
-
-def _choices(subnets: Sequence[Port]) -> Iterator[list[Port]]:
+def _choices(subnets: Sequence[Subnet]) -> Iterator[list[Subnet]]:
     """Yield what to ask addresses of: one subnet of each family, then of one family only."""
-    families = [[s for s in subnets if s["ip_version"] == version] for version in (4, 6)]
+    families = [[s for s in subnets if s.version == version] for version in (4, 6)]
     choices = itertools.product(*([*family, None] for family in families))
     for choice in sorted(choices, key=lambda c: c.count(None)):
         if chosen := [subnet for subnet in choice if subnet is not None]:
             yield chosen
 
 
-def _missing(port: Port, subnets: Sequence[Port]) -> Iterator[Port]:
-    """Yield subnets of the families of which the port has no address."""
-    versions = {s["id"]: s["ip_version"] for s in subnets}
-    present = {versions.get(ip["subnet_id"]) for ip in port["fixed_ips"]}
-    return (s for s in subnets if s["ip_version"] not in present)
-
-
 def _body(
-    router_id: RouterId, network_id: str, host: str | None, subnets: Sequence[Port]
+    router_id: RouterId, network_id: str, host: str | None, subnets: Sequence[Subnet]
 ) -> dict[str, Any]:
     return {
         "id": public_port_id(router_id),
@@ -194,7 +178,7 @@ def _body(
         "admin_state_up": True,
         "device_owner": OWNER,
         "device_id": router_id,
-        "fixed_ips": [{"subnet_id": subnet["id"]} for subnet in subnets],
+        "fixed_ips": [{"subnet_id": subnet.id} for subnet in subnets],
         "port_security_enabled": False,
         "security_groups": [],
         portbindings.HOST_ID: host or "",
