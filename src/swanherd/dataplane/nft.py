@@ -157,12 +157,14 @@ class _Nearness:
 def _related(networks: Collection[IPNetwork]) -> Mapping[IPNetwork, set[IPNetwork]]:
     """Return for each network those that contain it or that it contains, and itself."""
     related: dict[IPNetwork, set[IPNetwork]] = {network: {network} for network in networks}
+    by_start = {(n.prefixlen, int(n.network_address)): n for n in networks}
+    lengths = {n.prefixlen for n in networks}
     for network in networks:
         start = int(network.network_address)
-        for length in range(network.prefixlen):
+        for length in lengths:
             mask = -1 << (network.max_prefixlen - length)
-            above = type(network)((start & mask, length))
-            if above in related:
+            above = by_start.get((length, start & mask))
+            if above is not None and length < network.prefixlen:
                 related[network].add(above)
                 related[above].add(network)
     return related

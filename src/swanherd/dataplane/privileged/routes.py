@@ -15,6 +15,8 @@ from swanherd.dataplane.privileged import default, inside, links, namespaces
 # Nobody's in iproute2's rt_protos.
 PROTOCOL = 0x5A
 
+# linux/rtnetlink.h: 1 << RTAX_MTU in RTAX_LOCK
+_LOCK_MTU = 1 << 2
 _RTNH_F_ONLINK = 4
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
@@ -125,6 +127,9 @@ def _change_route(command: str, route: Mapping[str, Any]) -> None:
             arguments |= {"gateway": route["gateway"], "flags": _RTNH_F_ONLINK}
         if route["mtu"] and command != "del":
             arguments["metrics"] = {"mtu": route["mtu"]}
+            # IPv6 forwarding heeds a route's MTU only if it is locked (ip6_dst_mtu_maybe_forward).
+            if arguments["family"] == socket.AF_INET6:
+                arguments["metrics"]["lock"] = _LOCK_MTU
         ip.route(command, **arguments)
 
 
