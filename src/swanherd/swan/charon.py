@@ -30,7 +30,7 @@ NamespaceInode = Callable[[RouterId], int | None]
 _READY_LIMIT = 15.0  # seconds; measured: 10 ms, and 0.7 s in a slow virtual machine
 _STOP_LIMIT = 5.0  # seconds; measured: 25 ms
 _LOCK_LIMIT = 30.0  # seconds: longer than another's start or stop can take
-_LOG_LIMIT = 1 << 20  # bytes; one old log of that length is kept
+_LOG_LIMIT = 1 << 19  # bytes; one old log of that length is kept
 _SOCKET_PATH = 107  # bytes that a unix socket's path may have (unix(7))
 
 

@@ -110,7 +110,8 @@ class Commands:
                 # charon's sentence repeats names, and nothing that was said of a secret.
                 text = str(error).removeprefix("Command failed: ")
                 text = f"strongSwan refused {command}: {text}."
-                raise Permanent(self._router_id, Reason("charon_refused", text)) from error
+                reason = Reason("charon_refused", text, "The operator finds more in charon.log.")
+                raise Permanent(self._router_id, reason) from error
             except _BROKEN as error:
                 self._drop()
                 if not (was_open and isinstance(error, ConnectionError)):
@@ -134,9 +135,13 @@ class Commands:
             self._session = None
 
     def _unreachable(self, error: Exception) -> Temporary:
-        nobody = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
         text = f"strongSwan doesn't answer: {error or type(error).__name__}."
-        return Temporary(self._router_id, Reason(DEAF if nobody else "charon_silent", text))
+        return Temporary(self._router_id, Reason(_code(error), text))
+
+
+def _code(error: Exception) -> str:
+    """Tell a charon that isn't there, or is just dying, from one that takes too long."""
+    return DEAF if isinstance(error, (ConnectionError, FileNotFoundError)) else "charon_silent"
 
 
 class _Ear:
@@ -247,10 +252,8 @@ class Listener:
         try:
             ear = _Ear(router_id, paths)
         except _BROKEN as error:
-            nobody = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
             text = f"strongSwan doesn't tell its events: {error}."
-            reason = Reason(DEAF if nobody else "charon_silent", text)
-            raise Temporary(router_id, reason) from error
+            raise Temporary(router_id, Reason(_code(error), text)) from error
         with self._lock:
             if self._closing or router_id in self._ears:
                 ear.close()
@@ -270,8 +273,10 @@ class Listener:
             self._wake.send(b".")
 
     def close(self) -> None:
-        """End the thread; the charons go on."""
+        """End the thread; the charons go on. Twice is fine."""
         with self._lock:
+            if self._closing:
+                return
             self._closing = True
         self._wake.send(b".")
         self._thread.join()

@@ -103,11 +103,13 @@ def render(paths: Paths, options: CharonOptions, retransmission: Retransmission)
         # Many connections to one peer begin at once after a restart; cookies still protect.
         "block_threshold": "100",
         "plugins": plugins,
-        # Level 0 tells of SAs that come and go, and never of keys.
+        # Enough for an operator to see why; keys are told of from level 4 on only.
         "filelog": {
             "swanherd": {
                 "path": str(paths.log),
                 "default": "0",
+                "cfg": "1",
+                "ike": "1",
                 "flush_line": "yes",
                 "ike_name": "yes",
                 "time_format": "%Y-%m-%dT%H:%M:%S",

@@ -204,13 +204,18 @@ def _wire(stage: Stage) -> None:
         run("ip", "-n", name, "link", "set", "lo", "up")
     run("ip", "-n", west, "link", "add", "wire", "type", "veth", "peer", "wire", "netns", east)
     # Userspace ESP needs an address of each local selector in the namespace.
-    for name, address, inside in (
-        (west, WEST_ADDRESS, ("10.91.0.1",)),
-        (east, EAST_ADDRESS, ("10.92.0.1", "10.93.0.1")),
+    for name, outside, inside in (
+        (west, (f"{WEST_ADDRESS}/24", "2001:db8::1/64"), ("10.91.0.1/32", "fd91::1/128")),
+        (
+            east,
+            (f"{EAST_ADDRESS}/24", "2001:db8::2/64"),
+            ("10.92.0.1/32", "10.93.0.1/32", "fd92::1/128"),
+        ),
     ):
-        run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "wire")
-        for host in inside:
-            run("ip", "-n", name, "address", "add", f"{host}/32", "dev", "lo")
+        for device, addresses in (("wire", outside), ("lo", inside)):
+            for address in addresses:
+                nodad = ("nodad",) if ":" in address else ()
+                run("ip", "-n", name, "address", "add", address, "dev", device, *nodad)
         run("ip", "-n", name, "link", "set", "wire", "up")
 
 

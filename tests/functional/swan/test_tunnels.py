@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,15 +200,51 @@ def test_group(shared: Stage, name: str) -> None:
 
 
 @pytest.mark.parametrize("version", IkeVersion)
-def test_packets_pass(shared: Stage, version: IkeVersion) -> None:
-    """A packet of the selector goes through the tunnel and its answer comes back."""
-    tunnel = Tunnel(shared, *pair(**policies(version)))
+@pytest.mark.parametrize("outer", [("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")])
+@pytest.mark.parametrize("inner", [("10.91.0.1", "10.92.0.1"), ("fd91::1", "fd92::1")])
+def test_packets_pass(
+    shared: Stage, version: IkeVersion, outer: tuple[str, str], inner: tuple[str, str]
+) -> None:
+    """Packets of either family go through a tunnel over either family, and nothing beside it."""
+    prefix = 64 if ":" in inner[0] else 24
+    networks = [str(ipaddress.ip_interface(f"{a}/{prefix}").network) for a in inner]
+    tunnel = Tunnel(
+        shared,
+        *pair(
+            **policies(version),
+            local_address=ipaddress.ip_address(outer[0]),
+            peer_address=outer[1],
+            peer_id=outer[1],
+            selectors=(builders.selector(networks[0], networks[1]),),
+        ),
+    )
     with tunnel:
-        west = shared.namespaces[shared.west]
-        run("ip", "netns", "exec", west, "ping", "-c1", "-W5", "-I", "10.91.0.1", "10.92.0.1")
+        ping(shared, *inner)
         _, child = tunnel.negotiated()
-        assert (child["bytes-in"], child["bytes-out"]) == ("84", "84")
+        assert child["packets-in"] == child["packets-out"] == "1"
         assert child["encap"] == "yes"
+
+
+@pytest.mark.parametrize("version", IkeVersion)
+def test_a_peer_inside_its_own_cidr(shared: Stage, version: IkeVersion) -> None:
+    """IKE and ESP go on although the peer's address lies in what the tunnel protects."""
+    selectors = (builders.selector("10.91.0.0/24", "192.0.2.0/24"),)
+    tunnel = Tunnel(shared, *pair(**policies(version), selectors=selectors))
+    with tunnel as config:
+        ping(shared, "10.91.0.1", "192.0.2.2")
+        _, child = tunnel.negotiated()
+        assert child["packets-in"] == child["packets-out"] == "1"
+        (sa,) = shared.swan.observe(shared.west).ike_sas
+        shared.swan.apply(shared.west, TerminateIke(sa.unique_id, force=False))
+        shared.wait(shared.east, lambda o: not o.ike_sas)
+        shared.initiate(shared.west, config)
+        shared.wait(shared.west, children_up(config))
+
+
+def ping(stage: Stage, source: str, target: str) -> None:
+    """Send one packet from west and wait for its answer."""
+    west = stage.namespaces[stage.west]
+    run("ip", "netns", "exec", west, "ping", "-c1", "-W5", "-I", source, target)
 
 
 def test_aggressive_mode(shared: Stage) -> None:
