@@ -28,6 +28,5 @@ sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
 # A namespace that is removed must also go from the mount namespaces that `ip netns exec` made.
 mount --make-rshared /
 : >/run/ready
-# Ignored by us and by sleep: the kernel then reaps what is orphaned in the box.
-trap '' CHLD
-exec sleep infinity
+# With SIGCHLD ignored the kernel reaps what is orphaned in the box.
+exec env --ignore-signal=CHLD sleep infinity

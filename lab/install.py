@@ -7,6 +7,7 @@ there and takes less than a second.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Sequence
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOG = ROOT / "build" / "install.log"
+LOCK = ROOT / "build" / "install.lock"
 STAMP = VENV / "installed"
 CONSTRAINTS = ROOT / "lab" / "constraints.txt"
 POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
@@ -47,8 +49,10 @@ def main() -> int:
         return 1
     LOG.parent.mkdir(exist_ok=True)
     try:
-        install_packages()
-        install_environment()
+        with LOCK.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make` waits for the first
+            install_packages()
+            install_environment()
     except subprocess.CalledProcessError as error:
         lines = LOG.read_text(errors="replace").splitlines()[-15:]
         print(f"install: {error}; log {LOG}", *lines, sep="\n    ", file=sys.stderr)

@@ -116,7 +116,7 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str], log: pathlib.Path
         ],
         setsid=True,
         setsigmask=[],
-        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT],
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT],
     )
     _spawned.add(pid)
     return Process.of(pid) or Process(pid, -1, os.getpid(), pid)

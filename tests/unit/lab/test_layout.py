@@ -1,0 +1,68 @@
+import dataclasses
+import ipaddress
+import json
+
+import pytest
+
+from lab.layout import Chassis, CloudPlan, Lab, LabError, Shape, gateway_of, interface_of
+
+SHAPES = [
+    Shape(),
+    Shape(gateways=2),
+    Shape(gateways=3, computes=4, dvr=True),
+]
+
+
+def chassis_of(shape: Shape) -> list[tuple[CloudPlan, Chassis]]:
+    return [(cloud, c) for name in "ab" for cloud in [shape.cloud(name)] for c in cloud.chassis]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_two_chassis_share_a_name_or_an_address(shape: Shape) -> None:
+    """Whatever the shape, each chassis has its own name and addresses."""
+    listed = chassis_of(shape)
+    addresses = [f(cloud.number) for cloud, c in listed for f in (c.management, c.underlay)]
+    assert len(listed) == len({c.name for _, c in listed})
+    assert len(addresses) == len(set(addresses))
+    assert all(ipaddress.ip_address(a) for a in addresses)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_device_names_fit(shape: Shape) -> None:
+    """A chassis' wires are named after it, and Linux takes at most 15 characters."""
+    assert all(len(f"m-{name}") <= 15 for name in Lab("x", shape).box_names)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_central_chassis_is_a_gateway_on_the_public_wire(shape: Shape) -> None:
+    """Gateways have a public wire; computes have one only with DVR."""
+    for _, chassis in chassis_of(shape):
+        assert chassis.public is (chassis.gateway or shape.dvr)
+    assert all(shape.cloud(n).central in shape.cloud(n).gateways for n in "ab")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_survives_its_file(shape: Shape) -> None:
+    """What is written of a running lab is what another process reads."""
+    assert shape == Shape(**json.loads(json.dumps(dataclasses.asdict(shape))))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "x" * 21, "löss"])
+def test_a_name_that_cannot_be_a_directory_is_refused(name: str) -> None:
+    """SWANHERD_LAB is part of paths and socket names: only short plain names are taken."""
+    with pytest.raises(LabError, match="SWANHERD_LAB"):
+        Lab.named({"SWANHERD_LAB": name})
+
+
+@pytest.mark.parametrize(
+    ("cidr", "gateway", "interface"),
+    [
+        ("198.51.100.0/24", "198.51.100.1", "198.51.100.1/24"),
+        ("2001:db8:a::/64", "2001:db8:a::1", "2001:db8:a::1/64"),
+        ("10.0.0.128/25", "10.0.0.129", "10.0.0.129/25"),
+    ],
+)
+def test_a_network_is_routed_by_its_first_address(cidr: str, gateway: str, interface: str) -> None:
+    """The router of a prefix answers at its first host address."""
+    assert gateway == gateway_of(cidr)
+    assert interface == interface_of(cidr)

@@ -1,0 +1,29 @@
+import os
+
+import pytest
+
+from lab.layout import LabError
+from lab.processes import Process, wait_for, wait_gone
+
+
+def test_a_process_is_known_by_its_start() -> None:
+    """A recorded process isn't mistaken for a later one that got its id."""
+    me = Process.of(os.getpid())
+    assert me is not None
+    assert me.alive
+    assert not Process(me.pid, me.start + 1, me.parent, me.session).alive
+
+
+def test_what_has_ended_is_gone_at_once() -> None:
+    """Waiting for a process that ended long ago, or whose id another has now, doesn't wait."""
+    me = Process.of(os.getpid())
+    assert me is not None
+    assert wait_gone([Process(me.pid, me.start - 1, me.parent, me.session)], 0)
+
+
+def test_waiting_ends_with_the_answer_or_with_what_was_waited_for() -> None:
+    """The first true answer is returned; without one the error names the thing and the limit."""
+    answers = iter([0, None, 42])
+    assert wait_for(lambda: next(answers), 10, "an answer", every=0) == 42
+    with pytest.raises(LabError, match="the moon: not within 0 s"):
+        wait_for(lambda: None, 0, "the moon", every=0)
