@@ -9,11 +9,17 @@ from neutron_lib import exceptions as lib_exc
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
-from swanherd.core.failures import Failure
+from swanherd.core.failures import Failure, Permanent, Temporary
 from swanherd.core.model import Reason, RouterId
-from swanherd.server.backend import Backend, RouterStore
+from swanherd.server.backend import Backend, RouterRow, RouterStore
 
 LOG = logging.getLogger(__name__)
+
+NOT_SERVED = Reason(
+    "router_not_served",
+    "No VPN backend serves routers of this kind.",
+    "Use a router of the default flavor.",
+)
 
 Hint = Callable[[str, RouterId], None]
 
@@ -32,31 +38,42 @@ class Looker:
 
     def look(self, router_id: RouterId) -> None:
         """Make the backend fit the router, then hint the agents that have or had it."""
-        context = n_context.get_admin_context()
-        hosts: list[str | None] = []
-        try:
-            hosts.append(self._host(router_id))
-            self._ensure(router_id)
-            hosts.append(self._host(router_id))
-        except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
-            LOG.warning("Router %s isn't served yet: %s", router_id, error)
-            self._record(context, router_id, error)
-        for host in dict.fromkeys(hosts):
-            if host is not None:
-                self._hint(host, router_id)
+        before, after = self._ensure(router_id)
+        self._tell(router_id, before, after)
 
     def look_all(self, router_ids: Iterable[RouterId]) -> None:
         """Look at each router once."""
         for router_id in dict.fromkeys(router_ids):
             self.look(router_id)
 
-    def _ensure(self, router_id: RouterId) -> None:
-        if self.backend is not None:
-            self.backend.ensure(n_context.get_admin_context(), router_id)
+    def sweep(self, router_id: RouterId) -> None:
+        """Look without an occasion: agents are told only if something changed."""
+        before, after = self._ensure(router_id)
+        if before != after:
+            self._tell(router_id, before, after)
 
-    def _host(self, router_id: RouterId) -> str | None:
-        row = self._store.get_router_row(n_context.get_admin_context(), router_id)
-        return None if row is None else row.host
+    def _ensure(self, router_id: RouterId) -> tuple[RouterRow | None, RouterRow | None]:
+        """Return the router's row before and after."""
+        context = n_context.get_admin_context()
+        before = after = None
+        try:
+            before = after = self._store.get_router_row(context, router_id)
+            if self.backend is not None and before is not None:
+                if before.services and not self.backend.serves(context, router_id):
+                    raise Permanent(router_id, NOT_SERVED)
+                self.backend.ensure(context, router_id)
+                after = self._store.get_router_row(context, router_id)
+        except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
+            LOG.warning("Router %s isn't served yet: %s", router_id, error)
+            self._record(context, router_id, error)
+        return before, after
+
+    def _tell(
+        self, router_id: RouterId, before: RouterRow | None, after: RouterRow | None
+    ) -> None:
+        hosts = {row.host for row in (before, after) if row is not None and row.host is not None}
+        for host in sorted(hosts):
+            self._hint(host, router_id)
 
     def _record(self, context: object, router_id: RouterId, error: Exception) -> None:
         reason = (
@@ -65,6 +82,11 @@ class Looker:
             else Reason("server_failure", f"The Neutron server failed: {error}")
         )
         try:
+            row = self._store.get_router_row(context, router_id)
+            if row is None:
+                return
+            if isinstance(error, Temporary) and row.northbound_revision >= row.revision:
+                return  # what is asked for is in effect; that it can't be looked at will pass
             self._store.set_problem(context, router_id, reason)
         except db_exc.DBError:
             LOG.exception("The problem of router %s isn't recorded", router_id)

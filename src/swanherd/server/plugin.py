@@ -85,7 +85,7 @@ class SwanherdPlugin(
         self.backend = _backend(self.store, self.looker)
         self.looker.backend = self.backend
         self.intake = Intake(self.store, self._conf.pending_create_timeout)
-        self.sweep = Sweep(self.store, self.intake, self.looker.look)
+        self.sweep = Sweep(self.store, self.intake, self.looker.sweep)
         guards.subscribe()
         masking.install()
 
