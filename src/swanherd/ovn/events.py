@@ -17,7 +17,7 @@ _ROUTER_PREFIX = "neutron-"
 
 
 class RowsLost(row_event.RowEvent):
-    """A switch or router port of ours is gone: by our own removal, or by somebody else's."""
+    """A row of ours is gone: by our own removal, or by somebody else's."""
 
     def __init__(self, table: str, changed: Changed) -> None:
         super().__init__((self.ROW_DELETE,), table, None)
@@ -73,6 +73,7 @@ def watch(nb: Any, sb: Any, changed: Changed) -> None:
         [
             RowsLost("Logical_Switch", changed),
             RowsLost("Logical_Router_Port", changed),
+            RowsLost("Logical_Router_Policy", changed),
             RouterChanged(changed),
         ]
     )

@@ -15,17 +15,20 @@ def gateway(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> Gate
 
     ovn-northd names the distributed gateway port's redirect `cr-` and the router port's name;
     Neutron names that `lrp-` and the port's id, and writes the candidates into the router port's
-    ha_chassis_group, before release 2026.1 into its gateway_chassis.
+    ha_chassis_group, before release 2026.1 into its gateway_chassis. A router whose external
+    network is an overlay is pinned to a chassis as a whole.
     """
     name = f"lrp-{gateway_port_id}"
     with held(nb, router_id):
         port = nb.lookup("Logical_Router_Port", name, default=None)
         ranked = sorted(_candidates(port), reverse=True) if port else []
+        router = nb.lookup("Logical_Router", f"neutron-{router_id}", default=None)
+        pinned = router.options.get("chassis") if router else None
     with held(sb, router_id):
         hostnames = {row.name: row.hostname for row in sb.tables["Chassis"].rows.values()}
         redirect = sb.lookup("Port_Binding", f"cr-{name}", default=None)
         bound = redirect.chassis if redirect else ()
-        active = next((row.hostname for row in bound), None)
+        active = next((row.hostname for row in bound), None) or hostnames.get(pinned)
     candidates = tuple(hostnames[c] for _, c in ranked if c in hostnames)
     return Gateway(active, candidates)
 

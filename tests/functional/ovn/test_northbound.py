@@ -277,3 +277,15 @@ def test_the_gateway_is_where_ovn_binds_it(
     ovn.sb.run("ovn-sbctl", "lsp-bind", f"cr-{lrp}", "c2")
     until(lambda: found() == Gateway("host-2", candidates))
     assert southbound.gateway(nb, sb, router, str(uuid.uuid4())) == Gateway()
+
+
+def test_a_pinned_router_is_where_it_is_pinned(
+    ovn: Northd, nb: Any, sb: Any, router: RouterId
+) -> None:
+    """A router without a redirect, pinned to a chassis, has its gateway there."""
+    ovn.nb.run(
+        "ovn-nbctl", "set", "Logical_Router", f"neutron-{router}", "options:chassis=chassis-1"
+    )
+    until(
+        lambda: southbound.gateway(nb, sb, router, str(uuid.uuid4())) == Gateway("gateway-1", ())
+    )
