@@ -127,12 +127,12 @@ def _keep(lab: Lab, data: pathlib.Path, kept: pathlib.Path) -> None:
         copy.rename(kept)
     except OSError:  # another lab was faster
         shutil.rmtree(copy)
-    _forget_old("mysql-*")
+    forget_old("mysql-*")
     services.restart(box, SERVICE)
     wait_for_server(lab)
 
 
-def _forget_old(pattern: str, keep: int = 4) -> None:
+def forget_old(pattern: str, keep: int = 4) -> None:
     """Remove all but the most recently used entries of a cache."""
     entries = sorted(CACHE.glob(pattern), key=lambda p: p.stat().st_mtime, reverse=True)
     for entry in entries[keep:]:

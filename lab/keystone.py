@@ -9,9 +9,12 @@ import shutil
 import sqlite3
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from lab import wsgi
 from lab.boxes import Box
 from lab.clients import connect
+from lab.database import forget_old
 from lab.layout import (
     ADMIN_PASSWORD,
     CACHE,
@@ -44,14 +47,14 @@ def start(lab: Lab, cloud: CloudPlan) -> str:
     """Start Keystone with its users, services and endpoints; return where they came from."""
     box = Box(lab, cloud.central.name)
     home = box.directory / "keystone"
-    kept = CACHE / f"keystone-{cloud.name}-{cache_key()}"
+    kept = CACHE / f"keystone-{cloud.name}-{cache_key(cloud)}"
     cached = kept.exists()
     if cached:
         shutil.copytree(kept, home)
         kept.touch()
     else:
         for part in ("fernet", "credential"):
-            (home / part).mkdir(parents=True, mode=0o700)
+            _make_keys(home / part)
     configuration = home / "keystone.conf"
     configuration.write_text(CONFIGURATION.format(home=home))
     if not cached:
@@ -66,6 +69,7 @@ def start(lab: Lab, cloud: CloudPlan) -> str:
     wait(lab, cloud)
     within(box, lambda: _seed(lab, cloud))
     _keep(lab, home, kept)
+    forget_old(f"keystone-{cloud.name}-*")
     return "users made"
 
 
@@ -74,21 +78,27 @@ def wait(lab: Lab, cloud: CloudPlan) -> None:
     wsgi.wait(lab, cloud, SERVICE, 5000, "/v3")
 
 
-def cache_key() -> str:
+def cache_key(cloud: CloudPlan) -> str:
     """Return what Keystone's contents depend on, as a digest."""
-    digest = hashlib.sha256(importlib.metadata.version("keystone").encode())
-    digest.update(importlib.metadata.version("SQLAlchemy").encode())
-    for name in ("keystone.py", "layout.py"):
-        digest.update(pathlib.Path(__file__).with_name(name).read_bytes())
+    digest = hashlib.sha256(pathlib.Path(__file__).read_bytes())
+    for distribution in ("keystone", "SQLAlchemy", "alembic"):
+        digest.update(importlib.metadata.version(distribution).encode())
+    for part in (cloud.api_address, ADMIN_PASSWORD, SERVICE_PASSWORD, USER_PASSWORD):
+        digest.update(part.encode())
     return digest.hexdigest()[:16]
+
+
+def _make_keys(repository: pathlib.Path) -> None:
+    """Make a staged (0) and a primary key (1), as keystone-manage would in seconds of its own."""
+    repository.mkdir(parents=True, mode=0o700)
+    for name in ("0", "1"):
+        (repository / name).write_bytes(Fernet.generate_key())
+        (repository / name).chmod(0o600)
 
 
 def _bootstrap(box: Box, configuration: pathlib.Path, cloud: CloudPlan) -> None:
     manage = [f"{VENV}/bin/keystone-manage", "--config-file", str(configuration)]
-    who = ["--keystone-user", "root", "--keystone-group", "root"]
     box.run([*manage, "db_sync"], timeout=120)
-    box.run([*manage, "fernet_setup", *who], timeout=120)
-    box.run([*manage, "credential_setup", *who], timeout=120)
     url = f"http://{cloud.api_address}:5000/v3"
     urls = [f"--bootstrap-{kind}-url" for kind in ("admin", "internal", "public")]
     box.run(

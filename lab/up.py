@@ -34,6 +34,8 @@ from lab.processes import kill, reap, wait_for
 from lab.services import Service
 from lab.steps import Step, Timing, run
 
+MADE = ".made"  # which mount points in /var/lib didn't exist before the first lab
+
 
 def up(lab: Lab) -> dict[str, Timing]:
     """Bring the lab up, from nothing or a crashed run's rest; return when what was done."""
@@ -75,11 +77,26 @@ def clean(lab: Lab) -> None:
         shutil.rmtree(unfinished)
     # A dead box's last processes may still be leaving: their files are busy until then.
     wait_for(lambda: _remove(lab.state), 10, f"removing {lab.state}")
-    if not holders():
-        for made in STATE.glob(".made/*"):
-            pathlib.Path(made.read_text()).rmdir()
-            made.unlink()
-        shutil.rmtree(STATE, ignore_errors=True)
+    _remove_what_labs_share()
+
+
+def _remove_what_labs_share() -> None:
+    """Remove directories that were made for labs, if this was the last one."""
+    with _machine_lock():
+        if not STATE.exists() or any(p.name != MADE for p in STATE.iterdir()):
+            return
+        for made in (STATE / MADE).glob("*"):
+            with contextlib.suppress(OSError):  # somebody else uses it by now
+                pathlib.Path(made.read_text()).rmdir()
+        shutil.rmtree(STATE)
+
+
+@contextlib.contextmanager
+def _machine_lock() -> Iterator[None]:
+    """Hold what keeps labs that come and go at the same time apart, for a moment."""
+    with (CACHE / "machine.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _remove(path: pathlib.Path) -> bool:
@@ -93,14 +110,14 @@ def _remove(path: pathlib.Path) -> bool:
 
 
 def _prepare(lab: Lab) -> None:
-    STATE.mkdir(mode=0o700, exist_ok=True)
-    lab.state.mkdir(mode=0o700)
-    made = STATE / ".made"
-    made.mkdir(exist_ok=True)
-    for directory in OWN_DIRECTORIES:
-        if not os.path.isdir(directory):
-            (made / directory.replace("/", "_")).write_text(directory)
-            pathlib.Path(directory).mkdir(parents=True)
+    with _machine_lock():
+        STATE.mkdir(mode=0o700, exist_ok=True)
+        lab.state.mkdir(mode=0o700)
+        (STATE / MADE).mkdir(exist_ok=True)
+        for directory in OWN_DIRECTORIES:
+            if not os.path.isdir(directory):
+                (STATE / MADE / directory.replace("/", "_")).write_text(directory)
+                pathlib.Path(directory).mkdir(parents=True)
     lab.shape_file.write_text(json.dumps(dataclasses.asdict(lab.shape)))
     names = [
         f"{chassis.management(cloud.number)} {chassis.name}"

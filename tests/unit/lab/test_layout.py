@@ -47,7 +47,7 @@ def test_a_shape_survives_its_file(shape: Shape) -> None:
     assert shape == Shape(**json.loads(json.dumps(dataclasses.asdict(shape))))
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "x" * 21, "löss"])
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "x" * 21, "löss", "machine"])
 def test_a_name_that_cannot_be_a_directory_is_refused(name: str) -> None:
     """SWANHERD_LAB is part of paths and socket names: only short plain names are taken."""
     with pytest.raises(LabError, match="SWANHERD_LAB"):
