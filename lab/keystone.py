@@ -31,6 +31,9 @@ USERS = ("demo", "other")  # each with an ordinary project of the same name
 CONFIGURATION = """\
 [database]
 connection = sqlite:///{home}/keystone.sqlite
+[identity]
+# The cheapest hash there is: these passwords protect nothing, and each login pays for it.
+password_hash_rounds = 4
 [token]
 provider = fernet
 [fernet_tokens]
