@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, assert_never
 
 from swanherd.core import network as net
@@ -12,9 +14,12 @@ from swanherd.core.network import PUBLIC_DEVICE, TRANSIT_DEVICE, NetworkAction, 
 from swanherd.dataplane import namespace, network
 from swanherd.ovn.vswitch import PluggedPort
 
-# The outer end is named by the device and the router: at most 15 bytes (linux/if.h, IFNAMSIZ).
+# The outer end is named by the device, the router and a generation, in at most 15 bytes
+# (linux/if.h, IFNAMSIZ). ovs-vswitchd goes on with the device that it has opened when another one
+# takes the name, so a pair that is made anew has another name.
 _OUTER = {TRANSIT_DEVICE: "vt", PUBLIC_DEVICE: "vp"}
 _DIGITS = 11
+_GENERATIONS = string.digits + string.ascii_lowercase
 
 
 class Bridge(Protocol):
@@ -38,6 +43,7 @@ class OvnNode:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
+        self._generations = itertools.cycle(_GENERATIONS)
 
     def routers(self) -> frozenset[RouterId]:
         """Return every router that has a namespace or a port in the bridge."""
@@ -46,20 +52,19 @@ class OvnNode:
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what the namespace is; a link of which only a part is left has no port id."""
-        outer = _outer_names(router_id)
-        seen = network.observe(router_id, outer)
-        ports = {n: p for n, p in self._bridge.ports().items() if p.router_id == router_id}
+        ports = {device: self._ports_of(router_id, device) for device in _OUTER}
+        seen = network.observe(router_id, {device: list(ports[device]) for device in _OUTER})
         hollow = {
             net.Link(device, PortId(""), "", 0, frozenset())
-            for device, name in outer.items()
-            if device not in seen.links and (name in ports or name in seen.outer)
+            for device in _OUTER
+            if ports[device] and device not in seen.links
         }
         return ObservedNetwork(
             exists=seen.prepared,
             links=frozenset(
-                _link(device, link, ports.get(outer[device]))
+                _link(device, link, tuple(ports[device].values()))
                 for device, link in seen.links.items()
-                if device in outer
+                if device in _OUTER
             )
             | hollow,
             host_addresses=seen.host_addresses,
@@ -103,32 +108,49 @@ class OvnNode:
 
     def announce(self, router_id: RouterId, device: str) -> None:
         """Tell the device's neighbours that its addresses are here now; returns at once."""
-        seen = network.observe(router_id, _outer_names(router_id)).links.get(device)
+        seen = network.observe(router_id, {}).links.get(device)
         if seen is None:
             raise Temporary(router_id, Reason("link_failed", f"there is no device {device}"))
         network.announce(router_id, device, seen.mac, seen.addresses)
 
     def _ensure_link(self, router_id: RouterId, link: net.Link) -> None:
-        outer = _outer_names(router_id)[link.name]
-        made = network.ensure_link(router_id, outer, link)
+        plugged = self._ports_of(router_id, link.name)
+        outer = network.outer_end(router_id, link.name)
+        if made := outer is None or not outer.startswith(_prefix(router_id, link.name)):
+            outer = next(n for n in self._names(router_id, link.name) if n not in plugged)
+        network.ensure_link(router_id, outer, link)
+        for other in plugged.keys() - {outer}:
+            self._bridge.unplug(other)
+            network.remove_outer_end(router_id, other)
         self._bridge.plug(outer, link.port_id, link.mac, router_id)
         if made:
             network.announce(router_id, link.name, link.mac, link.addresses)
 
     def _remove_link(self, router_id: RouterId, device: str) -> None:
-        outer = _outer_names(router_id)[device]
-        self._bridge.unplug(outer)
-        network.remove_link(router_id, outer, device)
+        for outer in self._ports_of(router_id, device):
+            self._bridge.unplug(outer)
+            network.remove_outer_end(router_id, outer)
+        network.remove_device(router_id, device)
+
+    def _ports_of(self, router_id: RouterId, device: str) -> dict[str, PluggedPort]:
+        """Return the ports of the device by name: one, unless something went wrong."""
+        return {
+            name: port
+            for name, port in self._bridge.ports().items()
+            if port.router_id == router_id and name.startswith(_OUTER[device])
+        }
+
+    def _names(self, router_id: RouterId, device: str) -> Iterator[str]:
+        """Yield names for an outer end; the last ones that were yielded come last."""
+        return (_prefix(router_id, device) + generation for generation in self._generations)
 
 
-def _outer_names(router_id: RouterId) -> dict[str, str]:
-    """Return the names of the veth pairs' outer ends by device."""
-    digits = router_id.replace("-", "")[:_DIGITS]
-    return {device: prefix + digits for device, prefix in _OUTER.items()}
+def _prefix(router_id: RouterId, device: str) -> str:
+    return _OUTER[device] + router_id.replace("-", "")[:_DIGITS]
 
 
-def _link(device: str, seen: network.SeenLink, port: PluggedPort | None) -> net.Link:
+def _link(device: str, seen: network.SeenLink, ports: Sequence[PluggedPort]) -> net.Link:
     """Return the link; one that isn't as it was made has no port id, and so differs."""
-    whole = seen.sound and port is not None and port.mac == seen.mac
-    port_id = port.port_id if port is not None and whole else PortId("")
+    whole = seen.sound and [port.mac for port in ports] == [seen.mac]
+    port_id = ports[0].port_id if whole else PortId("")
     return net.Link(device, port_id, seen.mac, seen.mtu, seen.addresses)

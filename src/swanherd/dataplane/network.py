@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
@@ -33,13 +33,9 @@ class SeenLink:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """What is in the namespace; `prepared` if forwarding, lo and all else are as we make them.
-
-    `outer` are those of the outer ends asked for that are in the node's own namespace.
-    """
+    """What is in the namespace; `prepared` if forwarding, lo and all else are as we make them."""
 
     prepared: bool
-    outer: frozenset[str]
     links: Mapping[str, SeenLink] = dataclasses.field(default_factory=dict)
     host_addresses: frozenset[IPAddress] = frozenset()
     routes: frozenset[Route] = frozenset()
@@ -47,23 +43,25 @@ class Seen:
     guard: Guard | None = None
 
 
-def observe(router_id: RouterId, outer: Mapping[str, str]) -> Seen:
-    """Return what is in the namespace; `outer` are the names of outer ends by device."""
+def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]]) -> Seen:
+    """Return what is in the namespace; `outer` tells which outer ends each device should have.
+
+    A link is sound only with exactly one.
+    """
     name = name_of(router_id)
     with failing(router_id, "namespace_failed"):
-        ours: dict[str, Any] = links.outer_links(list(outer.values()))
+        ours: dict[str, Any] = links.outer_links([n for names in outer.values() for n in names])
         try:
             seen: dict[str, Any] = routes.observe(name)
             guard = nft.read(privileged_nft.listing(name)).guard
         except FileNotFoundError:
-            return Seen(prepared=False, outer=frozenset(ours))
+            return Seen(prepared=False)
     theirs = seen["links"]
     loopback = theirs.get(_LOOPBACK, {"up": False, "addresses": ()})
     return Seen(
         prepared=seen["prepared"] and loopback["up"],
-        outer=frozenset(ours),
         links={
-            device: _link(link, ours.get(outer.get(device, "")))
+            device: _link(link, [ours.get(name) for name in outer.get(device, ())])
             for device, link in theirs.items()
             if device != _LOOPBACK
         },
@@ -76,19 +74,31 @@ def observe(router_id: RouterId, outer: Mapping[str, str]) -> Seen:
     )
 
 
-def ensure_link(router_id: RouterId, outer: str, link: Link) -> bool:
-    """Bring the pair to the link's shape; return whether it had to be made."""
+def outer_end(router_id: RouterId, device: str) -> str | None:
+    """Return the name of the device's other end; None unless the veth pair is whole."""
+    with failing(router_id, "link_failed"):
+        name: str | None = links.outer_end(name_of(router_id), device)
+        return name
+
+
+def ensure_link(router_id: RouterId, outer: str, link: Link) -> None:
+    """Bring the pair of these two ends to the link's shape, or make it."""
     name = name_of(router_id)
     with failing(router_id, "link_failed"):
-        made: bool = links.ensure_link(name, outer, link.name, link.mac, link.mtu)
+        links.ensure_link(name, outer, link.name, link.mac, link.mtu)
         links.set_addresses(name, link.name, sorted(map(str, link.addresses)))
-        return made
 
 
-def remove_link(router_id: RouterId, outer: str, device: str) -> None:
-    """Remove both ends of the pair; idempotent."""
+def remove_outer_end(router_id: RouterId, outer: str) -> None:
+    """Remove an outer end, and with it the pair; idempotent."""
     with failing(router_id, "link_failed"):
-        links.remove_link(name_of(router_id), outer, device)
+        links.remove_outer_end(outer)
+
+
+def remove_device(router_id: RouterId, device: str) -> None:
+    """Remove a device of the namespace; idempotent."""
+    with failing(router_id, "link_failed"):
+        links.remove_device(name_of(router_id), device)
 
 
 def announce(router_id: RouterId, device: str, mac: str, addresses: Iterable[IPInterface]) -> None:
@@ -171,7 +181,8 @@ def _host(address: IPAddress) -> str:
     return f"{address}/{address.max_prefixlen}"
 
 
-def _link(link: Mapping[str, Any], ours: dict[str, Any] | None) -> SeenLink:
+def _link(link: Mapping[str, Any], outer: Sequence[dict[str, Any] | None]) -> SeenLink:
+    ours = outer[0] if len(outer) == 1 else None
     sound = (
         ours is not None
         and links.is_pair(ours, dict(link))

@@ -17,8 +17,7 @@ from swanherd.dataplane.privileged import inside
 from swanherd.ovn.vswitch import PluggedPort
 from swanherd.testing.node_contract import PUBLIC, ROUTER, TRANSIT
 
-DIGITS = ROUTER.replace("-", "")[:11]
-OUTER = {TRANSIT_DEVICE: f"vt{DIGITS}", PUBLIC_DEVICE: f"vp{DIGITS}"}
+OUTER_PREFIX = {TRANSIT_DEVICE: "vt", PUBLIC_DEVICE: "vp"}
 NEIGHBOUR_MAC = "02:00:00:00:00:99"
 
 
@@ -45,6 +44,13 @@ def ip(router_id: RouterId, *arguments: str) -> None:
 def nft(router_id: RouterId, *arguments: str) -> str:
     command = ["ip", "netns", "exec", name_of(router_id), "nft", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def outer_end(device: str) -> str:
+    """Return the name of the device's end in this node's own namespace."""
+    prefix = OUTER_PREFIX[device] + ROUTER.replace("-", "")[:11]
+    (name,) = (name for _, name in socket.if_nameindex() if name.startswith(prefix))
+    return name
 
 
 class RealHands:
@@ -123,7 +129,7 @@ class Wire:
 def outer_wire(device: str, mac: str) -> Wire:
     """Return the bridge's side of a veth pair."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    sock.bind((OUTER[device], 3))
+    sock.bind((outer_end(device), 3))
     # Only what comes out of the namespace, not what we send: SOL_PACKET,
     # PACKET_IGNORE_OUTGOING (packet(7)).
     sock.setsockopt(263, 23, 1)

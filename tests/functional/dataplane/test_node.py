@@ -26,11 +26,11 @@ from swanherd.testing.node_contract import (
 )
 from tests.functional.dataplane.packets import checksum
 from tests.functional.dataplane.stand import (
-    OUTER,
     MemoryBridge,
     RealHands,
     ip,
     nft,
+    outer_end,
     outer_wire,
 )
 
@@ -88,8 +88,9 @@ def test_a_harmed_outer_end_is_seen_and_healed(node, hands, device):
     """The bridge's end of a link counts as much: down, or gone."""
     build(node, hands)
     link = {TRANSIT_DEVICE: TRANSIT, PUBLIC_DEVICE: PUBLIC}[device]
-    for harm in (["set", OUTER[device], "down"], ["del", OUTER[device]]):
-        subprocess.run(["ip", "link", *harm], check=True)
+    for harm in ("set {} down", "set {} mtu 1000", "del {}"):
+        command = f"ip link {harm.format(outer_end(device))}"
+        subprocess.run(command.split(), check=True)
         assert link not in node.observe(ROUTER).links
         node.apply(ROUTER, net.EnsureLink(link))
         assert link in node.observe(ROUTER).links
@@ -98,7 +99,7 @@ def test_a_harmed_outer_end_is_seen_and_healed(node, hands, device):
 def test_a_port_lost_from_the_bridge_is_seen_and_healed(node, hands, bridge):
     """A veth pair without its port isn't the link."""
     build(node, hands)
-    bridge.unplug(OUTER[TRANSIT_DEVICE])
+    bridge.unplug(outer_end(TRANSIT_DEVICE))
     assert TRANSIT not in node.observe(ROUTER).links
     node.apply(ROUTER, net.EnsureLink(TRANSIT))
     assert_whole(node.observe(ROUTER))

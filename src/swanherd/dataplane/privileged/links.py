@@ -27,26 +27,45 @@ _ETHTOOL_STXCSUM = 0x17
 
 
 @default.entrypoint
-def ensure_link(namespace: str, outer: str, device: str, mac: str, mtu: int) -> bool:
-    """Bring the pair to this shape, both ends up; return whether it was made anew."""
+def ensure_link(namespace: str, outer: str, device: str, mac: str, mtu: int) -> None:
+    """Bring the pair to this shape, both ends up, or make it."""
     with inside.netlink() as ip:
-        ours = _find(ip, outer)
         theirs = inside.within(namespace, lambda: _link(device))
-        made = not is_pair(ours, theirs)
-        if made:
+        if not is_pair(_find(ip, outer), theirs):
             _remove(ip, outer)
             inside.within(namespace, lambda: _remove_here(device))
             _make(ip, namespace, outer, device, mac)
         ip.link("set", ifname=outer, mtu=mtu, state="up")
     inside.within(namespace, lambda: _shape(device, mac, mtu))
-    return made
 
 
 @default.entrypoint
-def remove_link(namespace: str, outer: str, device: str) -> None:
-    """Remove both ends, whichever are there."""
+def outer_end(namespace: str, device: str) -> str | None:
+    """Return the name of the device's other end in the node's namespace; None without a pair."""
+    theirs = inside.within(namespace, lambda: _link(device))
+    if theirs is None or not theirs["peer"]:
+        return None
+    with (
+        inside.netlink() as ip,
+        inside.ignoring(errno.ENODEV),
+        inside.errors_of_netlink(),
+    ):
+        (message,) = ip.link("get", index=theirs["peer"])
+        ours = _parse(message)
+        return str(ours["name"]) if is_pair(ours, theirs) else None
+    return None
+
+
+@default.entrypoint
+def remove_outer_end(outer: str) -> None:
+    """Remove a device of the node's own namespace; idempotent."""
     with inside.netlink() as ip:
         _remove(ip, outer)
+
+
+@default.entrypoint
+def remove_device(namespace: str, device: str) -> None:
+    """Remove a device of the namespace; idempotent."""
     with contextlib.suppress(FileNotFoundError):
         inside.within(namespace, lambda: _remove_here(device))
 
