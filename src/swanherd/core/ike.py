@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from swanherd.core.model import ConnectionId, DataPlane, SiteConnection, TrafficSelector
+from swanherd.core.model import (
+    ConnectionId,
+    DataPlane,
+    IpsecPolicy,
+    SiteConnection,
+    TrafficSelector,
+)
 
 
 class SaState(enum.StrEnum):
@@ -33,12 +39,17 @@ class CharonOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IkeConfig:
-    """One IKE config to load: `<connection id>-<digest>`, one child for each selector."""
+    """One IKE config to load: `<peering id>-<digest>`, one child for each selector.
+
+    `connection` is what the IKE SA is negotiated with; its id is the peering's (core.peering).
+    `policies` holds the IPsec policy of each child by the child's name.
+    """
 
     name: str
     connection: SiteConnection
     # child name → selector, sorted by name
     children: tuple[tuple[str, TrafficSelector], ...]
+    policies: tuple[tuple[str, IpsecPolicy], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

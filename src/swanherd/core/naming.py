@@ -1,62 +1,92 @@
 """The names by which charon's own lists tell which generation of what it runs.
 
-An IKE config is named `<connection id>-<digest>`, where the digest covers all that an IKE SA was
-negotiated with: a changed attribute is a new name, and after any restart `list-conns` and
-`list-sas` alone tell what is current. The key comes from the server, so that the digest of a PSK
-can't be guessed from a log, and outlives the agent's disk.
+An IKE config is named `<peering id>-<digest>`, where the digest covers all that an IKE SA was
+negotiated with; a child is named `<digest of the pair>-<digest of the IPsec policy>`. A changed
+attribute is a new name, and after any restart `list-conns` and `list-sas` alone tell what is
+current. The key comes from the server, so that the digest of a PSK can't be guessed from a log,
+and outlives the agent's disk.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import hmac
 import re
+import uuid
 
-from swanherd.core.ike import IkeConfig
-from swanherd.core.model import ConnectionId, Secret, SiteConnection, TrafficSelector
+from swanherd.core.model import (
+    ConnectionId,
+    IpsecPolicy,
+    Secret,
+    SiteConnection,
+    TrafficSelector,
+)
 
 _NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9a-f]{16})")
 
 
-def generation(connection: SiteConnection, key: Secret) -> str:
-    """Return 16 hex digits that differ whenever the SAs have to be negotiated anew.
+def _digest(key: Secret, *parts: str) -> bytes:
+    return hmac.new(key.value.encode(), "\0".join(parts).encode(), hashlib.sha256).digest()
 
-    Not covered are the selectors (children are compared one by one), the MTU (a matter of routes)
-    and who initiates (a matter of the agent).
+
+def peering_id(connection: SiteConnection, key: Secret) -> ConnectionId:
+    """Return the id that connections share if a responder can't tell them apart.
+
+    A responder chooses a config by version, addresses and identities alone (RFC 7296 §2.9, the
+    traffic selectors come into play only within it).
     """
-    ike, ipsec, dpd = connection.ike, connection.ipsec, connection.dpd
-    covered = (
+    parts = (
+        connection.ike.version,
+        str(connection.local_address),
+        connection.local_id or str(connection.local_address),
+        connection.peer_address,
+        connection.peer_id,
+    )
+    return ConnectionId(str(uuid.UUID(bytes=_digest(key, "peering", *parts)[:16])))
+
+
+def generation(connection: SiteConnection, key: Secret) -> str:
+    """Return 16 hex digits that differ whenever the IKE SA has to be negotiated anew.
+
+    Not covered are the children's (selectors, IPsec policies: compared one by one), the MTU (a
+    matter of routes) and who initiates (a matter of the agent).
+    """
+    ike, dpd = connection.ike, connection.dpd
+    parts = (
         str(connection.local_address),
         connection.local_id,
         connection.peer_address,
         connection.peer_id,
         connection.psk.value,
         *(ike.version, ike.mode, ike.encryption, ike.integrity, ike.dh_group, str(ike.lifetime)),
-        *(ipsec.transform, ipsec.mode, ipsec.encryption, ipsec.integrity, ipsec.dh_group),
-        str(ipsec.lifetime),
         *(dpd.action, str(dpd.interval), str(dpd.timeout)),
     )
-    message = "\0".join(covered).encode()
-    return hmac.new(key.value.encode(), message, hashlib.sha256).hexdigest()[:16]
+    return _digest(key, "generation", *parts).hex()[:16]
 
 
-def child_name(selector: TrafficSelector) -> str:
-    """Return the name of the child config that protects the selector."""
-    text = f"{selector.local} {selector.remote}".encode()
-    return hashlib.sha256(text).hexdigest()[:12]
+def child_name(selector: TrafficSelector, policy: IpsecPolicy) -> str:
+    """Return the name of the child config that protects the selector by the policy."""
+    parts = (policy.transform, policy.mode, policy.encryption, policy.integrity, policy.dh_group)
+    text = "\0".join((*parts, str(policy.lifetime)))
+    return f"{_pair(selector)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:
-    """Return what charon should have loaded for the connection."""
-    selectors = tuple(sorted(connection.selectors, key=lambda s: s.sort_key))
-    children = sorted(((child_name(s), s) for s in selectors), key=lambda child: child[0])
-    name = f"{connection.id}-{generation(connection, key)}"
-    ordered = dataclasses.replace(connection, selectors=selectors)
-    return IkeConfig(name, ordered, tuple(children))
+def _pair(selector: TrafficSelector) -> str:
+    text = f"{selector.local} {selector.remote}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def connection_of(config_name: str) -> ConnectionId | None:
+def pair_of(child: str) -> str:
+    """Return the part of a child's name that tells its selector."""
+    return child.partition("-")[0]
+
+
+def config_name(peering: ConnectionId, digest: str) -> str:
+    """Return the name of an IKE config."""
+    return f"{peering}-{digest}"
+
+
+def peering_of(config: str) -> ConnectionId | None:
     """Return whose generation a config's name tells, or None if the name isn't one of ours."""
-    match = _NAME.fullmatch(config_name)
+    match = _NAME.fullmatch(config)
     return ConnectionId(match[1]) if match else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from swanherd.core.ike import Fault, IkeConfig, ObservedCharon
+from swanherd.core.ike import Fault, ObservedCharon
 from swanherd.core.layout import network_of
 from swanherd.core.model import (
     DataPlane,
@@ -17,9 +17,10 @@ from swanherd.core.model import (
     SiteConnection,
     Status,
 )
-from swanherd.core.naming import connection_of
+from swanherd.core.naming import pair_of
+from swanherd.core.peering import Peering, children_of, peerings
 from swanherd.core.planner import Observed
-from swanherd.core.tunnels import carrying, wanted_configs
+from swanherd.core.tunnels import carrying, carrying_pairs
 
 ADMIN_DOWN = Reason("admin_down", "It is administratively down.", "Set admin_state_up to true.")
 NO_SELECTORS = Reason(
@@ -41,6 +42,12 @@ WAITING = Reason(
 SWAPPING = Reason(
     "swapping", "The old tunnel carries traffic while the changed one is negotiated."
 )
+INDISTINGUISHABLE = Reason(
+    "indistinguishable",
+    "Another connection of this router has the same peer and the same identities, but another "
+    "key, IKE policy or dead peer detection; IKE can't tell the two apart, and the other's hold.",
+    "Give both the same key, IKE policy and dpd, or different local_id or peer_id.",
+)
 SETTING_UP = Reason("setting_up", "The gateway is being set up.")
 
 
@@ -57,20 +64,20 @@ def status_of(
     desired: DesiredRouter, observed: Observed, plane: DataPlane, trouble: Trouble
 ) -> RouterReport:
     """Return what is true of the router, row by row, at the desired state's revision."""
-    configs = {c.connection.id: c for c in wanted_configs(desired)}
+    by_connection = {c.id: p for p in peerings(desired) for c in p.members}
     faults = {fault.config: fault for fault in observed.charon.faults}
     ready = _is_ready(desired, observed, plane)
 
     def connection_row(connection: SiteConnection) -> RowStatus:
-        config = configs.get(connection.id)
-        if config is None:
+        peering = by_connection.get(connection.id)
+        if peering is None:
             return RowStatus(connection.id, Status.DOWN, _why_not_wanted(connection))
-        if reason := trouble.connections.get(connection.id):
+        if reason := trouble.connections.get(peering.config.connection.id):
             return RowStatus(connection.id, Status.ERROR, reason)
         if trouble.router is not None and not ready:
             status = Status.ERROR if trouble.permanent else Status.DOWN
             return RowStatus(connection.id, status, trouble.router)
-        return _tunnel_row(config, observed.charon, faults.get(config.name))
+        return _tunnel_row(connection, peering, observed.charon, faults.get(peering.config.name))
 
     def service_row(service_id: str, *, up: bool) -> RowStatus:
         if not up:
@@ -108,29 +115,32 @@ def _why_not_wanted(connection: SiteConnection) -> Reason:
     return NO_SELECTORS if not connection.selectors else NO_LOCAL_ADDRESS
 
 
-def _tunnel_row(config: IkeConfig, charon: ObservedCharon, fault: Fault | None) -> RowStatus:
+def _tunnel_row(
+    connection: SiteConnection, peering: Peering, charon: ObservedCharon, fault: Fault | None
+) -> RowStatus:
     """Return ACTIVE only if every child carries traffic under the current generation."""
-    connection_id = config.connection.id
-    wanted = {name for name, _ in config.children}
-    up = wanted & carrying(config.name, charon.ike_sas)
-    if up == wanted:
-        return RowStatus(connection_id, Status.ACTIVE)
+    wanted = children_of(connection)
+    up = wanted & carrying(peering.config.name, charon.ike_sas)
+    if up == wanted and connection.id not in peering.unlike:
+        return RowStatus(connection.id, Status.ACTIVE)
+    reason = _why_not_up(connection, peering, fault, up=len(up), wanted=len(wanted))
+    pairs = {pair_of(name) for name in wanted}
+    if up != wanted and pairs <= carrying_pairs(charon.ike_sas):
+        # What was there before the change still carries all of it.
+        shown = SWAPPING if reason is NEGOTIATING else reason
+        return RowStatus(connection.id, Status.PENDING_UPDATE, shown)
+    if connection.id in peering.unlike:
+        return RowStatus(connection.id, Status.ERROR, reason)
+    return RowStatus(connection.id, Status.DOWN, reason)
+
+
+def _why_not_up(
+    connection: SiteConnection, peering: Peering, fault: Fault | None, *, up: int, wanted: int
+) -> Reason:
+    if connection.id in peering.unlike:
+        return INDISTINGUISHABLE
     if fault is not None:
-        reason = Reason(fault.code, fault.text, fault.hint)
-    elif up:
-        reason = Reason("partially_up", f"{len(up)} of {len(wanted)} child SAs are up.")
-    elif config.connection.initiator is Initiator.RESPONSE_ONLY:
-        reason = WAITING
-    else:
-        reason = NEGOTIATING
-    old_carries = any(
-        sa.config != config.name
-        and connection_of(sa.config) == connection_id
-        and carrying(sa.config, [sa])
-        for sa in charon.ike_sas
-    )
-    if old_carries:
-        return RowStatus(
-            connection_id, Status.PENDING_UPDATE, reason if fault is not None else SWAPPING
-        )
-    return RowStatus(connection_id, Status.DOWN, reason)
+        return Reason(fault.code, fault.text, fault.hint)
+    if up:
+        return Reason("partially_up", f"{up} of {wanted} child SAs are up.")
+    return WAITING if connection.initiator is Initiator.RESPONSE_ONLY else NEGOTIATING

@@ -1,4 +1,4 @@
-"""What to do in charon: load, swap before break, initiate, terminate. Measured in docs/live.md."""
+"""What to do in charon: load, make before break, initiate, terminate (measured: docs/live.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from swanherd.core.ike import (
     Fault,
-    IkeConfig,
     IkeSa,
     Initiate,
     LoadConfig,
@@ -21,21 +20,13 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
-from swanherd.core.model import (
-    DesiredRouter,
-    DpdAction,
-    IkeVersion,
-    Initiator,
-    SiteConnection,
-)
-from swanherd.core.naming import connection_of, ike_config
+from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion
+from swanherd.core.naming import pair_of, peering_of
+from swanherd.core.peering import Peering, peerings
 
 # Two IKE SAs of one config that came up within this many seconds are a race of both sides; with
 # more between them the peer is replacing the older one and ends it itself.
 RACE = 5
-
-# Addresses that mean "whoever knows the key": nobody to initiate to.
-ANY_PEER = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bound)
 
 _COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
 _LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
@@ -56,14 +47,34 @@ class Timing:
     last_retry: float = 30.0
 
 
-def wanted_configs(desired: DesiredRouter) -> tuple[IkeConfig, ...]:
-    """Return the IKE configs that charon should have, sorted by name."""
-    configs = (
-        ike_config(c, desired.naming_key)
-        for c in desired.connections
-        if c.up and c.local_address is not None and c.selectors
-    )
-    return tuple(sorted(configs, key=lambda config: config.name))
+@dataclasses.dataclass(frozen=True, slots=True)
+class _View:
+    """One peering as a look at charon shows it."""
+
+    peering: Peering
+    sas: tuple[IkeSa, ...]
+    fault: Fault | None
+    timing: Timing
+
+    @property
+    def name(self) -> str:
+        return self.peering.config.name
+
+    @property
+    def current(self) -> tuple[IkeSa, ...]:
+        """The IKE SAs of the current generation."""
+        return tuple(sa for sa in self.sas if sa.config == self.name)
+
+    @property
+    def carrying(self) -> frozenset[str]:
+        return carrying(self.name, self.sas)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that what was there before still has; infinite while nothing has failed."""
+        if self.fault is None:
+            return float("inf")
+        return self.fault.first + self.timing.grace - self.timing.now
 
 
 def carrying(config_name: str, sas: Iterable[IkeSa]) -> frozenset[str]:
@@ -77,18 +88,15 @@ def carrying(config_name: str, sas: Iterable[IkeSa]) -> frozenset[str]:
     )
 
 
-def is_complete(config: IkeConfig, sas: Iterable[IkeSa]) -> bool:
-    """Tell whether every child of the config carries traffic."""
-    return {name for name, _ in config.children} <= carrying(config.name, sas)
-
-
-def may_initiate(connection: SiteConnection, fault: Fault | None) -> bool:
-    """Tell whether it is for us to begin."""
-    if connection.initiator is Initiator.RESPONSE_ONLY or connection.peer_address in ANY_PEER:
-        return False
-    # "clear" means: gone until the peer, or a change, brings it back.
-    cleared = fault is not None and fault.code == "dpd_timeout"
-    return not (cleared and connection.dpd.action is DpdAction.CLEAR)
+def carrying_pairs(sas: Iterable[IkeSa]) -> frozenset[str]:
+    """Return the pairs that any child carries, of whatever generation."""
+    return frozenset(
+        pair_of(child.name)
+        for sa in sas
+        if sa.state in _LIVE
+        for child in sa.children
+        if child.state in _CARRYING
+    )
 
 
 def retry_at(fault: Fault, timing: Timing) -> float:
@@ -101,79 +109,79 @@ def plan_tunnels(
     desired: DesiredRouter, charon: ObservedCharon, timing: Timing
 ) -> tuple[tuple[SwanAction, ...], float | None]:
     """Return the actions in charon, and in how many seconds time alone will change them."""
-    wanted = wanted_configs(desired)
+    wanted = peerings(desired)
     actions: list[SwanAction] = list(_load(wanted, charon))
     waits: list[float] = []
+    views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
-    for config in wanted:
-        fault = faults.get(config.name)
-        actions += _prune(config, charon.ike_sas)
-        initiate, wait = _initiate(config, charon.ike_sas, fault, timing)
+    for peering in wanted:
+        view = _View(peering, charon.ike_sas, faults.get(peering.config.name), timing)
+        actions += _prune_children(view)
+        actions += _prune_races(view)
+        initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []
-        end_old, wait = _end_old(config, charon.ike_sas, fault, timing)
-        actions += end_old
-        waits += [wait] if wait is not None else []
-    actions += _end_stale(wanted, charon.ike_sas)
+        views.append(view)
+    actions += _end_unwanted(views, charon.ike_sas)
+    waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
 
 
-def _load(wanted: Sequence[IkeConfig], charon: ObservedCharon) -> Iterable[SwanAction]:
-    for config in wanted:
+def _load(wanted: Sequence[Peering], charon: ObservedCharon) -> Iterable[SwanAction]:
+    for config in (peering.config for peering in wanted):
         loaded = LoadedConfig(config.name, frozenset(name for name, _ in config.children))
         is_new = all(c.name != config.name for c in charon.configs)
-        # A new generation may mean a new key; the secret's id stays the connection's.
+        # A new generation may mean a new key; the secret's id stays the peering's.
         if is_new or config.connection.id not in charon.secrets:
             yield LoadSecret(config.connection)
         if loaded not in charon.configs:
             yield LoadConfig(config)
-    names = {config.name for config in wanted}
+    names = {peering.config.name for peering in wanted}
     yield from map(UnloadConfig, sorted(c.name for c in charon.configs if c.name not in names))
-    ids = {config.connection.id for config in wanted}
+    ids = {peering.config.connection.id for peering in wanted}
     yield from map(UnloadSecret, sorted(charon.secrets - ids))
 
 
-def _initiate(
-    config: IkeConfig, sas: Sequence[IkeSa], fault: Fault | None, timing: Timing
-) -> tuple[tuple[SwanAction, ...], float | None]:
+def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     """Initiate what is missing: one child first, the others once the IKE SA is there."""
-    present = carrying(config.name, sas)
-    missing = [name for name, _ in config.children if name not in present]
-    if not missing or not may_initiate(config.connection, fault):
+    missing = sorted((view.peering.children - view.carrying) & view.peering.initiable())
+    fault, timing = view.fault, view.timing
+    # "clear" means: gone until the peer, or a change, brings it back.
+    action = view.peering.config.connection.dpd.action
+    cleared = fault is not None and fault.code == "dpd_timeout" and action is DpdAction.CLEAR
+    if not missing or cleared:
         return (), None
-    ours = [sa for sa in sas if sa.config == config.name]
-    if any(sa.state in _COMING or (sa.state in _LIVE and sa.busy) for sa in ours):
+    if any(sa.state in _COMING or (sa.state in _LIVE and sa.busy) for sa in view.current):
         return (), None
     if fault is not None and (at := retry_at(fault, timing)) > timing.now:
         return (), at - timing.now
-    if any(sa.state in _LIVE for sa in ours):
-        return tuple(Initiate(config.name, name) for name in missing), None
-    return (Initiate(config.name, missing[0]),), None
+    if any(sa.state in _LIVE for sa in view.current):
+        return tuple(Initiate(view.name, name) for name in missing), None
+    return (Initiate(view.name, missing[0]),), None
 
 
-def _prune(config: IkeConfig, sas: Sequence[IkeSa]) -> Iterable[SwanAction]:
-    """End children that aren't wanted any more and IKE SAs that are one too many."""
-    names = {name for name, _ in config.children}
-    ours = [sa for sa in sas if sa.config == config.name]
-    for sa in ours:
-        yield from (
-            TerminateChild(child.unique_id)
-            for child in sa.children
-            if child.name not in names and child.state in _CARRYING
-        )
-    live = [sa for sa in ours if sa.state in _LIVE]
+def _prune_children(view: _View) -> Iterable[SwanAction]:
+    """End children that aren't wanted any more; one whose pair has a new policy: only then."""
+    waiting = {pair_of(name) for name in view.peering.children - view.carrying}
+    for sa in view.current:
+        for child in sa.children:
+            if child.name in view.peering.children or child.state not in _CARRYING:
+                continue
+            if pair_of(child.name) not in waiting or view.patience <= 0:
+                yield TerminateChild(child.unique_id)
+
+
+def _prune_races(view: _View) -> Iterable[SwanAction]:
+    """End IKE SAs that are one too many."""
+    live = [sa for sa in view.current if sa.state in _LIVE]
     if not live:
         return
     keeper = min(live, key=_preference)
-    if names <= carrying(config.name, [keeper]):
-        yield from (
-            TerminateIke(sa.unique_id, force=False) for sa in live if _lost_race(sa, keeper)
-        )
-        yield from (
-            TerminateIke(sa.unique_id, force=True)
-            for sa in ours
-            if sa.state in _COMING and sa.initiator
-        )
+    if view.peering.children <= carrying(view.name, [keeper]):
+        lost = (sa for sa in live if _lost_race(sa, keeper))
+        yield from (TerminateIke(sa.unique_id, force=False) for sa in lost)
+        coming = (sa for sa in view.current if sa.state in _COMING and sa.initiator)
+        yield from (TerminateIke(sa.unique_id, force=True) for sa in coming)
 
 
 def _preference(sa: IkeSa) -> tuple[int, str]:
@@ -192,41 +200,30 @@ def _lost_race(sa: IkeSa, keeper: IkeSa) -> bool:
     )
 
 
-def _end_old(
-    config: IkeConfig, sas: Sequence[IkeSa], fault: Fault | None, timing: Timing
-) -> tuple[tuple[SwanAction, ...], float | None]:
-    """End the SAs of the connection's last generation when the new one carries, or has failed."""
-    connection = config.connection
-    old = [
-        sa
-        for sa in sas
-        if sa.config != config.name
-        and connection_of(sa.config) == connection.id
-        and sa.state in _LIVE | _COMING
-    ]
-    if not old:
-        return (), None
-    complete = is_complete(config, sas)
-    # Who never initiates can only make room for the peer to come again.
-    if not complete and may_initiate(connection, None):
-        if fault is None:
-            return (), None
-        left = fault.first + timing.grace - timing.now
-        if left > 0:
-            return (), left
-    actions: list[SwanAction] = []
-    for sa in old:
-        if connection.ike.version is IkeVersion.V1:
-            # The responder would keep the old child until its lifetime ends.
-            actions += [TerminateChild(c.unique_id) for c in sa.children if c.state in _CARRYING]
-        moved = sa.remote_host != connection.peer_address
-        actions.append(TerminateIke(sa.unique_id, force=moved or not complete))
-    return tuple(actions), None
+def _end_unwanted(views: Sequence[_View], sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
+    """End IKE SAs of other generations and peers: not before what takes their place carries.
 
-
-def _end_stale(wanted: Sequence[IkeConfig], sas: Sequence[IkeSa]) -> Iterable[SwanAction]:
-    """End the SAs of connections that are gone or administratively down."""
-    ids = {config.connection.id for config in wanted}
+    A pair is awaited while it is ours to begin and its patience lasts; who never initiates can
+    only make room for the peer to come again.
+    """
+    by_id = {view.peering.config.connection.id: view for view in views}
+    names = {view.name for view in views}
+    awaited = {
+        pair_of(name)
+        for view in views
+        if view.patience > 0
+        for name in (view.peering.children - view.carrying) & view.peering.initiable()
+    }
     for sa in sas:
-        if connection_of(sa.config) not in ids and sa.state in _LIVE | _COMING:
-            yield TerminateIke(sa.unique_id, force=True)
+        if sa.config in names or sa.state not in _LIVE | _COMING:
+            continue
+        carried = [child for child in sa.children if child.state in _CARRYING]
+        if any(pair_of(child.name) in awaited for child in carried):
+            continue
+        view = by_id.get(peering_of(sa.config) or ConnectionId(""))
+        if view is not None and view.peering.config.connection.ike.version is IkeVersion.V1:
+            # The responder would keep the old child until its lifetime ends.
+            yield from (TerminateChild(child.unique_id) for child in carried)
+        # A peer that moved or is refused may not answer.
+        done = view is not None and view.peering.children <= view.carrying
+        yield TerminateIke(sa.unique_id, force=not done)

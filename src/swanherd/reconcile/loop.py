@@ -19,7 +19,7 @@ from swanherd.core.ike import (
     UnloadSecret,
 )
 from swanherd.core.model import DataPlane, DesiredRouter, Reason, RouterId, RouterReport
-from swanherd.core.naming import connection_of
+from swanherd.core.naming import peering_of
 from swanherd.core.planner import Action, Observed, Plan, plan, plan_removal
 from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
@@ -143,14 +143,14 @@ def _do(router_id: RouterId, world: World, action: Action) -> None:
 
 
 def _owner(action: Action) -> str | None:
-    """Return the connection that an action is for, if it is for one."""
+    """Return the peering that an action is for, if it is for one."""
     match action:
         case LoadSecret(connection):
             return connection.id
         case LoadConfig(config):
             return config.connection.id
         case Initiate(config=name):
-            return connection_of(name)
+            return peering_of(name)
         case _:
             return None
 

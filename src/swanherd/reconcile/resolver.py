@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 
 from swanherd.core.model import DesiredRouter, IPAddress, RouterId, SiteConnection
-from swanherd.core.tunnels import ANY_PEER
+from swanherd.core.peering import ANY_PEER
 from swanherd.reconcile.ports import Source
 
 Resolve = Callable[[str], Sequence[IPAddress]]

@@ -101,6 +101,7 @@ def render_secret(connection: SiteConnection) -> Message:
 def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
     connection = config.connection
     ike, dpd = connection.ike, connection.dpd
+    policies = dict(config.policies)
     watch = dpd.action is not DpdAction.DISABLED
     message: Message = {
         "version": 1 if ike.version is IkeVersion.V1 else 2,
@@ -123,7 +124,10 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
             "aaa_id": f"keyid:{config.name}",
         },
         "remote": {"auth": "psk", "id": identity.render(connection.peer_id)},
-        "children": {name: _render_child(connection.ipsec, s) for name, s in config.children},
+        "children": {
+            name: _render_child(policies.get(name, connection.ipsec), selector)
+            for name, selector in config.children
+        },
     }
     if ike.version is IkeVersion.V1:
         message["aggressive"] = "yes" if ike.mode is Phase1Mode.AGGRESSIVE else "no"

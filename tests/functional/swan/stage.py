@@ -25,13 +25,15 @@ from swanherd.core.ike import (
     StartCharon,
 )
 from swanherd.core.model import DataPlane, RouterId, Secret, SiteConnection, TrafficSelector
-from swanherd.core.naming import ike_config
+from swanherd.core.peering import ike_config
 from swanherd.swan.adapter import StrongSwan
 from swanherd.swan.settings import Retransmission
 from swanherd.testing import builders
 
 KEY = Secret("k" * 64)
-USERSPACE = CharonOptions(DataPlane.USERSPACE)
+# The kernel of the machine may have ESP or not (docs: kernel tests run in a kernel that has).
+PLANE = DataPlane(os.environ.get("SWANHERD_TEST_DATA_PLANE", "userspace"))
+OPTIONS = CharonOptions(PLANE)
 WEST_ADDRESS, EAST_ADDRESS = "192.0.2.1", "192.0.2.2"
 WEST_NET, EAST_NET = "10.91.0.0/24", "10.92.0.0/24"
 BRISK = Retransmission(timeout=0.3, base=1.5, tries=3, limit=1.0)
@@ -100,13 +102,13 @@ class Stage:
         path = Path("/run/netns") / name if name else None
         return path.stat().st_ino if path is not None and path.exists() else None
 
-    def start(self, options: CharonOptions = USERSPACE) -> None:
+    def start(self, options: CharonOptions = OPTIONS) -> None:
         for router in (self.west, self.east):
             self.swan.apply(router, StartCharon(options))
 
     def load(self, router: RouterId, connection: SiteConnection) -> IkeConfig:
         config = ike_config(connection, KEY)
-        self.swan.apply(router, LoadSecret(connection))
+        self.swan.apply(router, LoadSecret(config.connection))
         self.swan.apply(router, LoadConfig(config))
         return config
 

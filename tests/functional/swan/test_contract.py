@@ -11,10 +11,10 @@ import pytest
 
 from swanherd.core.ike import ObservedCharon, StartCharon
 from swanherd.core.model import Secret
-from swanherd.core.naming import ike_config
+from swanherd.core.peering import ike_config
 from swanherd.testing import builders
 from swanherd.testing.swan_contract import SwanContract
-from tests.functional.swan.stage import KEY, USERSPACE, Stage, make_stage, mirror, pair
+from tests.functional.swan.stage import KEY, OPTIONS, Stage, make_stage, mirror, pair
 
 
 class RealStage:
@@ -24,7 +24,7 @@ class RealStage:
         self._stage = stage
         self.swan = stage.swan
         self.router = stage.west
-        self.options = USERSPACE
+        self.options = OPTIONS
         selectors = (
             builders.selector("10.91.0.0/24", "10.92.0.0/24"),
             builders.selector("10.91.0.0/24", "10.93.0.0/24"),
@@ -41,7 +41,7 @@ class RealStage:
         )
         bad_there = mirror(bad, psk=Secret("another"))
         self.good, self.bad = ike_config(good, KEY), ike_config(bad, KEY)
-        stage.swan.apply(stage.east, StartCharon(USERSPACE))
+        stage.swan.apply(stage.east, StartCharon(OPTIONS))
         stage.load(stage.east, good_there)
         stage.load(stage.east, bad_there)
 

@@ -16,7 +16,7 @@ from swanherd.core.ike import IkeConfig, LoadConfig, StartCharon, StopCharon
 from swanherd.core.model import Secret
 from swanherd.swan import sessions
 from swanherd.testing import builders
-from tests.functional.swan.stage import USERSPACE, Stage, children_up, pair, run
+from tests.functional.swan.stage import OPTIONS, Stage, children_up, pair, run
 
 
 def charons(stage: Stage) -> set[int]:
@@ -77,7 +77,7 @@ def test_there_is_never_a_second_charon(stage: Stage) -> None:
     """Two agents that start the same router's charon at once end up with one."""
     agents = [stage.new_agent() for _ in range(4)]
     threads = [
-        threading.Thread(target=agent.apply, args=(stage.west, StartCharon(USERSPACE)))
+        threading.Thread(target=agent.apply, args=(stage.west, StartCharon(OPTIONS)))
         for agent in agents
     ]
     for thread in threads:
@@ -97,7 +97,7 @@ def test_a_charon_without_its_socket_is_replaced(started: Stage) -> None:
     (started.state / started.west / "charon.vici").unlink()
     agent = started.new_agent()
     assert not agent.observe(started.west).running
-    agent.apply(started.west, StartCharon(USERSPACE))
+    agent.apply(started.west, StartCharon(OPTIONS))
     assert charons(started) == {started.pid(started.west)}
     assert started.pid(started.west) != old
     agent.close()
@@ -111,7 +111,7 @@ def test_a_charon_of_another_namespace_is_not_ours(started: Stage) -> None:
     assert not started.swan.observe(started.west).running
     run("ip", "netns", "add", name)
     assert not started.swan.observe(started.west).running
-    started.swan.apply(started.west, StartCharon(USERSPACE))
+    started.swan.apply(started.west, StartCharon(OPTIONS))
     assert started.swan.observe(started.west).running
     assert not Path(f"/proc/{old}").exists()
 
@@ -172,12 +172,12 @@ def test_a_start_that_fails_says_why(stage: Stage) -> None:
     (stage.state / stage.west).mkdir(mode=0o700)
     broken = stage.state / stage.west / "charon.log"
     broken.mkdir()
-    stage.swan.apply(stage.west, StartCharon(USERSPACE))
+    stage.swan.apply(stage.west, StartCharon(OPTIONS))
     missing = dict(stage.namespaces)
     stage.namespaces[stage.west] = "no-such-namespace"
     stage.swan.apply(stage.west, StopCharon())
     with pytest.raises(Temporary) as caught:
-        stage.swan.apply(stage.west, StartCharon(USERSPACE))
+        stage.swan.apply(stage.west, StartCharon(OPTIONS))
     stage.namespaces.update(missing)
     assert caught.value.reason.code == "charon_start_failed"
     assert "no-such-namespace" in caught.value.reason.text

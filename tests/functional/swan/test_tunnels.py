@@ -29,9 +29,10 @@ from swanherd.core.model import (
     RouterId,
     Secret,
     SiteConnection,
+    Transform,
 )
 from swanherd.testing import builders
-from tests.functional.swan.stage import Stage, children_up, make_stage, mirror, pair, run
+from tests.functional.swan.stage import PLANE, Stage, children_up, make_stage, mirror, pair, run
 
 CIPHERS = {
     "3des": ("3DES_CBC", ""),
@@ -101,7 +102,7 @@ HOSTILE = (
 def shared() -> Iterator[Stage]:
     """One pair of charons for all: the responder of aggressive mode allows it."""
     with make_stage() as stage:
-        stage.start(CharonOptions(DataPlane.USERSPACE, aggressive_psk=True))
+        stage.start(CharonOptions(PLANE, aggressive_psk=True))
         yield stage
 
 
@@ -128,9 +129,9 @@ class Tunnel:
 
     def __exit__(self, *_: object) -> None:
         stage = self.stage
-        for (router, connection), config in zip(self.ends, self.configs, strict=True):
+        for (router, _), config in zip(self.ends, self.configs, strict=True):
             stage.swan.apply(router, UnloadConfig(config.name))
-            stage.swan.apply(router, UnloadSecret(connection.id))
+            stage.swan.apply(router, UnloadSecret(config.connection.id))
             for sa in stage.swan.observe(router).ike_sas:
                 stage.swan.apply(router, TerminateIke(sa.unique_id, force=True))
             stage.wait(router, lambda o: not o.ike_sas)
@@ -222,7 +223,7 @@ def test_packets_pass(
         ping(shared, *inner)
         _, child = tunnel.negotiated()
         assert child["packets-in"] == child["packets-out"] == "1"
-        assert child["encap"] == "yes"
+        assert child.get("encap", "no") == ("yes" if PLANE is DataPlane.USERSPACE else "no")
 
 
 @pytest.mark.parametrize("version", IkeVersion)
@@ -239,6 +240,28 @@ def test_a_peer_inside_its_own_cidr(shared: Stage, version: IkeVersion) -> None:
         shared.wait(shared.east, lambda o: not o.ike_sas)
         shared.initiate(shared.west, config)
         shared.wait(shared.west, children_up(config))
+
+
+@pytest.mark.skipif(PLANE is DataPlane.USERSPACE, reason="userspace has neither")
+@pytest.mark.parametrize("version", IkeVersion)
+@pytest.mark.parametrize(
+    "ipsec",
+    [{"mode": Encapsulation.TRANSPORT}, {"transform": Transform.AH}],
+    ids=["transport", "ah"],
+)
+def test_what_only_the_kernel_has(
+    shared: Stage, version: IkeVersion, ipsec: dict[str, object]
+) -> None:
+    """Transport mode and AH carry packets where the kernel protects them."""
+    changes = policies(version) | {"ipsec": builders.ipsec_policy(**ipsec)}
+    selectors = (builders.selector("192.0.2.1/32", "192.0.2.2/32"),)
+    tunnel = Tunnel(shared, *pair(**changes, selectors=selectors))
+    with tunnel:
+        ping(shared, "192.0.2.1", "192.0.2.2")
+        _, child = tunnel.negotiated()
+        assert child["packets-in"] == child["packets-out"] == "1"
+        assert child["mode"] == str(ipsec.get("mode", "tunnel")).upper()
+        assert child["protocol"] == ("AH" if "transform" in ipsec else "ESP")
 
 
 def ping(stage: Stage, source: str, target: str) -> None:
@@ -325,6 +348,7 @@ def test_psk_is_told_to_charon_alone(shared: Stage) -> None:
         assert secret not in repr(config) + repr(shared.swan.observe(shared.west))
 
 
+@pytest.mark.skipif(PLANE is DataPlane.KERNEL, reason="the kernel has transport mode")
 def test_transport_mode_says_why_it_fails(shared: Stage) -> None:
     """Userspace ESP has no transport mode: that ends in a fault, not in another mode."""
     west, _ = pair(

@@ -18,7 +18,7 @@ from swanherd.core.ike import (
     UnloadSecret,
 )
 from swanherd.core.model import Dpd, DpdAction, IkeVersion, Initiator, Secret
-from swanherd.core.naming import ike_config
+from swanherd.core.peering import ike_config
 from swanherd.core.tunnels import Timing, plan_tunnels, retry_at
 from swanherd.testing import builders as make
 
@@ -26,7 +26,7 @@ CONNECTION = make.connection()
 DESIRED = make.desired(CONNECTION)
 CONFIG = ike_config(CONNECTION, DESIRED.naming_key)
 LOADED = LoadedConfig(CONFIG.name, frozenset(name for name, _ in CONFIG.children))
-OLD = f"{CONNECTION.id}-0123456789abcdef"
+OLD = f"{CONFIG.connection.id}-0123456789abcdef"
 
 
 def ike_sa(unique_id=1, config=CONFIG.name, state=SaState.ESTABLISHED, **changes):
@@ -42,11 +42,11 @@ def ike_sa(unique_id=1, config=CONFIG.name, state=SaState.ESTABLISHED, **changes
     return IkeSa(config=config, unique_id=unique_id, state=state, **(fields | changes))
 
 
-def charon(*sas, configs=(LOADED,), faults=()):
+def charon(*sas, configs=(LOADED,), faults=(), secrets=frozenset({CONFIG.connection.id})):
     return ObservedCharon(
         running=True,
         configs=frozenset(configs),
-        secrets=frozenset({CONNECTION.id}),
+        secrets=secrets,
         ike_sas=sas,
         faults=tuple(faults),
     )
@@ -114,7 +114,9 @@ class TestOldGeneration:
 
     def test_a_peer_that_moved_is_not_waited_for(self):
         """The old address may be dead: forced."""
-        old = ike_sa(1, OLD, remote_host="198.51.100.99")
+        other = ike_config(make.connection(peer_address="198.51.100.99"), DESIRED.naming_key)
+        old = ike_sa(1, other.name)
+        assert actions(charon(old, ike_sa(2, state=SaState.CONNECTING, children=()))) == ()
         assert (TerminateIke(1, force=True),) == actions(charon(old, ike_sa(2)))
 
     def test_it_stays_for_the_grace_time_when_the_peer_refuses(self):
@@ -135,7 +137,11 @@ class TestOldGeneration:
         connection = make.connection(ike=make.ike_policy(version=IkeVersion.V1))
         config = ike_config(connection, DESIRED.naming_key)
         loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
-        observed = charon(ike_sa(1, OLD), ike_sa(2, config.name), configs=[loaded])
+        own = config.connection.id
+        old = f"{own}-0123456789abcdef"
+        observed = charon(
+            ike_sa(1, old), ike_sa(2, config.name), configs=[loaded], secrets=frozenset({own})
+        )
         expected = (TerminateChild(101), TerminateIke(1, force=False))
         assert expected == actions(observed, make.desired(connection))
 
@@ -172,7 +178,7 @@ def test_what_is_not_wanted_any_more_ends_at_once(desired):
     got = set(actions(charon(ike_sa()), desired))
     expected = {
         UnloadConfig(CONFIG.name),
-        UnloadSecret(CONNECTION.id),
+        UnloadSecret(CONFIG.connection.id),
         TerminateIke(1, force=True),
     }
     assert expected == got
@@ -198,7 +204,7 @@ def test_pauses_grow_with_the_time_that_it_fails_and_are_bounded():
 
 
 def test_any_change_that_concerns_the_sa_is_a_new_generation_and_no_other_is():
-    """psk, ids, addresses, policies, dpd: yes; mtu, initiator, selectors, up: no."""
+    """psk, ids, addresses, policies, dpd: yes; children's, mtu, initiator: no."""
     key = DESIRED.naming_key
     name = CONFIG.name
     new = [
@@ -207,10 +213,10 @@ def test_any_change_that_concerns_the_sa_is_a_new_generation_and_no_other_is():
         {"local_id": "x"},
         {"peer_address": "198.51.100.3"},
         {"ike": make.ike_policy(lifetime=4000)},
-        {"ipsec": make.ipsec_policy(dh_group="group14")},
         {"dpd": Dpd(DpdAction.RESTART, 30, 120)},
     ]
     same = [
+        {"ipsec": make.ipsec_policy(dh_group="group14")},
         {"mtu": 1400},
         {"initiator": Initiator.RESPONSE_ONLY},
         {"selectors": ()},

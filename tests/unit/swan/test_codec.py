@@ -23,7 +23,7 @@ from swanherd.core.model import (
     SiteConnection,
     Transform,
 )
-from swanherd.core.naming import ike_config
+from swanherd.core.peering import ike_config
 from swanherd.swan import codec
 from swanherd.testing import builders
 

@@ -8,7 +8,7 @@ import pytest
 
 from swanherd.core.ike import CharonOptions, IkeConfig, ObservedCharon
 from swanherd.core.model import DataPlane, Secret
-from swanherd.core.naming import ike_config
+from swanherd.core.peering import ike_config
 from swanherd.testing import builders
 from swanherd.testing.charon import Answer, FakeCharon
 from swanherd.testing.swan_contract import SwanContract
@@ -27,7 +27,7 @@ class FakeStage:
             builders.selector("10.1.0.0/24", "10.3.0.0/24"),
         )
         self.good = ike_config(builders.connection("good", selectors=selectors), KEY)
-        self.bad = ike_config(builders.connection("bad"), KEY)
+        self.bad = ike_config(builders.connection("bad", peer_id="bad.example.org"), KEY)
         self.swan = FakeCharon()
         self.swan.answer = self._answer
 

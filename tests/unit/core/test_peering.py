@@ -1,0 +1,62 @@
+import pytest
+
+from swanherd.core.model import IkeVersion, Initiator, Secret
+from swanherd.core.peering import children_of, peerings
+from swanherd.testing import builders as make
+
+V4 = make.connection("v4")
+V6 = make.connection("v6", selectors=(make.selector("fd00:1::/64", "fd00:2::/64"),))
+
+
+def test_connections_to_one_peer_are_children_of_one_config():
+    """A responder takes the first config that fits the peer, whatever its selectors are."""
+    (peering,) = peerings(make.desired(V4, V6))
+    assert children_of(V4) | children_of(V6) == peering.children
+    assert frozenset() == peering.unlike
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peer_address": "198.51.100.3"},
+        {"peer_id": "another"},
+        {"local_id": "another"},
+        {"ike": make.ike_policy(version=IkeVersion.V1)},
+    ],
+)
+def test_what_a_responder_can_tell_apart_is_apart(changes):
+    """Version, addresses and identities make a peering."""
+    other = make.connection("v6", selectors=V6.selectors, **changes)
+    assert len(peerings(make.desired(V4, other))) == 2
+
+
+def test_what_it_cannot_tell_apart_holds_for_one_and_is_told_of_the_other():
+    """Both stay children, so that nothing that runs is ended; the second is `unlike`."""
+    other = make.connection("v6", selectors=V6.selectors, psk=Secret("another"))
+    (peering,) = peerings(make.desired(V4, other))
+    assert children_of(V4) | children_of(other) == peering.children
+    assert len(peering.unlike) == 1
+
+
+def test_a_config_keeps_its_name_when_a_connection_comes_or_goes():
+    """So the others' IKE SA isn't touched, whichever of them it is."""
+    names = {
+        peerings(make.desired(*cs))[0].config.name for cs in ((V4, V6), (V4,), (V6,), (V6, V4))
+    }
+    assert len(names) == 1
+
+
+def test_each_childs_policy_is_its_own_connections():
+    """And a changed policy is another child, under the same config."""
+    other = make.connection("v6", selectors=V6.selectors, ipsec=make.ipsec_policy(lifetime=600))
+    (peering,) = peerings(make.desired(V4, other))
+    assert {3600, 600} == {policy.lifetime for _, policy in peering.config.policies}
+    assert peering.config.name == peerings(make.desired(V4, V6))[0].config.name
+    assert children_of(V6) != children_of(other)
+
+
+def test_only_children_that_are_ours_to_begin_are_initiable():
+    """A response-only connection shares the config, not the initiative."""
+    waiting = make.connection("v6", selectors=V6.selectors, initiator=Initiator.RESPONSE_ONLY)
+    (peering,) = peerings(make.desired(V4, waiting))
+    assert children_of(V4) == peering.initiable()
