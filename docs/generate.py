@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import pkgutil
 import re
@@ -381,7 +382,7 @@ def parts() -> Mapping[str, Callable[[], str]]:
         "codes": codes,
     }
     for module in config_modules():
-        made[f"options-{module}"] = lambda module=module: options(module)
+        made[f"options-{module}"] = functools.partial(options, module)
     return made
 
 
