@@ -1,3 +1,0 @@
-def test_x(cloud):
-    c = cloud.connection()
-    print(c, cloud.row(), cloud.hints)
