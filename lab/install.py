@@ -33,7 +33,8 @@ PACKAGES = (
     *("openvswitch-switch", "ovn-central", "ovn-host", "mariadb-server", "rabbitmq-server"),
     # the agent
     *("charon-systemd", "strongswan-swanctl", "strongswan-libcharon"),
-    *("libcharon-extra-plugins", "libstrongswan-extra-plugins", "nftables"),
+    *("libstrongswan-standard-plugins", "libstrongswan-extra-plugins"),
+    *("libcharon-extra-plugins", "libnftables1", "nftables"),
     # boxes, wires and workloads
     *("iproute2", "util-linux", "procps", "ethtool", "iputils-ping", "curl", "tcpdump"),
     *("iperf3", "conntrack", "git"),
