@@ -125,8 +125,8 @@ def _tunnel_row(
         return RowStatus(connection.id, Status.ACTIVE)
     reason = _why_not_up(connection, peering, fault, up=len(up), wanted=len(wanted))
     pairs = {pair_of(name) for name in wanted}
-    if up != wanted and pairs <= carrying_pairs(charon.ike_sas):
-        # What was there before the change still carries all of it.
+    if pairs <= carrying_pairs(charon.ike_sas):
+        # All of it is carried, but not as the API has it now.
         shown = SWAPPING if reason is NEGOTIATING else reason
         return RowStatus(connection.id, Status.PENDING_UPDATE, shown)
     if connection.id in peering.unlike:
