@@ -1,3 +1,5 @@
+import ipaddress
+
 import pytest
 
 from lab.processes import wait_for
@@ -67,15 +69,20 @@ def test_no_free_address_is_told_and_heals(clouds, make_pair):
     """201 with a null address, ERROR with the cause; a freed address heals it."""
     cloud = clouds[0]
     admin = cloud.connect("admin").network
-    # Take every address that is left in both pools.
     public = admin.find_network("public")
     pools = {s.id: s.allocation_pools for s in admin.subnets(network_id=public.id)}
-    for subnet_id, allocation in pools.items():
-        first = allocation[0]["start"]
-        admin.update_subnet(subnet_id, allocation_pools=[{"start": first, "end": first}])
+    pair = make_pair(inner=(4,))
+    remove_end(pair.one)
+    # Only addresses that the router itself has are left in the pools.
+    for address in pair.one.site.router_addresses:
+        for subnet in admin.subnets(network_id=public.id):
+            if ipaddress.ip_address(address) in ipaddress.ip_network(subnet.cidr):
+                admin.update_subnet(
+                    subnet.id, allocation_pools=[{"start": address, "end": address}]
+                )
     try:
-        # Its own router took no address from the pools that are exhausted now.
-        pair = _pair_without_addresses(make_pair, admin, pools)
+        fresh = make_end(pair.one.cloud, pair.one.client, pair.one.site)
+        pair.one.service, pair.one.ike, pair.one.ipsec = fresh.service, fresh.ike, fresh.ipsec
         service = pair.one.service
         assert service.external_v4_ip is None
         seen = wait_for(
@@ -94,20 +101,6 @@ def _status(end, status):
 
     seen = show(end.client, "vpnservices", end.service.id)
     return seen if seen["status"] == status else None
-
-
-def _pair_without_addresses(make_pair, admin, pools):
-    """Make a pair whose routers get addresses, while the VPN's port gets none."""
-    for subnet_id, allocation in pools.items():
-        admin.update_subnet(subnet_id, allocation_pools=allocation)
-    pair = make_pair(inner=(4,))
-    remove_end(pair.one)
-    for subnet_id, allocation in pools.items():
-        first = allocation[0]["start"]
-        admin.update_subnet(subnet_id, allocation_pools=[{"start": first, "end": first}])
-    fresh = make_end(pair.one.cloud, pair.one.client, pair.one.site)
-    pair.one.service, pair.one.ike, pair.one.ipsec = fresh.service, fresh.ike, fresh.ipsec
-    return pair
 
 
 def test_deleting_everything_leaves_nothing(clouds, make_pair):

@@ -1,5 +1,6 @@
 import pytest
 
+from lab.processes import wait_for
 from lab.vpn import agent_view, child_sas, wait_status
 from tests.scenario.test_self_healing import lost, stream
 
@@ -15,14 +16,22 @@ def update(end, connection_id, **attributes):
     end.client.network.update_vpn_ipsec_site_connection(connection_id, **attributes)
 
 
+def _told(end, connection_id):
+    seen = end.connection(connection_id)
+    return seen if seen["status_code"] else None
+
+
 def test_a_key_is_rotated_on_two_sides_without_loss(pair):
     """The old SA stays while only one side has the new key, and the API tells it."""
-    one, other = pair.connections[0]
     pings = stream(pair)
-    update(pair.one, one, psk="a new key")
-    seen = wait_status(pair.one, one, "PENDING_UPDATE")
-    assert seen["status_code"]
-    update(pair.other, other, psk="a new key")
+    # Connections to one peer share its identity and so its key: all of a side change together.
+    for one, _ in pair.connections:
+        update(pair.one, one, psk="a new key")
+    for one, _ in pair.connections:
+        seen = wait_for(lambda c=one: _told(pair.one, c), 15, "the API tells why it waits")
+        assert seen["status"] == "PENDING_UPDATE"
+    for _, other in pair.connections:
+        update(pair.other, other, psk="a new key")
     pair.up()
     assert lost(pings) <= 1
 
@@ -55,7 +64,6 @@ def test_admin_down_ends_the_tunnel_and_leaks_nothing(pair):
 
 def test_a_wrong_key_can_be_corrected_while_pending(make_pair):
     """PUT is accepted in every status; the cause shows meanwhile."""
-    from lab.processes import wait_for
     from lab.vpn import join
 
     pair = make_pair(inner=(4,))
