@@ -1,0 +1,46 @@
+"""What an agent without capabilities does; a program, since privsep leaves sockets unclosed."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from oslo_config import cfg
+
+from swanherd.agent.node import OvnNode
+from swanherd.core import network as net
+from swanherd.core.failures import Temporary
+from swanherd.core.network import ObservedNetwork
+from swanherd.dataplane import namespace, privileged
+from swanherd.testing.node_contract import OTHER, ROUTER, TRANSIT, assert_whole, build
+from tests.functional.dataplane.stand import MemoryBridge, RealHands
+
+
+def main() -> None:
+    """Fail with AssertionError if anything differs from what it is without a helper."""
+    cfg.CONF([], project="swanherd-test", default_config_files=[], default_config_dirs=[])
+    program = pathlib.Path(sys.executable).parent / "privsep-helper"
+    cfg.CONF.set_override("helper_command", str(program), group="swanherd_privileged")
+    privileged.default.set_client_mode(True)
+    node = OvnNode(MemoryBridge())
+    build(node, RealHands())
+    assert_whole(node.observe(ROUTER))
+    assert namespace.spawn(ROUTER, ["/bin/true"], {}) > 0
+    assert _is_temporary(lambda: namespace.spawn(ROUTER, ["/no/such"], {}))
+    assert _is_temporary(lambda: node.apply(OTHER, net.EnsureLink(TRANSIT)))
+    node.apply(ROUTER, net.RemoveNamespace())
+    assert ObservedNetwork(exists=False) == node.observe(ROUTER)
+    assert privileged.default.channel is not None
+    privileged.default.stop()
+
+
+def _is_temporary(work) -> bool:
+    try:
+        work()
+    except Temporary:
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    main()
