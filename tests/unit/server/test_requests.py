@@ -3,8 +3,7 @@ from neutron_lib import exceptions as lib_exc
 from neutron_lib.exceptions import vpn as vpn_exc
 
 from swanherd.server.errors import SelectorInUse
-
-from .conftest import uuid
+from tests.unit.server.cloud import uuid
 
 
 def test_defaults_of_the_api_make_a_policy_that_can_be_read_back(cloud):

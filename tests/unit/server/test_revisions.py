@@ -8,8 +8,7 @@ from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.model import Reason, RouterReport, RowStatus, Status
 from swanherd.server.handler import AgentHandler
 from swanherd.server.shown import AGENT_LOST, NO_ADDRESS
-
-from .conftest import uuid
+from tests.unit.server.cloud import uuid
 
 R1 = uuid("r1")
 

@@ -1,0 +1,65 @@
+"""A private MariaDB, and the real Neutron API on it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.functional.server.stage import HERE, LIMIT, Api, Database, wait_for
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """Run MariaDB on a socket in a directory of its own."""
+    directory = tmp_path_factory.mktemp("db")
+    subprocess.run(
+        [
+            *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
+            *(f"--datadir={directory}/data", "--auth-root-authentication-method=normal"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=LIMIT,
+    )
+    with (directory / "log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                *("mariadbd", "--no-defaults", "--user=root", f"--datadir={directory}/data"),
+                *(f"--socket={directory}/socket", f"--pid-file={directory}/pid"),
+                *("--skip-networking", "--innodb-flush-log-at-trx-commit=0"),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    found = Database(directory)
+    try:
+        wait_for(lambda: _answers(found), process)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(LIMIT)
+
+
+def _answers(database):
+    try:
+        return database.sql("SELECT 1") == "1"
+    except subprocess.CalledProcessError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def api(database, tmp_path_factory):
+    """Serve Neutron's API on a loopback port."""
+    directory = tmp_path_factory.mktemp("api")
+    settings = database.migrated("api", directory)
+    log, port = directory / "log", directory / "port"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, HERE / "serve.py", settings, port], stdout=output, stderr=output
+        )
+    try:
+        wait_for(port.exists, process)
+        yield Api(int(port.read_text()), log)
+    finally:
+        process.terminate()
+        process.wait(LIMIT)

@@ -1,0 +1,155 @@
+"""A private MariaDB with Neutron's schema, and the real Neutron API on it, without Keystone."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+HERE = pathlib.Path(__file__).parent
+BIN = pathlib.Path(sys.executable).parent
+LIMIT = 60  # seconds for a daemon to answer
+
+CONFIGURATION = """
+[DEFAULT]
+core_plugin = ml2
+service_plugins = router,swanherd
+auth_strategy = keystone
+transport_url = fake:/
+api_paste_config = {directory}/paste.ini
+state_path = {directory}/state
+debug = true
+[oslo_policy]
+enforce_scope = true
+enforce_new_defaults = true
+[database]
+connection = {url}
+[ml2]
+mechanism_drivers =
+type_drivers = local
+tenant_network_types = local
+[oslo_concurrency]
+lock_path = {directory}/lock
+"""
+
+# Neutron's own pipeline without the one step that asks Keystone: headers are believed.
+PASTE = """
+[composite:neutron]
+use = egg:Paste#urlmap
+/: versions
+/v2.0: api
+[composite:api]
+use = call:neutron.auth:pipeline_factory
+keystone = request_id catch_errors context extensions application
+[composite:versions]
+use = call:neutron.auth:pipeline_factory
+keystone = application_versions
+[filter:request_id]
+paste.filter_factory = oslo_middleware:RequestId.factory
+[filter:catch_errors]
+paste.filter_factory = oslo_middleware:CatchErrors.factory
+[filter:context]
+paste.filter_factory = neutron.auth:NeutronKeystoneContext.factory
+[filter:extensions]
+paste.filter_factory = neutron.api.extensions:plugin_aware_extension_middleware_factory
+[app:application]
+paste.app_factory = neutron.api.v2.router:APIRouter.factory
+[app:application_versions]
+paste.app_factory = neutron.pecan_wsgi.app:versions_factory
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Database:
+    """A running MariaDB."""
+
+    directory: pathlib.Path
+
+    @property
+    def socket(self):
+        return self.directory / "socket"
+
+    def url(self, name):
+        """Return SQLAlchemy's URL of a database."""
+        return f"mysql+pymysql://root@localhost/{name}?unix_socket={self.socket}&charset=utf8"
+
+    def sql(self, statement):
+        """Run a statement; return its output."""
+        done = subprocess.run(
+            ["mariadb", "--no-defaults", "-uroot", "-N", "-S", self.socket, "-e", statement],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        return done.stdout.strip()
+
+    def migrated(self, name, directory, *options):
+        """Make a database with the schema that neutron-db-manage makes; return its settings."""
+        self.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
+        settings = directory / "neutron.conf"
+        settings.write_text(CONFIGURATION.format(directory=directory, url=self.url(name)))
+        (directory / "paste.ini").write_text(PASTE)
+        manage(settings, "upgrade", "heads")
+        return settings
+
+
+def manage(settings, *arguments):
+    """Run neutron-db-manage; return its output."""
+    done = subprocess.run(
+        [BIN / "neutron-db-manage", "--config-file", settings, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=5 * LIMIT,
+    )
+    return done.stdout + done.stderr
+
+
+def wait_for(what, process):
+    """Poll until `what()` is true or the process has ended."""
+    deadline = time.monotonic() + LIMIT
+    while not what():
+        assert process.poll() is None, "the daemon has ended"
+        assert time.monotonic() < deadline, "the daemon doesn't answer"
+        time.sleep(0.05)
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """The API as one user of one project sees it."""
+
+    port: int
+    log: pathlib.Path
+    project: str = "p1"
+    roles: str = "member,reader"
+
+    def request(self, method, path, body=None):
+        """Return the status code and the body."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v2.0/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Content-Type": "application/json",
+                "X-User-Id": "user",
+                "X-Project-Id": self.project,
+                "X-Roles": self.roles,
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            text = error.read()
+            return error.code, json.loads(text) if text else None
+
+    def create(self, collection, resource, **body):
+        """Create a resource that is valid."""
+        code, answer = self.request("POST", collection, {resource: body})
+        assert code == 201, answer
+        return answer[resource]

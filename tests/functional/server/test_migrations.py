@@ -1,0 +1,67 @@
+"""The tables that migrations make are the tables that the models say."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.functional.server.stage import LIMIT, manage
+
+COMPARE = """
+import sys, sqlalchemy as sa
+from alembic import autogenerate, migration
+from swanherd.server.db import head
+metadata, ours = head.get_metadata(), head.OUR_TABLES
+
+def mine(found, name, kind, reflected, other):
+    table = name if kind == "table" else found.table.name
+    return table in ours
+
+engine = sa.create_engine(sys.argv[1])
+with engine.connect() as connection:
+    context = migration.MigrationContext.configure(
+        connection, opts={"compare_type": True, "include_object": mine}
+    )
+    for difference in autogenerate.compare_metadata(context, metadata):
+        print(difference)
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(database, tmp_path_factory):
+    return database.migrated("migrated", tmp_path_factory.mktemp("migrated"))
+
+
+def test_models_and_migrations_are_the_same(database, settings):
+    """Nothing is left for alembic to generate."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPARE, database.url("migrated")],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.stdout == ""
+
+
+def test_the_chain_is_complete_and_runs_twice(settings):
+    """neutron-db-manage knows both heads, has nothing offline to do, and may run again."""
+    subproject = ("--subproject", "swanherd")
+    assert manage(settings, *subproject, "current").count("(head)") == 2
+    manage(settings, *subproject, "check_migration")
+    assert "No offline migrations" in manage(settings, *subproject, "has_offline_migrations")
+    manage(settings, "upgrade", "heads")
+
+
+def test_tables_that_are_there_are_taken_over_with_their_rows(database, settings):
+    """A cloud that had neutron-vpnaas keeps what it has."""
+    row = "'id','p','n','d','sha1','aes-128','seconds',3600,'group5','main','v1'"
+    columns = (
+        "id,project_id,name,description,auth_algorithm,encryption_algorithm,lifetime_units,"
+        "lifetime_value,pfs,phase1_negotiation_mode,ike_version"
+    )
+    database.sql(f"INSERT INTO migrated.ikepolicies ({columns}) VALUES ({row})")
+    database.sql("DROP TABLE migrated.alembic_version_swanherd, migrated.swanherd_statuses")
+    manage(settings, "--subproject", "swanherd", "upgrade", "heads")
+    assert database.sql("SELECT auth_algorithm FROM migrated.ikepolicies") == "sha1"
+    assert database.sql("SELECT COUNT(*) FROM migrated.swanherd_statuses") == "0"
