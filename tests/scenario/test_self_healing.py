@@ -1,5 +1,6 @@
 import re
 import signal
+import time
 
 import pytest
 
@@ -38,9 +39,11 @@ def stream(pair):
 
 
 def lost(process):
-    """End a stream of pings; how many weren't answered."""
+    """End a stream of pings once it has told something; how many weren't answered."""
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() - began > 1, 5, "a second of pings")
     end_process(process, signal.SIGINT)
-    said = process.stdout.read()
+    said, _ = process.communicate(timeout=10)
     sent, received = map(
         int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups()
     )
