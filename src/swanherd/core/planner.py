@@ -115,12 +115,14 @@ def _routes(
     wanted: frozenset[net.Route],
     concerned: Callable[[net.Route], bool],
 ) -> list[NetworkAction]:
-    return _differences(
-        frozenset(filter(concerned, observed)),
-        frozenset(filter(concerned, wanted)),
-        net.RemoveRoute,
-        net.EnsureRoute,
-    )
+    """Add first: a route of the same table and destination is replaced, and needs no removal."""
+    there, right = frozenset(filter(concerned, observed)), frozenset(filter(concerned, wanted))
+    replaced = {(r.table, r.destination) for r in right}
+    stale = frozenset(r for r in there - right if (r.table, r.destination) not in replaced)
+    return [
+        *map(net.EnsureRoute, sorted(right - there, key=repr)),
+        *map(net.RemoveRoute, sorted(stale, key=repr)),
+    ]
 
 
 def _tunnel_routes_again(
@@ -137,8 +139,11 @@ def _differences(
     remove: Callable[[T], NetworkAction],
     ensure: Callable[[T], NetworkAction],
 ) -> list[NetworkAction]:
-    """Return removals, then additions, each in an order that doesn't depend on the input's."""
+    """Return additions, then removals, each in an order that doesn't depend on the input's.
+
+    In this order a change (an MTU's, say) leaves no moment without a route and a rule.
+    """
     return [
-        *map(remove, sorted(observed - wanted, key=repr)),
         *map(ensure, sorted(wanted - observed, key=repr)),
+        *map(remove, sorted(observed - wanted, key=repr)),
     ]
