@@ -39,6 +39,7 @@ lint:
 types:
 	@$(BIN)/mypy
 	@$(BIN)/mypy -p lab
+	@$(BIN)/mypy -p bench
 
 contracts:
 	@$(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }

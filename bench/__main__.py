@@ -183,9 +183,7 @@ def configs(end: End) -> set[str]:
 
 def agent_memory(cloud: Cloud) -> float:
     """Return the agent's resident memory in MB."""
-    process = services.running(cloud.central, "swanherd-ovn-agent").main()
-    if process is None:
-        raise LabError("the agent doesn't run")
+    process = services.find(cloud.central, "swanherd-ovn-agent").main
     return rss(process.pid)
 
 
