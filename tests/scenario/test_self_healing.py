@@ -79,10 +79,19 @@ def test_a_killed_charon_is_back_by_itself(pair, gateway):
 
 
 def test_a_deleted_namespace_is_made_again(pair, gateway):
-    """With its ports, routes, guard and daemon."""
-    gateway.run(["ip", "netns", "delete", namespace_of(pair.one)])
+    """With its ports, routes, guard and daemon.
+
+    Until the agent looks again the old daemon keeps the nameless namespace, and the tunnel, alive.
+    """
+    name = namespace_of(pair.one)
+    gateway.run(["ip", "netns", "delete", name])
+
+    def served():
+        done = gateway.run(["ip", "netns", "pids", name], check=False)
+        return len(done.stdout.split()) == 1
+
+    wait_for(served, 45, "a new namespace with a daemon", every=0.2)
     pair.here.wait_for_ping(pair.there.ipv4, 45)
-    (_,) = gateway.run(["ip", "netns", "pids", namespace_of(pair.one)]).stdout.split()
 
 
 @pytest.mark.parametrize(
