@@ -98,7 +98,7 @@ def test_a_deleted_namespace_is_made_again(pair, gateway):
     "drift",
     [
         ["ip", "route", "flush", "dev", "tr0"],
-        ["ip", "rule", "flush"],
+        ["ip", "rule", "flush", "protocol", "90"],  # ours alone, not the main table
         ["nft", "flush", "ruleset"],
         ["ip", "link", "delete", "tr0"],
     ],
