@@ -52,7 +52,8 @@ def connection(parents, **body):
 
 
 def remove_all(api):
-    for collection in ("ipsec-site-connections", "vpnservices", "ikepolicies", "ipsecpolicies"):
+    children_first = ("ipsec-site-connections", "vpnservices", "ikepolicies", "ipsecpolicies")
+    for collection in (*children_first, "endpoint-groups"):
         rows = next(iter(api.request("GET", f"vpn/{collection}")[1].values()))
         for row in rows:
             assert api.request("DELETE", f"vpn/{collection}/{row['id']}")[0] == 204
@@ -88,6 +89,56 @@ def test_a_connection_lives(api, parents):
     assert changed[resource]["mtu"] == 1400
     assert api.request("DELETE", path)[0] == 204
     assert api.request("GET", path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("collection", "resource", "body", "change"),
+    [
+        ("ikepolicies", "ikepolicy", {}, {"lifetime": {"value": 7200}}),
+        ("ipsecpolicies", "ipsecpolicy", {}, {"pfs": "group14"}),
+        (
+            "endpoint-groups",
+            "endpoint_group",
+            {"type": "cidr", "endpoints": ["10.9.0.0/24"]},
+            {"description": "d"},
+        ),
+    ],
+)
+def test_a_parent_lives(api, collection, resource, body, change):
+    """Made with the API's defaults, of which sha1 is one; shown, changed and gone."""
+    made = api.create(f"vpn/{collection}", resource, **body)
+    assert made.get("auth_algorithm", "sha1") == "sha1"
+    path = f"vpn/{collection}/{made['id']}"
+    assert api.request("GET", path) == (200, {resource: made})
+    code, changed = api.request("PUT", path, {resource: change})
+    assert code == 200
+    expected = {key: {**made[key], **v} if key == "lifetime" else v for key, v in change.items()}
+    assert changed[resource] == {**made, **expected}
+    assert api.request("DELETE", path)[0] == 204
+    assert api.request("GET", path)[0] == 404
+
+
+def test_two_services_of_a_router_live_side_by_side(api, cloud, database, parents):
+    """Both have connections; the one stays when the other goes."""
+    collection, resource = "vpn/ipsec-site-connections", "ipsec_site_connection"
+    second = api.create("vpn/vpnservices", "vpnservice", router_id=cloud["router"], name="second")
+    groups = {
+        f"{side}_ep_group_id": api.create(
+            "vpn/endpoint-groups", "endpoint_group", type=kind, endpoints=endpoints
+        )["id"]
+        for side, kind, endpoints in (
+            ("local", "subnet", [cloud["subnet6"]]),
+            ("peer", "cidr", ["fd09::/64"]),
+        )
+    }
+    kept = api.create(collection, resource, **connection(parents))
+    body = {**connection(parents), **groups, "vpnservice_id": second["id"], "peer_cidrs": []}
+    gone = api.create(collection, resource, **body)
+    assert database.sql("SELECT COUNT(*) FROM api.swanherd_routers") == "1"
+    assert api.request("DELETE", f"vpn/vpnservices/{second['id']}")[0] == 409
+    assert api.request("DELETE", f"{collection}/{gone['id']}")[0] == 204
+    assert api.request("DELETE", f"vpn/vpnservices/{second['id']}")[0] == 204
+    assert api.request("GET", f"{collection}/{kept['id']}")[0] == 200
 
 
 def test_a_key_is_not_searched_for_nor_logged(api, parents):

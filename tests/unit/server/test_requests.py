@@ -104,6 +104,48 @@ def test_endpoint_groups_name_both_sides(cloud):
 @pytest.mark.parametrize(
     ("body", "refusal"),
     [
+        ({"type": "cidr", "endpoints": []}, vpn_exc.MissingEndpointForEndpointGroup),
+        ({"type": "cidr", "endpoints": ["10.0.0"]}, vpn_exc.InvalidEndpointInEndpointGroup),
+        ({"type": "subnet", "endpoints": ["s4"]}, vpn_exc.InvalidEndpointInEndpointGroup),
+        ({"type": "subnet", "endpoints": [uuid("x")]}, vpn_exc.NonExistingSubnetInEndpointGroup),
+    ],
+)
+def test_a_bad_endpoint_group_is_refused_by_name(cloud, body, refusal):
+    """A group without anything that could be protected isn't made."""
+    with pytest.raises(refusal):
+        cloud.create("endpoint_group", **body)
+    assert cloud.api.get_endpoint_groups(cloud.fresh()) == []
+
+
+def test_a_service_without_subnet_needs_both_groups_of_one_family(cloud):
+    """Each way to name the two sides wrongly has its documented name."""
+    service = cloud.create("vpnservice", subnet_id=None)
+    group = {
+        name: cloud.create("endpoint_group", type=kind, endpoints=endpoints)["id"]
+        for name, kind, endpoints in (
+            ("local", "subnet", [uuid("s4")]),
+            ("mixed", "subnet", [uuid("s4"), uuid("s6")]),
+            ("peer", "cidr", ["10.9.0.0/24"]),
+            ("peer6", "cidr", ["fd09::/64"]),
+        )
+    }
+    for local, peer, cidrs, refusal in (
+        (None, None, [], vpn_exc.MissingRequiredEndpointGroup),
+        ("local", None, [], vpn_exc.MissingRequiredEndpointGroup),
+        ("local", "peer", ["10.9.0.0/24"], vpn_exc.PeerCidrsInvalid),
+        ("local", "local", [], vpn_exc.WrongEndpointGroupType),
+        ("mixed", "peer", [], vpn_exc.MixedIPVersionsForIPSecEndpoints),
+        ("local", "peer6", [], vpn_exc.MixedIPVersionsForIPSecConnection),
+    ):
+        ids = {"local_ep_group_id": group.get(local), "peer_ep_group_id": group.get(peer)}
+        with pytest.raises(refusal):
+            cloud.connection(service, peer_cidrs=cidrs, **ids)
+    assert cloud.api.get_ipsec_site_connections(cloud.fresh()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
         ({"peer_cidrs": []}, vpn_exc.MissingPeerCidrs),
         ({"peer_cidrs": ["fd09::/64"]}, vpn_exc.MixedIPVersionsForIPSecConnection),
         ({"peer_cidrs": ["10.0.0.0/8", "fd09::/64"]}, vpn_exc.MixedIPVersionsForPeerCidrs),

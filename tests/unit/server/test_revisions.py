@@ -92,7 +92,7 @@ REPORTS = st.lists(
         st.sampled_from(["g1", "g2"]),
         st.integers(-2, 0),  # revision, relative to the router's
         st.integers(-1, 0),  # epoch, relative to the router's
-        st.sampled_from([Status.ACTIVE, Status.DOWN, Status.ERROR]),
+        st.sampled_from([Status.ACTIVE, Status.PENDING_UPDATE, Status.DOWN, Status.ERROR]),
     ),
     max_size=6,
 )
@@ -145,6 +145,25 @@ def test_a_new_connection_is_down_only_after_a_while(cloud):
     cloud.clock.advance(301)
     report(cloud, Status.DOWN, reason=why)
     assert status(cloud, made) == ("DOWN", "peer_silent")
+
+
+def test_what_an_agent_says_of_a_change_that_is_not_carried_shows_with_its_cause(cloud):
+    """An old tunnel that carries on is pending, one that can't be served an ERROR; both heal."""
+    made = placed(cloud)
+    report(cloud, Status.ACTIVE)
+    cloud.update("ipsec_site_connection", made["id"], psk="other")
+    for said, code in (
+        (Status.PENDING_UPDATE, "swapping"),
+        (Status.PENDING_UPDATE, "indistinguishable"),
+        (Status.ERROR, "indistinguishable"),
+        (Status.PENDING_UPDATE, "peer_refused"),
+    ):
+        report(cloud, said, reason=Reason(code, f"Because of {code}.", "Do this."))
+        assert status(cloud, made) == (said, code)
+        shown = cloud.show("ipsec_site_connection", made["id"])
+        assert shown["status_reason"] == f"Because of {code}. Do this."
+    report(cloud, Status.ACTIVE)
+    assert status(cloud, made) == ("ACTIVE", None)
 
 
 def test_a_problem_shows_at_once_and_heals(cloud):

@@ -59,6 +59,15 @@ def test_a_new_connection_waits_with_its_cause(facts, reason):
         assert shown.reason == reason
 
 
+@given(FACTS, REASONS, st.sampled_from([Status.PENDING_UPDATE, Status.ERROR]))
+def test_a_cause_that_an_agent_names_is_kept(facts, reason, said):
+    """Pending or ERROR: the user reads why, unless the server knows of something worse."""
+    shown = after(facts, RowStatus("id", said, reason))
+    if facts.problem is None:
+        assert shown.reason == reason
+        assert shown.status is (said if said is Status.ERROR else waiting(facts).status)
+
+
 @given(FACTS)
 def test_what_waits_says_what_for(facts):
     """PENDING_CREATE until it was up once, PENDING_UPDATE ever after."""
