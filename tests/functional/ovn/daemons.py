@@ -102,10 +102,15 @@ class Northd:
         """Wait until northd has written what the northbound database says now."""
         self.nb.run("ovn-nbctl", "--wait=sb", "sync")
 
-    def complaints(self) -> list[str]:
-        """Return the warnings and errors of northd's log that concern rows."""
+    def logged(self) -> int:
+        """Return how many lines northd has logged about what the database says now."""
+        self.settle()
+        return len(self._log.read_text().splitlines())
+
+    def complaints(self, since: int) -> list[str]:
+        """Return the warnings and errors that concern rows, after so many lines of the log."""
         noise = ("terminating with signal", "ovsdb_idl", "clock", "Unreasonably long")
-        lines = self._log.read_text().splitlines()
+        lines = self._log.read_text().splitlines()[since:]
         bad = (line for line in lines if "|WARN|" in line or "|ERR|" in line)
         return [line for line in bad if not any(word in line for word in noise)]
 
