@@ -110,6 +110,8 @@ class OvnAgent:
         self._stops.append(hints.stop)
         self._every(options.report_interval, self._heartbeat, "heartbeat")
         self._every(options.compare_interval, self._compare, "compare")
+        # Apart from the comparison, which waits for the bus: drift is repaired without a server.
+        self._every(options.compare_interval, self.wheel.look_at_known, "drift")
         LOG.info("Agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
@@ -150,10 +152,8 @@ class OvnAgent:
         threading.Thread(target=loop, name=name, daemon=True).start()
 
     def _compare(self) -> None:
-        """Look at every router that is ours or was, and tell the server all again."""
+        """Compare revisions with the server's, and tell it all again."""
         self.wheel.compare(self._source.get_revisions())
-        if reports := self.wheel.reports():
-            self._server.report(reports)
 
     def _heartbeat(self) -> None:
         self._server.report_agent(self._facts(), start=not self._announced)

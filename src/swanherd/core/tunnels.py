@@ -70,6 +70,16 @@ class _View:
         return carrying(self.name, self.sas)
 
     @property
+    def awaited(self) -> frozenset[str]:
+        """The children for which what was there before stays: missing, ours to begin, in time.
+
+        Who never initiates can only make room for the peer to come again.
+        """
+        if self.patience <= 0:
+            return frozenset()
+        return (self.peering.children - self.carrying) & self.peering.initiable()
+
+    @property
     def patience(self) -> float:
         """Seconds that what was there before still has; infinite while nothing has failed."""
         if self.fault is None:
@@ -162,12 +172,12 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
 
 def _prune_children(view: _View) -> Iterable[SwanAction]:
     """End children that aren't wanted any more; one whose pair has a new policy: only then."""
-    waiting = {pair_of(name) for name in view.peering.children - view.carrying}
+    waiting = {pair_of(name) for name in view.awaited}
     for sa in view.current:
         for child in sa.children:
             if child.name in view.peering.children or child.state not in _CARRYING:
                 continue
-            if pair_of(child.name) not in waiting or view.patience <= 0:
+            if pair_of(child.name) not in waiting:
                 yield TerminateChild(child.unique_id)
 
 
@@ -201,19 +211,10 @@ def _lost_race(sa: IkeSa, keeper: IkeSa) -> bool:
 
 
 def _end_unwanted(views: Sequence[_View], sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
-    """End IKE SAs of other generations and peers: not before what takes their place carries.
-
-    A pair is awaited while it is ours to begin and its patience lasts; who never initiates can
-    only make room for the peer to come again.
-    """
+    """End IKE SAs of other generations and peers: not before what takes their place carries."""
     by_id = {view.peering.config.connection.id: view for view in views}
     names = {view.name for view in views}
-    awaited = {
-        pair_of(name)
-        for view in views
-        if view.patience > 0
-        for name in (view.peering.children - view.carrying) & view.peering.initiable()
-    }
+    awaited = {pair_of(name) for view in views for name in view.awaited}
     for sa in sas:
         if sa.config in names or sa.state not in _LIVE | _COMING:
             continue

@@ -7,17 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from swanherd.core.failures import Failure, Permanent
-from swanherd.core.ike import (
-    Initiate,
-    LoadConfig,
-    LoadSecret,
-    StartCharon,
-    StopCharon,
-    TerminateChild,
-    TerminateIke,
-    UnloadConfig,
-    UnloadSecret,
-)
+from swanherd.core.ike import Initiate, LoadConfig, LoadSecret, SwanAction
 from swanherd.core.model import DataPlane, DesiredRouter, Reason, RouterId, RouterReport
 from swanherd.core.naming import peering_of
 from swanherd.core.planner import Action, Observed, Plan, plan, plan_removal
@@ -26,18 +16,6 @@ from swanherd.core.tunnels import Timing
 from swanherd.reconcile.ports import Node, Source, Swan
 
 LOG = logging.getLogger(__name__)
-
-_IN_CHARON = (
-    StartCharon
-    | StopCharon
-    | LoadSecret
-    | UnloadSecret
-    | LoadConfig
-    | UnloadConfig
-    | Initiate
-    | TerminateIke
-    | TerminateChild
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +114,7 @@ def _apply(router_id: RouterId, world: World, todo: Plan) -> Trouble:
 
 
 def _do(router_id: RouterId, world: World, action: Action) -> None:
-    if isinstance(action, _IN_CHARON):
+    if isinstance(action, SwanAction):
         world.swan.apply(router_id, action)
     else:
         world.node.apply(router_id, action)

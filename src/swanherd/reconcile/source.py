@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Mapping
 
+from swanherd.core.failures import Failure
 from swanherd.core.model import DesiredRouter, RouterId
 from swanherd.reconcile.ports import Source
+
+LOG = logging.getLogger(__name__)
+
+# Seconds for which a server that didn't answer isn't asked again about what is known.
+QUIET = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    desired: DesiredRouter
+    asked: float
+    hints: int  # how many hints had come when it was asked for
 
 
 class CachedSource:
     """Remembers what the server said until a hint, a differing revision or age makes it old.
 
-    So an event of charon is handled without asking the server, also while the bus is away.
+    So an event of charon is handled without asking the server. What is old still serves while
+    the server doesn't answer: the node is then kept as it was last wanted.
     `max_age` in seconds, `clock` in monotonic seconds.
     """
 
@@ -21,33 +37,55 @@ class CachedSource:
         self._clock = clock
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._known: dict[RouterId, tuple[float, DesiredRouter]] = {}
+        self._answers: dict[RouterId, _Answer] = {}
+        self._hints: dict[RouterId, int] = {}
+        self._quiet_until = float("-inf")
 
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
-        """Return what the router should be, from memory if that is still good."""
-        with self._lock:
-            known = self._known.get(router_id)
-        if known is not None and self._clock() - known[0] < self._max_age:
-            return known[1]
+        """Return what the router should be; Failure only if that was never told."""
         asked = self._clock()
-        desired = self._source.get_router(router_id)
+        with self._lock:
+            known = self._answers.get(router_id)
+            hints = self._hints.get(router_id, 0)
+            quiet = asked < self._quiet_until
+        if known is not None and (quiet or self._is_good(known, hints, asked)):
+            return known.desired
+        try:
+            desired = self._source.get_router(router_id)
+        except Failure as failure:
+            with self._lock:
+                self._quiet_until = self._clock() + QUIET
+            if known is None:
+                raise
+            LOG.warning("Router %s: going on with what was wanted before: %s", router_id, failure)
+            return known.desired
         with self._lock:
             if desired is None:
-                self._known.pop(router_id, None)
+                self._answers.pop(router_id, None)
+                self._hints.pop(router_id, None)
             else:
-                self._known[router_id] = (asked, desired)
+                # A hint that came meanwhile makes this answer old from the start.
+                self._answers[router_id] = _Answer(desired, asked, hints)
         return desired
 
     def get_revisions(self) -> Mapping[RouterId, int]:
-        """Ask the server; forget what differs from its answer."""
+        """Ask the server; what differs from its answer is asked for at the next look."""
         revisions = self._source.get_revisions()
         with self._lock:
-            for router_id, (_, desired) in list(self._known.items()):
-                if revisions.get(router_id) != desired.revision:
-                    del self._known[router_id]
+            different = [
+                router_id
+                for router_id, answer in self._answers.items()
+                if revisions.get(router_id) != answer.desired.revision
+            ]
+        for router_id in different:
+            self.forget(router_id)
         return revisions
 
     def forget(self, router_id: RouterId) -> None:
-        """Ask the server at the next look."""
+        """Ask the server at the next look; it is there, since it has just spoken."""
         with self._lock:
-            self._known.pop(router_id, None)
+            self._hints[router_id] = self._hints.get(router_id, 0) + 1
+            self._quiet_until = float("-inf")
+
+    def _is_good(self, answer: _Answer, hints: int, now: float) -> bool:
+        return answer.hints == hints and now - answer.asked < self._max_age

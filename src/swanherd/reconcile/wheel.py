@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -41,38 +43,50 @@ class Wheel:
         self._lock = threading.Lock()
         self._attempts: dict[RouterId, int] = {}
         self._applied: dict[RouterId, RouterReport] = {}
+        self._untold: queue.SimpleQueue[RouterId | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.turns = 0
         self.turned_at = clock()
 
     def start(self, workers: int) -> None:
-        """Start the workers."""
-        for number in range(workers):
-            thread = threading.Thread(target=self._work, name=f"wheel-{number}", daemon=True)
+        """Start the workers, and the one thread that sends reports."""
+        works = [(f"wheel-{number}", self._work) for number in range(workers)]
+        for name, work in (*works, ("reports", self._send_reports)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop the workers after their turns."""
+        """Stop the workers after their turns; reports that wait for the bus are dropped."""
         self._queue.close()
+        self._untold.put(None)
         for thread in self._threads:
-            thread.join(timeout=30)
+            thread.join(timeout=5 if thread.name == "reports" else 30)
 
     def look_again(self, router_id: RouterId) -> None:
         """Queue a router; what an event, a hint or a timer says."""
         self._queue.add(router_id)
 
-    def compare(self, revisions: Mapping[RouterId, int]) -> None:
-        """Queue every router whose revision isn't applied and what is stale; tell all again.
-
-        Routers that are as they should be are looked at too: drift has no revision.
-        """
-        stale = stale_routers(self._world, revisions)
-        for router_id in (*revisions, *stale):
+    def look_at_known(self) -> None:
+        """Queue every router of which something is here; finds drift, needs no server."""
+        with self._lock:
+            known = set(self._applied)
+        for router_id in known | stale_routers(self._world, {}):
             self._queue.add(router_id)
+
+    def compare(self, revisions: Mapping[RouterId, int]) -> None:
+        """Queue every router whose revision isn't applied and what is stale; tell all again."""
         with self._lock:
             for router_id in set(self._applied) - set(revisions):
                 del self._applied[router_id]
+            applied = {i: report.revision for i, report in self._applied.items()}
+        for router_id, revision in revisions.items():
+            if applied.get(router_id) != revision:
+                self._queue.add(router_id)
+        for router_id in stale_routers(self._world, revisions):
+            self._queue.add(router_id)
+        for router_id in applied:
+            self._untold.put(router_id)
 
     def reports(self) -> tuple[RouterReport, ...]:
         """Return the last report of every router."""
@@ -110,7 +124,7 @@ class Wheel:
         if outcome.report is not None:
             with self._lock:
                 self._applied[router_id] = outcome.report
-            self._tell(outcome.report)
+            self._untold.put(router_id)
         if outcome.failed is not None:
             self._retry(router_id, outcome.failed)
             return
@@ -119,12 +133,24 @@ class Wheel:
         if outcome.look_again is not None:
             self._queue.add_after(router_id, outcome.look_again)
 
-    def _tell(self, report: RouterReport) -> None:
-        try:
-            self._reporter.report([report])
-        except Failure as failure:
-            # The next comparison sends it again.
-            LOG.warning("Router %s: not reported: %s", report.router_id, failure)
+    def _send_reports(self) -> None:
+        """Send the newest report of each router that has one to tell, several at once.
+
+        By one thread alone: sending waits while the bus is away, and no report overtakes another.
+        """
+        while (router_id := self._untold.get()) is not None:
+            ids = {router_id}
+            with contextlib.suppress(queue.Empty):
+                while (more := self._untold.get_nowait()) is not None:
+                    ids.add(more)
+                return
+            with self._lock:
+                reports = [self._applied[i] for i in sorted(ids) if i in self._applied]
+            try:
+                self._reporter.report(reports)
+            except Failure as failure:
+                # The next comparison sends them again.
+                LOG.warning("%d report(s) not sent: %s", len(reports), failure)
 
     def _retry(self, router_id: RouterId, reason: Reason | None = None) -> None:
         with self._lock:

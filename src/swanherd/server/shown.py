@@ -1,4 +1,4 @@
-"""What the API shows of a service or connection: pure rules, drawn in docs/status.md."""
+"""What the API shows of a service or connection: pure rules, drawn in docs/statuses.md."""
 
 from __future__ import annotations
 

@@ -146,6 +146,33 @@ class TestOldGeneration:
         assert expected == actions(observed, make.desired(connection))
 
 
+class TestChangedChild:
+    """The IPsec policy of a pair changed: the old child carries it under the same IKE SA."""
+
+    OLD_CHILD = ChildSa(
+        f"{CONFIG.children[0][0].partition('-')[0]}-00000000", 7, SaState.INSTALLED
+    )
+
+    def test_it_stays_until_the_new_one_carries(self):
+        """Make before break, child by child."""
+        alone = ike_sa(children=(self.OLD_CHILD,))
+        assert (Initiate(CONFIG.name, CONFIG.children[0][0]),) == actions(charon(alone))
+        both = ike_sa(children=(self.OLD_CHILD, *ike_sa().children))
+        assert (TerminateChild(7),) == actions(charon(both))
+
+    def test_a_responder_makes_room_for_the_peer(self):
+        """Who never initiates would else keep the old policy without limit."""
+        desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
+        alone = ike_sa(children=(self.OLD_CHILD,))
+        assert (TerminateChild(7),) == actions(charon(alone), desired)
+
+    def test_it_ends_when_the_peer_refuses_for_longer_than_the_grace_time(self):
+        """What the API has no more doesn't run for ever."""
+        observed = charon(ike_sa(children=(self.OLD_CHILD,)), faults=[fault(last=300.0)])
+        assert TerminateChild(7) not in actions(observed, now=299.0)
+        assert TerminateChild(7) in actions(observed, now=301.0)
+
+
 class TestRace:
     MINE = ike_sa(1, initiator=True, age=10, initiator_spi="1f")
     THEIRS = ike_sa(2, initiator=False, age=11, initiator_spi="2e")

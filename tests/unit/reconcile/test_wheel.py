@@ -1,0 +1,200 @@
+import threading
+
+import pytest
+
+from swanherd.core.failures import Temporary
+from swanherd.core.model import DataPlane, Reason, RouterId, Status
+from swanherd.core.tunnels import Timing
+from swanherd.reconcile.loop import World
+from swanherd.reconcile.source import CachedSource
+from swanherd.reconcile.wheel import Wheel
+from swanherd.testing import builders as make
+from swanherd.testing.charon import FakeCharon
+from swanherd.testing.node import FakeNode
+
+LIMIT = 5
+OTHER = RouterId(make.make_id("other"))
+
+
+class Server:
+    """A source and a reporter whose bus can go away."""
+
+    def __init__(self, *routers):
+        self.routers = {r.id: r for r in routers}
+        self.away = False
+        self.reports = []
+        self.told = threading.Condition()
+        self.bus = threading.Event()
+        self.bus.set()
+        self.asked = threading.Event()
+        self.answer = threading.Event()
+        self.answer.set()
+
+    def get_router(self, router_id):
+        if self.away:
+            raise Temporary(router_id, Reason("server_unreachable", "the bus is away"))
+        desired = self.routers.get(router_id)
+        self.asked.set()
+        assert self.answer.wait(LIMIT)
+        return desired
+
+    def get_revisions(self):
+        return {i: r.revision for i, r in self.routers.items()}
+
+    def report(self, reports):
+        assert self.bus.wait(LIMIT)
+        with self.told:
+            self.reports += reports
+            self.told.notify_all()
+
+    def wait_for_report(self, met):
+        with self.told:
+            assert self.told.wait_for(lambda: any(map(met, self.reports)), LIMIT)
+
+
+class Stage:
+    def __init__(self, *routers):
+        self.now = 0.0
+        self.server = Server(*routers)
+        self.source = CachedSource(self.server, self.clock, max_age=60)
+        self.node, self.charon = FakeNode(), FakeCharon(clock=self.clock)
+        world = World(self.source, self.node, self.charon, DataPlane.KERNEL)
+        self.wheel = Wheel(world, self.server, Timing(0.0), self.clock, lambda: 0.0)
+
+    def clock(self):
+        return self.now
+
+
+@pytest.fixture
+def stage():
+    stage = Stage(make.desired(), make.desired(id=OTHER))
+    stage.wheel.start(1)
+    yield stage
+    stage.server.bus.set()
+    stage.wheel.stop()
+
+
+def is_active(router_id):
+    return lambda report: (
+        report.router_id == router_id and report.services[0].status is Status.ACTIVE
+    )
+
+
+def test_what_is_queued_is_done_and_told(stage):
+    """A hint leads to a turn, and the turn to a report."""
+    stage.wheel.look_again(make.ROUTER)
+    stage.server.wait_for_report(is_active(make.ROUTER))
+
+
+def test_a_bus_that_is_away_keeps_no_worker(stage):
+    """While a report waits for the bus, the only worker turns for the next router."""
+    stage.server.bus.clear()
+    seen = _turn_of(stage, OTHER)
+    stage.wheel.look_again(make.ROUTER)
+    stage.wheel.look_again(OTHER)
+    assert seen.wait(LIMIT / 2)
+
+
+def _turn_of(stage, router_id):
+    """Return what is set when the router's network is looked at."""
+    seen, observe = threading.Event(), stage.node.observe
+
+    def watched(looked_at):
+        if looked_at == router_id:
+            seen.set()
+        return observe(looked_at)
+
+    stage.node.observe = watched
+    return seen
+
+
+def test_a_turn_that_breaks_stops_no_other(stage):
+    """A bug met in one router's turn leaves the worker to the others."""
+    broken = {"left": 1}
+    observe = stage.node.observe
+
+    def breaks_once(router_id):
+        if router_id == make.ROUTER and broken["left"]:
+            broken["left"] -= 1
+            raise ZeroDivisionError
+        return observe(router_id)
+
+    stage.node.observe = breaks_once
+    stage.wheel.look_again(make.ROUTER)
+    stage.wheel.look_again(OTHER)
+    stage.server.wait_for_report(is_active(OTHER))
+
+
+def test_a_comparison_queues_what_differs_and_what_is_stale(stage):
+    """New, changed and stale routers get a turn; of all others the report is sent again."""
+    stage.wheel.compare(stage.source.get_revisions())
+    stage.server.wait_for_report(is_active(OTHER))
+    stage.server.wait_for_report(is_active(make.ROUTER))
+    del stage.server.routers[OTHER]
+    removed = threading.Event()
+    apply = stage.node.apply
+
+    def watched(router_id, action):
+        apply(router_id, action)
+        if router_id == OTHER:
+            removed.set()
+
+    stage.node.apply = watched
+    with stage.server.told:
+        stage.server.reports.clear()
+    stage.wheel.compare(stage.source.get_revisions())
+    stage.server.wait_for_report(is_active(make.ROUTER))
+    assert removed.wait(LIMIT)
+    assert OTHER not in stage.node.routers()
+
+
+def test_drift_is_repaired_without_the_server(stage):
+    """What is known is looked at also while the bus is away, however long that lasts."""
+    stage.wheel.look_again(make.ROUTER)
+    stage.server.wait_for_report(is_active(make.ROUTER))
+    stage.server.away = True
+    stage.now = 10_000.0
+    stage.node.lose_namespace(make.ROUTER)
+    with stage.server.told:
+        stage.server.reports.clear()
+    stage.wheel.look_at_known()
+    stage.server.wait_for_report(is_active(make.ROUTER))
+    assert stage.node.observe(make.ROUTER).exists
+
+
+def test_a_hint_during_a_fetch_is_not_lost():
+    """What was fetched before the hint isn't taken for what is true after it."""
+    server = Server(make.desired())
+    source = CachedSource(server, lambda: 0.0, max_age=60)
+    server.answer.clear()
+    fetch = threading.Thread(target=source.get_router, args=(make.ROUTER,))
+    fetch.start()
+    assert server.asked.wait(LIMIT)
+    server.routers[make.ROUTER] = make.desired(revision=2)
+    source.forget(make.ROUTER)
+    server.answer.set()
+    fetch.join(LIMIT)
+    assert source.get_router(make.ROUTER).revision == 2
+
+
+def test_a_server_that_does_not_answer_is_not_asked_for_each_look():
+    """After a failure the last answer serves for some seconds, then the server is asked again."""
+    now = [0.0]
+    server = Server(make.desired())
+    source = CachedSource(server, lambda: now[0], max_age=60)
+    source.get_router(make.ROUTER)
+    now[0], server.away = 100.0, True
+    assert source.get_router(make.ROUTER).revision == 1
+    server.away, server.routers = False, {make.ROUTER: make.desired(revision=2)}
+    assert source.get_router(make.ROUTER).revision == 1
+    now[0] = 200.0
+    assert source.get_router(make.ROUTER).revision == 2
+
+
+def test_a_router_that_was_never_fetched_is_not_made_up():
+    """Without any answer there is nothing to work on: the failure is told."""
+    server = Server(make.desired())
+    server.away = True
+    source = CachedSource(server, lambda: 0.0, max_age=60)
+    with pytest.raises(Temporary):
+        source.get_router(make.ROUTER)
