@@ -209,6 +209,18 @@ def test_a_change_of_one_router_yields_no_action_for_another():
     assert {other} == touched
 
 
+def test_of_two_that_ike_cannot_tell_apart_only_what_holds_is_active():
+    """The other one's children carry, but not as the API has it: never ACTIVE, and it says why."""
+    stage = Stage()
+    second = make.selector("fd00:1::/64", "fd00:2::/64")
+    stage.source.desired = make.desired(
+        make.connection(), make.connection("v6", selectors=(second,), psk=Secret("another"))
+    )
+    rows = stage.settle().report.connections
+    assert [Status.ACTIVE, Status.PENDING_UPDATE] == sorted(row.status for row in rows)
+    assert {None, "indistinguishable"} == {row.reason and row.reason.code for row in rows}
+
+
 class TestSwap:
     def test_a_changed_key_is_negotiated_before_the_old_sa_ends(self):
         """At no time is the connection without an installed child SA."""
