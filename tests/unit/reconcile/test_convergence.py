@@ -217,7 +217,7 @@ def test_of_two_that_ike_cannot_tell_apart_only_what_holds_is_active():
         make.connection(), make.connection("v6", selectors=(second,), psk=Secret("another"))
     )
     rows = stage.settle().report.connections
-    assert [Status.ACTIVE, Status.PENDING_UPDATE] == sorted(row.status for row in rows)
+    assert sorted(row.status for row in rows) == [Status.ACTIVE, Status.PENDING_UPDATE]
     assert {None, "indistinguishable"} == {row.reason and row.reason.code for row in rows}
 
 
