@@ -38,6 +38,9 @@ password_hash_rounds = 4
 provider = fernet
 [fernet_tokens]
 key_repository = {home}/fernet
+[fernet_receipts]
+# Keystone loads this provider too; by default its keys are those of the machine's own Keystone.
+key_repository = {home}/fernet
 [credential]
 key_repository = {home}/credential
 [cache]
