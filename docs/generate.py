@@ -146,6 +146,9 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "id": "The service's or connection's id.",
         "status": "`ACTIVE`, `DOWN`, `ERROR`, or `PENDING_UPDATE` during a swap.",
         "reason": "Why; null when there is nothing to say.",
+        "effective_mtu": "A connection's largest inner packet in bytes: the least of its `mtu`, "
+        "of what the path leaves beside the suite, and of what the data plane takes. Null for "
+        "a service, and where nobody can say.",
     },
     "Reason": {
         "code": "For programs (statuses.md lists all).",

@@ -33,6 +33,9 @@ TABLE_BASE = 20000
 # kernel-libipsec reads its TUN device with a buffer of this many bytes (tun_device.c, 5.9.8).
 USERSPACE_MTU = 1400
 
+# What the path is taken for while there is no public port to tell (RFC 894).
+_ETHERNET_MTU = 1500
+
 # A TCP segment's headers without options, on top of which the MSS counts (RFC 9293 §3.7.1).
 _HEADERS = {4: 40, 6: 60}
 
@@ -69,10 +72,15 @@ def _nat_is_possible(connection: SiteConnection) -> bool:
     return connection.local_address is not None and connection.local_address.version == 4
 
 
+def effective_mtus(desired: DesiredRouter, plane: DataPlane) -> dict[ConnectionId, int]:
+    """Return the largest inner packet of each connection, in bytes."""
+    path_mtu = desired.public.mtu if desired.public else _ETHERNET_MTU
+    return {c.id: tunnel_mtu(c, plane, path_mtu) for c in desired.connections}
+
+
 def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
     """Return the namespace's network for the desired state."""
-    path_mtu = desired.public.mtu if desired.public else 1500
-    mtus = {c.id: tunnel_mtu(c, plane, path_mtu) for c in desired.connections}
+    mtus = effective_mtus(desired, plane)
     return Network(
         links=frozenset(_links(desired)),
         host_addresses=frozenset(_host_addresses(desired)),

@@ -226,11 +226,15 @@ class DesiredRouter:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RowStatus:
-    """What an agent says of one service or connection: ACTIVE, DOWN or ERROR, and why."""
+    """What an agent says of one service or connection: ACTIVE, DOWN or ERROR, and why.
+
+    `effective_mtu` is the largest inner packet of a connection in bytes, None if nobody can say.
+    """
 
     id: str
     status: Status
     reason: Reason | None = None
+    effective_mtu: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

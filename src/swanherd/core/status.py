@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from swanherd.core.ike import Fault, ObservedCharon
-from swanherd.core.layout import network_of
+from swanherd.core.layout import effective_mtus, network_of
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
@@ -67,6 +67,11 @@ def status_of(
     by_connection = {c.id: p for p in peerings(desired) for c in p.members}
     faults = {fault.config: fault for fault in observed.charon.faults}
     ready = _is_ready(desired, observed, plane)
+    mtus = effective_mtus(desired, plane) if desired.public is not None else {}
+
+    def told(connection: SiteConnection) -> RowStatus:
+        mtu = mtus.get(connection.id) if connection.local_address is not None else None
+        return dataclasses.replace(connection_row(connection), effective_mtu=mtu)
 
     def connection_row(connection: SiteConnection) -> RowStatus:
         peering = by_connection.get(connection.id)
@@ -92,7 +97,7 @@ def status_of(
         desired.revision,
         desired.epoch,
         tuple(service_row(s.id, up=s.up) for s in desired.services),
-        tuple(map(connection_row, desired.connections)),
+        tuple(map(told, desired.connections)),
     )
 
 

@@ -20,7 +20,13 @@ from swanherd.testing import builders as make
 
 texts = st.text(max_size=20)
 reasons = st.builds(Reason, texts, texts, texts)
-rows = st.builds(RowStatus, texts, st.sampled_from(Status), st.none() | reasons)
+rows = st.builds(
+    RowStatus,
+    texts,
+    st.sampled_from(Status),
+    st.none() | reasons,
+    st.none() | st.integers(68, 65535),
+)
 reports = st.builds(
     RouterReport,
     texts,
