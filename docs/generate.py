@@ -88,6 +88,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "services": "The router's vpnservices.",
         "connections": "The connections of all of them, also those that are down.",
         "problems": "What only the server knows: pairs of a row's id and a Reason.",
+        "role": "`active`, or `standby`: everything loaded, nothing said.",
     },
     "Attachment": {
         "port_id": "Name of the logical switch port: the interface's `iface-id`.",
@@ -141,6 +142,8 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "epoch": "The epoch of the desired state that was applied.",
         "services": "A row for each vpnservice.",
         "connections": "A row for each connection.",
+        "role": "`active` or `standby`: as what the agent reports.",
+        "ready": "Whether namespace, daemon and configs are as they should be.",
     },
     "RowStatus": {
         "id": "The service's or connection's id.",

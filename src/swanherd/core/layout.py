@@ -12,6 +12,7 @@ from swanherd.core.model import (
     DesiredRouter,
     IPAddress,
     IPNetwork,
+    Role,
     SiteConnection,
 )
 from swanherd.core.network import (
@@ -91,6 +92,7 @@ def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
             public=PUBLIC_DEVICE,
             tunnel=TUNNEL_DEVICE if plane is DataPlane.USERSPACE else None,
             pairs=frozenset(_guard_pairs(desired.connections, mtus)),
+            silent=desired.role is Role.STANDBY,
         ),
     )
 

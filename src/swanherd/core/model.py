@@ -81,6 +81,13 @@ class DataPlane(enum.StrEnum):
     USERSPACE = "userspace"
 
 
+class Role(enum.StrEnum):
+    """What an agent does for a router: it serves it, or stands ready and silent."""
+
+    ACTIVE = "active"
+    STANDBY = "standby"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Secret:
     """A secret that can't leak through a log line."""
@@ -210,6 +217,7 @@ class DesiredRouter:
     in charon's config names. `router_addresses` are the router's own addresses in the local
     subnets (userspace ESP needs a local address inside each local traffic selector). `problems`
     are causes that only the server knows, by the id of the service or connection concerned.
+    A standby has everything loaded and sends nothing.
     """
 
     id: RouterId
@@ -222,6 +230,7 @@ class DesiredRouter:
     services: tuple[Service, ...]
     connections: tuple[SiteConnection, ...]
     problems: tuple[tuple[str, Reason], ...] = ()
+    role: Role = Role.ACTIVE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,10 +248,15 @@ class RowStatus:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RouterReport:
-    """What is true of one router on one agent, after it applied a revision."""
+    """What is true of one router on one agent, after it applied a revision.
+
+    `ready`: the namespace is as wanted, charon runs and has every config.
+    """
 
     router_id: RouterId
     revision: int
     epoch: int
     services: tuple[RowStatus, ...]
     connections: tuple[RowStatus, ...]
+    role: Role = Role.ACTIVE
+    ready: bool = True

@@ -55,12 +55,14 @@ class Guard:
 
     `tunnel` is the TUN device through which protected traffic must pass, or None where the
     kernel's XFRM protects it (then the packet itself must carry an IPsec transformation).
+    A `silent` guard lets nothing in or out but on lo: what a standby's charon sends stays here.
     """
 
     transit: str
     public: str
     tunnel: str | None
     pairs: frozenset[GuardPair]
+    silent: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

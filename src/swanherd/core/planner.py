@@ -50,6 +50,8 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
 
     The guard comes before any link, links and routes before charon, charon before the routes
     through its device, and those before any IKE config: nothing can leave in clear on the way.
+    So a router that becomes a standby is silent before its IKE SAs end, and one that becomes
+    active is heard before it initiates.
     """
     wanted = network_of(desired, plane)
     early, late = _plan_network(wanted, observed.network)

@@ -12,6 +12,7 @@ from swanherd.core.model import (
     DesiredRouter,
     Initiator,
     Reason,
+    Role,
     RouterReport,
     RowStatus,
     SiteConnection,
@@ -49,6 +50,10 @@ INDISTINGUISHABLE = Reason(
     "Give both the same key, IKE policy and dpd, or different local_id or peer_id.",
 )
 SETTING_UP = Reason("setting_up", "The gateway is being set up.")
+STANDBY = Reason(
+    "standby",
+    "The agent stands by: OVN hasn't given it the router's public port, or it can't see OVN.",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ def status_of(
     by_connection = {c.id: p for p in peerings(desired) for c in p.members}
     faults = {fault.config: fault for fault in observed.charon.faults}
     ready = _is_ready(desired, observed, plane)
+    standby = desired.role is Role.STANDBY
     mtus = effective_mtus(desired, plane) if desired.public is not None else {}
 
     def told(connection: SiteConnection) -> RowStatus:
@@ -82,13 +88,16 @@ def status_of(
         if trouble.router is not None and not ready:
             status = Status.ERROR if trouble.permanent else Status.DOWN
             return RowStatus(connection.id, status, trouble.router)
+        if standby:
+            return RowStatus(connection.id, Status.DOWN, STANDBY)
         return _tunnel_row(connection, peering, observed.charon, faults.get(peering.config.name))
 
     def service_row(service_id: str, *, up: bool) -> RowStatus:
         if not up:
             return RowStatus(service_id, Status.DOWN, ADMIN_DOWN)
         if ready:
-            return RowStatus(service_id, Status.ACTIVE)
+            shown = (Status.DOWN, STANDBY) if standby else (Status.ACTIVE, None)
+            return RowStatus(service_id, *shown)
         status = Status.ERROR if trouble.permanent else Status.DOWN
         return RowStatus(service_id, status, trouble.router or SETTING_UP)
 
@@ -98,6 +107,8 @@ def status_of(
         desired.epoch,
         tuple(service_row(s.id, up=s.up) for s in desired.services),
         tuple(map(told, desired.connections)),
+        role=desired.role,
+        ready=ready and _is_loaded(desired, observed),
     )
 
 
@@ -112,6 +123,11 @@ def _is_ready(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> b
         and wanted.routes <= network.routes
         and wanted.rules <= network.rules
     )
+
+
+def _is_loaded(desired: DesiredRouter, observed: Observed) -> bool:
+    """Tell whether charon has every config, so that it could serve at once."""
+    return {p.config.name for p in peerings(desired)} <= {c.name for c in observed.charon.configs}
 
 
 def _why_not_wanted(connection: SiteConnection) -> Reason:

@@ -20,7 +20,7 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
-from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion
+from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, peerings
 
@@ -118,9 +118,14 @@ def retry_at(fault: Fault, timing: Timing) -> float:
 def plan_tunnels(
     desired: DesiredRouter, charon: ObservedCharon, timing: Timing
 ) -> tuple[tuple[SwanAction, ...], float | None]:
-    """Return the actions in charon, and in how many seconds time alone will change them."""
+    """Return the actions in charon, and in how many seconds time alone will change them.
+
+    A standby has all loaded, never initiates, and has no IKE SA.
+    """
     wanted = peerings(desired)
     actions: list[SwanAction] = list(_load(wanted, charon))
+    if desired.role is Role.STANDBY:
+        return (*actions, *_silence(charon.ike_sas)), None
     waits: list[float] = []
     views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
@@ -135,6 +140,12 @@ def plan_tunnels(
     actions += _end_unwanted(views, charon.ike_sas)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
+
+
+def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
+    """End every IKE SA of a standby. The guard is silent by now: the peer hears nothing of it."""
+    live = (sa for sa in sas if sa.state in _LIVE | _COMING)
+    return (TerminateIke(sa.unique_id, force=True) for sa in live)
 
 
 def _load(wanted: Sequence[Peering], charon: ObservedCharon) -> Iterable[SwanAction]:

@@ -32,6 +32,8 @@ _BASE_CHAINS = {
     for name in ("forward", "input", "output")
 }
 
+_LO_IN, _LO_OUT = 'iifname "lo" accept', 'oifname "lo" accept'
+
 # nft(8), "ICMP TYPE TYPE" and "ICMPV6 TYPE TYPE"
 _ECHO = "echo-request, echo-reply"
 _ERRORS_4 = "destination-unreachable, time-exceeded, parameter-problem"
@@ -44,8 +46,8 @@ CLOSED = "\n".join(
     [
         f"add table {TABLE}",
         *(f"add chain {TABLE} {name} {{ {spec} }}" for name, spec in _BASE_CHAINS.items()),
-        f'add rule {TABLE} input iifname "lo" accept',
-        f'add rule {TABLE} output oifname "lo" accept',
+        f"add rule {TABLE} input {_LO_IN}",
+        f"add rule {TABLE} output {_LO_OUT}",
     ]
 )
 """The commands of a guard that lets nothing pass."""
@@ -171,7 +173,8 @@ def _related(networks: Collection[IPNetwork]) -> Mapping[IPNetwork, set[IPNetwor
 
 
 def _comment(guard: Guard, digest: str) -> str:
-    return f"{guard.transit} {guard.public} {guard.tunnel or '-'} {digest}"
+    silent = " silent" if guard.silent else ""
+    return f"{guard.transit} {guard.public} {guard.tunnel or '-'}{silent} {digest}"
 
 
 def _new_maps(layers: Layers) -> list[str]:
@@ -219,9 +222,12 @@ def _rules(guard: Guard, layers: Layers) -> list[str]:
         ]
         for mss in sorted({pair.mss for pair in guard.pairs})
     }
-    chains["forward"] = _forward(guard, layers)
-    chains["input"] = _input(guard, layers)
-    chains["output"] = _output(guard, layers)
+    if guard.silent:
+        chains |= {"input": [_LO_IN], "output": [_LO_OUT]}
+    else:
+        chains["forward"] = _forward(guard, layers)
+        chains["input"] = [_LO_IN, *_input(guard, layers)]
+        chains["output"] = [_LO_OUT, *_output(guard, layers)]
     return [f"add rule {TABLE} {name} {rule}" for name, rules in chains.items() for rule in rules]
 
 
@@ -239,7 +245,6 @@ def _input(guard: Guard, layers: Layers) -> list[str]:
     # The router's own addresses on lo aren't for anyone who comes in clear.
     mine = "fib daddr . iif type local"
     return [
-        'iifname "lo" accept',
         *(f"{_arrived(guard)} {_inward(name)}" for name in layers),
         f"{links} icmpv6 type {{ {_NEIGHBOURS}, mld-listener-query }} accept",
         f"{public} {mine} udp dport {{ 500, 4500 }} accept",
@@ -257,7 +262,6 @@ def _output(guard: Guard, layers: Layers) -> list[str]:
     public, transit = f'oifname "{guard.public}"', f'oifname "{guard.transit}"'
     mine = "fib saddr . oif type local"
     return [
-        'oifname "lo" accept',
         *(f"{_leaves(guard)} {_outward(name)}" for name in layers),
         f"{public} {mine} udp sport {{ 500, 4500 }} accept",
         f"{public} {mine} meta l4proto {{ esp, ah }} accept",
@@ -319,16 +323,17 @@ def _canonical(items: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _guard(words: Sequence[str], items: Iterable[Mapping[str, Any]]) -> Guard | None:
     """Return the guard whose devices the comment tells and whose pairs the maps have."""
-    if len(words) != 4:
+    if len(words) < 4 or words[3:-1] not in ([], ["silent"]):
         return None
-    transit, public, tunnel, _ = words
+    transit, public, tunnel = words[:3]
     elements = [e for item in items if "map" in item for e in item["map"].get("elem", ())]
     try:
         pairs = frozenset(map(_pair, elements))
     except (KeyError, TypeError, ValueError):
         # Not of our making.
         return None
-    return Guard(transit, public, None if tunnel == "-" else tunnel, pairs)
+    silent = len(words) > 4
+    return Guard(transit, public, None if tunnel == "-" else tunnel, pairs, silent=silent)
 
 
 def _pair(element: Any) -> GuardPair:

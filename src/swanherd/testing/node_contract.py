@@ -246,6 +246,7 @@ class NodeContract:
         guards = [
             dataclasses.replace(GUARD, pairs=GUARD.pairs | {pair}),
             dataclasses.replace(GUARD, pairs=frozenset({pair})),
+            dataclasses.replace(GUARD, silent=True),
             dataclasses.replace(GUARD, tunnel=None),
             dataclasses.replace(GUARD, pairs=frozenset()),
             GUARD,

@@ -287,6 +287,28 @@ def test_the_public_device_speaks_ike_and_ping_only(public, tunnel, family):
     assert not [p for p in public.take_until(b"a ping") if b"to a port" in p]
 
 
+@pytest.mark.parametrize("plane", [{}, {"tunnel": None}])
+def test_a_silent_guard_hears_and_says_nothing(node, transit, tunnel, public, plane):
+    """Of a standby neither IKE nor a pair's packet goes out or in; opened, it speaks at once."""
+    here, there = PUBLIC_ADDRESS[4], PUBLIC_NEIGHBOUR[4]
+    node.apply(ROUTER, net.EnsureGuard(dataclasses.replace(GUARD, silent=True, **plane)))
+
+    def talk(sock) -> None:
+        with pytest.raises(PermissionError):
+            sock.sendto(b"of a standby", (there, 500))
+        public.put(udp(there, here, b"to a standby", port=500))
+        transit.put(udp("10.1.0.5", "10.9.0.5", b"of a standby"))
+        tunnel.put(udp("10.9.0.5", "10.1.0.5", b"of a standby"))
+        node.apply(ROUTER, net.EnsureGuard(GUARD))
+        sock.sendto(b"of an active one", (there, 500))
+        assert not [p for p in public.take_until(b"of an active one") if b"standby" in p]
+        public.put(udp(there, here, b"to an active one", port=500))
+        assert sock.recv(100) == b"to an active one"
+
+    at_udp_port(here, 500, talk)
+    assert not [p for p in emerged_at_transit(transit, 4) if b"standby" in p]
+
+
 def test_neighbours_find_the_addresses(public, transit):
     """ARP and neighbour discovery work in spite of the guard."""
     solicitation = _solicitation("2001:db8:f::1", "2001:db8:f::20")
