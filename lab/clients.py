@@ -6,7 +6,7 @@ import os
 import warnings
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from lab.layout import ADMIN_PASSWORD, USER_PASSWORD, CloudPlan, Lab
 

@@ -1,0 +1,65 @@
+"""Where a document comes from, and whether a cloud has VPN services. All I/O is here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from swanherd_operator.document import API_GROUP
+
+# No real document comes near it.
+SIZE = 8 * 1024 * 1024
+
+
+class Unreadable(Exception):
+    """A source that can't be read; the sentence says why."""
+
+
+def read(path: str) -> str:
+    """Return the text of a file, or of standard input for `-`."""
+    try:
+        if path == "-":
+            text = sys.stdin.read(SIZE + 1)
+        else:
+            with Path(path).open(encoding="utf-8") as file:
+                text = file.read(SIZE + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(f"{path}: {error}") from None
+    if len(text) > SIZE:
+        raise Unreadable(f"{path}: larger than {SIZE // 2**20} MiB: that is no deployment")
+    return text
+
+
+def from_cluster(namespace: str, name: str) -> str:
+    """Return the resource as the cluster of the current kubeconfig has it, as JSON."""
+    try:
+        from kubernetes import client, config
+    except ImportError:
+        raise Unreadable("reading a cluster needs swanherd-operator[cluster]") from None
+    try:
+        config.load_kube_config()
+        found: Any = client.CustomObjectsApi().get_namespaced_custom_object(
+            API_GROUP, "v1alpha1", namespace, "openstackdeployments", name
+        )
+    except (config.ConfigException, client.ApiException, OSError) as error:
+        raise Unreadable(f"cluster: {_sentence(error)}") from None
+    return json.dumps(found)
+
+
+def vpn_services(cloud: str) -> int:
+    """Return how many VPN services all projects of a cloud have (an entry of clouds.yaml)."""
+    try:
+        import openstack
+    except ImportError:
+        raise Unreadable("asking a cloud needs swanherd-operator[cloud]") from None
+    try:
+        return sum(1 for _ in openstack.connect(cloud=cloud).network.vpn_services())
+    except (openstack.exceptions.SDKException, OSError) as error:
+        raise Unreadable(f"cloud {cloud}: {_sentence(error)}") from None
+
+
+def _sentence(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason or error).strip().partition("\n")[0]
