@@ -89,7 +89,23 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "connections": "The connections of all of them, also those that are down.",
         "problems": "What only the server knows: pairs of a row's id and a Reason.",
         "role": "`active`, or `standby`: everything loaded, nothing said.",
+        "home": "The router's own namespaces on an L3 agent's node; null with OVN.",
     },
+    "Home": {
+        "namespace": "Where charon lives on this host: `qrouter` or `snat`; null where the host "
+        "only steers.",
+        "connected": "The router's internal networks.",
+        "distributed": "Whether the router is a distributed one.",
+        "detours": "The ways from its parts to the central one.",
+        "redundant": "Whether several hosts have the router and the one with its address serves.",
+        "marks": "Never on the wire: the node fills it in.",
+    },
+    "Detour": {
+        "network": "The subnet whose packets it is for.",
+        "port_id": "The router's interface in the subnet.",
+        "gateway": "The central part's address in the subnet.",
+    },
+    "ScopeMark": {"network": "A local subnet.", "mark": "The packets' mark."},
     "Attachment": {
         "port_id": "Name of the logical switch port: the interface's `iface-id`.",
         "mac": "MAC address.",

@@ -85,8 +85,10 @@ class OvnNode:
                 for device in _OUTER:
                     self._remove_link(router_id, device)
                 namespace.remove(router_id)
-            case net.EnsureGuard(guard):
+            case net.EnsureGuard(net.Guard() as guard):
                 network.ensure_guard(router_id, guard)
+            case net.EnsureGuard():
+                raise TypeError("this guard is for a router's own namespace")
             case net.EnsureLink(link):
                 self._ensure_link(router_id, link)
             case net.RemoveLink(name):

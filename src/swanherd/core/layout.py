@@ -85,13 +85,14 @@ def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
     return Network(
         links=frozenset(_links(desired)),
         host_addresses=frozenset(_host_addresses(desired)),
-        routes=frozenset(_main_routes(desired)) | frozenset(_tunnel_routes(desired, plane, mtus)),
-        rules=frozenset(_rules(desired.connections, mtus)),
+        routes=frozenset(_main_routes(desired))
+        | frozenset(tunnel_routes(desired, plane, mtus, PUBLIC_DEVICE)),
+        rules=frozenset(tunnel_rules(desired.connections, mtus)),
         guard=Guard(
             transit=TRANSIT_DEVICE,
             public=PUBLIC_DEVICE,
             tunnel=TUNNEL_DEVICE if plane is DataPlane.USERSPACE else None,
-            pairs=frozenset(_guard_pairs(desired.connections, mtus)),
+            pairs=frozenset(guard_pairs(desired.connections, mtus)),
             silent=desired.role is Role.STANDBY,
         ),
     )
@@ -130,9 +131,10 @@ def _main_routes(desired: DesiredRouter) -> Iterable[Route]:
             yield Route(network, TRANSIT_DEVICE, via)
 
 
-def _tunnel_routes(
-    desired: DesiredRouter, plane: DataPlane, mtus: dict[ConnectionId, int]
+def tunnel_routes(
+    desired: DesiredRouter, plane: DataPlane, mtus: dict[ConnectionId, int], public_device: str
 ) -> Iterable[Route]:
+    """Yield the routes to the peers' networks, in a table for each MTU."""
     for connection in desired.connections:
         mtu = mtus[connection.id]
         for remote in {s.remote for s in connection.selectors}:
@@ -142,16 +144,20 @@ def _tunnel_routes(
                 # XFRM takes the packet before the next hop matters; a gateway of the family
                 # keeps the neighbour table quiet.
                 via = gateway(desired.public, remote.version)
-                yield Route(remote, PUBLIC_DEVICE, via, TABLE_BASE + mtu, mtu)
+                yield Route(remote, public_device, via, TABLE_BASE + mtu, mtu)
 
 
-def _rules(connections: Iterable[SiteConnection], mtus: dict[ConnectionId, int]) -> Iterable[Rule]:
+def tunnel_rules(
+    connections: Iterable[SiteConnection], mtus: dict[ConnectionId, int]
+) -> Iterable[Rule]:
+    """Return the rules that send each pair to its MTU's table."""
     return (Rule(s, TABLE_BASE + mtus[c.id]) for c in connections for s in c.selectors)
 
 
-def _guard_pairs(
+def guard_pairs(
     connections: Iterable[SiteConnection], mtus: dict[ConnectionId, int]
 ) -> Iterable[GuardPair]:
+    """Yield each pair with the segment size that fits its tunnel."""
     for connection in connections:
         for selector in connection.selectors:
             version = selector.local.version

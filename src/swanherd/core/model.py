@@ -209,6 +209,51 @@ class Attachment:
     mtu: int
 
 
+class HomeNamespace(enum.StrEnum):
+    """A namespace that Neutron's L3 agent makes for a router; the prefix of its name."""
+
+    ROUTER = "qrouter"
+    CENTRAL = "snat"  # of a distributed router, on the node that has its gateway
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Detour:
+    """How a subnet's packets get from a distributed router on their node to its central part.
+
+    `port_id` is the router's interface in the subnet, `gateway` the central part's address there.
+    """
+
+    network: IPNetwork
+    port_id: PortId
+    gateway: IPAddress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScopeMark:
+    """The mark by which Neutron lets packets into a network (its address scope)."""
+
+    network: IPNetwork
+    mark: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Home:
+    """A router's own namespaces on the node of an L3 agent: Neutron's, the VPN is a guest there.
+
+    `namespace` is where charon lives on this host; None where the host only steers. `connected`
+    are the router's internal networks. `detours` are of a `distributed` router with a gateway.
+    `redundant`: several hosts have the router, and the one that has its external address serves.
+    `marks` are known on the node alone.
+    """
+
+    namespace: HomeNamespace | None
+    connected: tuple[IPNetwork, ...] = ()
+    distributed: bool = False
+    detours: tuple[Detour, ...] = ()
+    redundant: bool = False
+    marks: tuple[ScopeMark, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class DesiredRouter:
     """Everything one router's VPN should be, at one revision.
@@ -217,7 +262,8 @@ class DesiredRouter:
     in charon's config names. `router_addresses` are the router's own addresses in the local
     subnets (userspace ESP needs a local address inside each local traffic selector). `problems`
     are causes that only the server knows, by the id of the service or connection concerned.
-    A standby has everything loaded and sends nothing.
+    A standby has everything loaded and sends nothing. With a `home`, `public` is the router's own
+    gateway port and there is no transit.
     """
 
     id: RouterId
@@ -231,6 +277,7 @@ class DesiredRouter:
     connections: tuple[SiteConnection, ...]
     problems: tuple[tuple[str, Reason], ...] = ()
     role: Role = Role.ACTIVE
+    home: Home | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 
-from swanherd.core.model import IPAddress, IPInterface, IPNetwork, PortId, TrafficSelector
+from swanherd.core.model import (
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    PortId,
+    ScopeMark,
+    TrafficSelector,
+)
 
 TRANSIT_DEVICE = "tr0"
 PUBLIC_DEVICE = "ex0"
 TUNNEL_DEVICE = "ipsec0"  # kernel-libipsec's TUN device
+
+MAIN_TABLE = 254
+UNREACHABLE = 0  # no table (RT_TABLE_UNSPEC): the rule answers by itself that there is no way
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,10 +46,14 @@ class Route:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """A routing rule of the namespace: traffic of the selector looks up `table`."""
+    """A routing rule of the namespace: traffic of the selector looks up `table`.
+
+    Without a priority, the narrower selector is asked first, before charon's own rule.
+    """
 
     selector: TrafficSelector
     table: int
+    priority: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +80,37 @@ class Guard:
     silent: bool = False
 
 
+class Way(enum.StrEnum):
+    """How a pair's packets may leave a router's own namespace."""
+
+    TUNNEL = "tunnel"  # by charon's TUN device
+    XFRM = "xfrm"  # transformed by the kernel
+    DETOUR = "detour"  # to the distributed router's central part, by the device they came from
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterGuard:
+    """What is ours of the firewall in a router's own namespace; all else passes as it did.
+
+    A pair's packets go their `way` or are dropped, are never translated, and `exempt` are what a
+    pair covers without being meant. `addresses` are the public ones, of which IKE and ESP aren't
+    translated either; `silent` drops those. Packets that were decrypted get the `marks`.
+    """
+
+    way: Way
+    public: str
+    addresses: frozenset[IPAddress]
+    pairs: frozenset[GuardPair]
+    exempt: frozenset[TrafficSelector] = frozenset()
+    marks: frozenset[ScopeMark] = frozenset()
+    silent: bool = False
+
+    @property
+    def tunnel(self) -> str | None:
+        """The TUN device, where there is one."""
+        return TUNNEL_DEVICE if self.way is Way.TUNNEL else None
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Network:
     """The whole network of a namespace. `host_addresses` are put on lo as /32 and /128.
@@ -76,7 +122,7 @@ class Network:
     host_addresses: frozenset[IPAddress]
     routes: frozenset[Route]
     rules: frozenset[Rule]
-    guard: Guard
+    guard: Guard | RouterGuard
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,7 +138,7 @@ class ObservedNetwork:
     host_addresses: frozenset[IPAddress] = frozenset()
     routes: frozenset[Route] = frozenset()
     rules: frozenset[Rule] = frozenset()
-    guard: Guard | None = None
+    guard: Guard | RouterGuard | None = None
     devices: frozenset[str] = frozenset()
 
 
@@ -101,19 +147,25 @@ class ObservedNetwork:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EnsureNamespace:
-    """Make the namespace, lo up, forwarding on, and a guard that drops everything forwarded."""
+    """Make the namespace, lo up, forwarding on, and a guard that drops everything forwarded.
+
+    One that is Neutron's can't be made, only waited for.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RemoveNamespace:
-    """Remove the namespace, our ports in br-int and the router's files."""
+    """Remove the namespace, our ports in br-int and the router's files.
+
+    Of one that is Neutron's: remove all that is ours in it.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EnsureGuard:
     """Replace the firewall atomically."""
 
-    guard: Guard
+    guard: Guard | RouterGuard
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from swanherd.core import network as net
+from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import (
     CharonOptions,
     ObservedCharon,
@@ -14,7 +15,6 @@ from swanherd.core.ike import (
     StopCharon,
     SwanAction,
 )
-from swanherd.core.layout import network_of
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
@@ -55,12 +55,18 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     """
     wanted = network_of(desired, plane)
     early, late = _plan_network(wanted, observed.network)
+    if not runs_charon(desired):
+        stop = (StopCharon(),) if observed.charon.running else ()
+        return Plan((*early, *late, *stop))
+    if desired.home is not None and not observed.network.exists:
+        # Neutron has removed the namespace: its charon lives on, in one without a name.
+        return Plan((StopCharon(), net.EnsureNamespace()))
     options = options_of(desired, plane)
     charon = observed.charon
     restart: tuple[SwanAction, ...] = ()
     if not charon.running or charon.options != options:
-        stop = (StopCharon(),) if charon.running else ()
-        restart = (*stop, StartCharon(options))
+        before = (StopCharon(),) if charon.running else ()
+        restart = (*before, StartCharon(options))
         charon = ObservedCharon(running=True, options=options, faults=charon.faults)
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
     tunnels, look_again = plan_tunnels(desired, charon, timing)

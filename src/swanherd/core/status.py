@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import Fault, ObservedCharon
-from swanherd.core.layout import effective_mtus, network_of
+from swanherd.core.layout import effective_mtus
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
@@ -68,7 +69,25 @@ class Trouble:
 def status_of(
     desired: DesiredRouter, observed: Observed, plane: DataPlane, trouble: Trouble
 ) -> RouterReport:
-    """Return what is true of the router, row by row, at the desired state's revision."""
+    """Return what is true of the router, row by row, at the desired state's revision.
+
+    Of a namespace that only steers there is nothing to say of any row.
+    """
+    return (
+        _tunnel_report(desired, observed, plane, trouble)
+        if runs_charon(desired)
+        else (_steering_report(desired, observed, plane))
+    )
+
+
+def _steering_report(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> RouterReport:
+    ready = _is_wired(desired, observed, plane)
+    return RouterReport(desired.id, desired.revision, desired.epoch, (), (), ready=ready)
+
+
+def _tunnel_report(
+    desired: DesiredRouter, observed: Observed, plane: DataPlane, trouble: Trouble
+) -> RouterReport:
     by_connection = {c.id: p for p in peerings(desired) for c in p.members}
     faults = {fault.config: fault for fault in observed.charon.faults}
     ready = _is_ready(desired, observed, plane)
@@ -114,11 +133,14 @@ def status_of(
 
 def _is_ready(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> bool:
     """Tell whether the namespace is as wanted and charon runs in it."""
+    return observed.charon.running and _is_wired(desired, observed, plane)
+
+
+def _is_wired(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> bool:
     wanted = network_of(desired, plane)
     network = observed.network
     return (
-        observed.charon.running
-        and network.guard == wanted.guard
+        network.guard == wanted.guard
         and wanted.links <= network.links
         and wanted.routes <= network.routes
         and wanted.rules <= network.rules

@@ -217,11 +217,11 @@ def _policies(
         nexthop = next(i.ip for i in NAMESPACE_ADDRESSES if i.version == selector.local.version)
         yield Policy(Priority.REROUTE, match, Action.REROUTE, str(nexthop))
         yield Policy(Priority.BLOCK, match, Action.DROP)
-        for network in _exempt(selector.remote, meant, around):
+        for network in exempt(selector.remote, meant, around):
             yield Policy(Priority.EXEMPT, _match(selector.local, network), Action.ALLOW)
 
 
-def _exempt(
+def exempt(
     remote: IPNetwork, meant: frozenset[IPNetwork], around: Surroundings
 ) -> Iterator[IPNetwork]:
     """Yield what a peer CIDR covers without being meant.

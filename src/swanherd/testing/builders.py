@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import uuid
 from typing import Any
@@ -10,9 +11,12 @@ from swanherd.core.model import (
     Attachment,
     ConnectionId,
     DesiredRouter,
+    Detour,
     Dpd,
     DpdAction,
     Encapsulation,
+    Home,
+    HomeNamespace,
     IkePolicy,
     IkeVersion,
     Initiator,
@@ -127,3 +131,34 @@ def desired(*connections: SiteConnection, **changes: Any) -> DesiredRouter:
         "connections": connections,
     }
     return DesiredRouter(**(fields | changes))
+
+
+def home(namespace: HomeNamespace | None = HomeNamespace.ROUTER, **changes: Any) -> Home:
+    """Return a router's home with the networks 10.1.0.0/24 and fd00:1::/64."""
+    fields: dict[str, Any] = {
+        "namespace": namespace,
+        "connected": tuple(map(ipaddress.ip_network, ("10.1.0.0/24", "fd00:1::/64"))),
+    }
+    return Home(**(fields | changes))
+
+
+def distributed_home(namespace: HomeNamespace | None = None) -> Home:
+    """Return the home of a distributed router, with a detour for each of its networks."""
+    detours = (
+        Detour(
+            ipaddress.ip_network("10.1.0.0/24"),
+            PortId(make_id("inside")),
+            ipaddress.ip_address("10.1.0.9"),
+        ),
+        Detour(
+            ipaddress.ip_network("fd00:1::/64"),
+            PortId(make_id("inside6")),
+            ipaddress.ip_address("fd00:1::9"),
+        ),
+    )
+    return home(namespace, distributed=True, detours=detours)
+
+
+def at_home(desired_router: DesiredRouter, where: Home) -> DesiredRouter:
+    """Return the router as an L3 agent has it: its own gateway port, no transit."""
+    return dataclasses.replace(desired_router, home=where, transit=None)

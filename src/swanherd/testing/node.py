@@ -16,10 +16,12 @@ from swanherd.core.network import NetworkAction, ObservedNetwork
 class FakeNode:
     """Implements `reconcile.ports.Node`; passes the same contract as the real one.
 
-    `applied` is every action that took effect, in order, with its router.
+    `applied` is every action that took effect, in order, with its router. `devices` are in every
+    namespace from its beginning, as in one that Neutron made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, devices: Iterable[str] = ()) -> None:
+        self._devices = frozenset(devices)
         self.applied: list[tuple[RouterId, NetworkAction]] = []
         self._networks: dict[RouterId, ObservedNetwork] = {}
         self._faults: dict[int, type[Failure]] = {}
@@ -46,6 +48,8 @@ class FakeNode:
             after = _after(router_id, before, action)
             if after is None:
                 self._networks.pop(router_id, None)
+            elif isinstance(action, net.EnsureNamespace) and not before.exists:
+                self._networks[router_id] = dataclasses.replace(after, devices=self._devices)
             else:
                 self._networks[router_id] = after
             self.applied.append((router_id, action))
