@@ -16,7 +16,7 @@ install: ## apt packages, the virtual environment and what runs in it
 demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1 leaves the clouds up)
 	@$(BIN)/python -m lab.demo
 
-up: install ## bring two clouds up: make up [UPFLAGS="--no-swanherd --gateways 2"]
+up: install ## bring two clouds up: make up [UPFLAGS="--backend-a ovs --gateways 2"]
 	@$(BIN)/python -m lab up $(UPFLAGS)
 
 down: ## remove the clouds

@@ -9,7 +9,7 @@ import sys
 
 from lab import services, up
 from lab.boxes import Box, environment, holders
-from lab.layout import Lab, LabError, Shape
+from lab.layout import BACKENDS, Lab, LabError, Shape
 from lab.neutron import has_swanherd_server
 
 
@@ -23,7 +23,9 @@ def parser() -> argparse.ArgumentParser:
     )
     bring.add_argument("--gateways", type=int, default=1, help="gateway chassis of each cloud")
     bring.add_argument("--computes", type=int, default=1, help="compute chassis of each cloud")
-    bring.add_argument("--dvr", action="store_true", help="floating IPs on the compute chassis")
+    for name in "ab":
+        text = f"what serves the routers of cloud {name}"
+        bring.add_argument(f"--backend-{name}", choices=BACKENDS, default="ovn", help=text)
     bring.add_argument("--debug", action="store_true", help="services log at debug level")
     commands.add_parser("down", help="remove the lab")
     enter = commands.add_parser("enter", help="a shell, or a command, in a box")
@@ -70,7 +72,8 @@ def _up(options: argparse.Namespace, lab: Lab) -> int:
     shape = Shape(
         gateways=options.gateways,
         computes=options.computes,
-        dvr=options.dvr,
+        backend_a=options.backend_a,
+        backend_b=options.backend_b,
         swanherd=has_swanherd_server() and not options.no_swanherd,
         debug=options.debug,
     )

@@ -21,6 +21,11 @@ USER_PASSWORD = "lab-user"
 DATABASE_PASSWORD = "lab-db"
 BUS_PASSWORD = "lab-bus"
 
+# What serves a cloud's routers: OVN; OVN with floating IPs on the compute chassis; Neutron's own
+# agents for Open vSwitch, where each router is legacy, HA or distributed for itself.
+OVS = "ovs"
+BACKENDS = ("ovn", "ovn-dvr", OVS)
+
 USER_BOX = "user"  # a person with a client; reaches the API of both clouds
 INTERNET_BOX = "inet"  # everything between the clouds
 FABRIC_BOX = "fabric"  # the switches inside the clouds, and the database server of both
@@ -39,7 +44,7 @@ class LabError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chassis:
-    """A box with Open vSwitch and ovn-controller.
+    """A box with Open vSwitch and what programs it: ovn-controller, or Neutron's own agents.
 
     A gateway has a wire to the public network, may host router gateways and runs the VPN agent;
     the central one of them also runs OVN's databases and the API services.
@@ -55,7 +60,7 @@ class Chassis:
         return f"10.99.{cloud}.{self.number}"
 
     def underlay(self, cloud: int) -> str:
-        """Return its address on the cloud's underlay, on which Geneve runs."""
+        """Return its address on the cloud's underlay, on which Geneve or VXLAN runs."""
         return f"10.98.{cloud}.{self.number}"
 
 
@@ -66,6 +71,17 @@ class CloudPlan:
     name: str
     number: int
     chassis: tuple[Chassis, ...]
+    backend: str = "ovn"
+
+    @property
+    def has_ovn(self) -> bool:
+        """Whether OVN serves its routers, not Neutron's L3 agents."""
+        return self.backend != OVS
+
+    @property
+    def distributed(self) -> bool:
+        """Whether floating IPs are handled on the compute chassis too."""
+        return self.backend != "ovn"
 
     @property
     def central(self) -> Chassis:
@@ -99,27 +115,28 @@ class Shape:
 
     gateways: int = 1
     computes: int = 1
-    dvr: bool = (
-        False  # floating IPs handled on the compute chassis, which then are on the public wire
-    )
+    backend_a: str = "ovn"
+    backend_b: str = "ovn"
     swanherd: bool = True
     debug: bool = False
 
     def cloud(self, name: str) -> CloudPlan:
         """Return the plan of cloud a or b."""
-        number = {"a": 1, "b": 2}[name]
+        number, backend = {"a": (1, self.backend_a), "b": (2, self.backend_b)}[name]
+        if backend not in BACKENDS:
+            raise LabError(f"no backend {backend}; there are {', '.join(BACKENDS)}")
+        # What handles floating IPs on a compute chassis needs the public wire there.
+        public = backend != "ovn"
         first = [Chassis(f"{name}-gw", gateway=True, public=True, number=2)]
         more = [
             Chassis(f"{name}-gw{n}", gateway=True, public=True, number=1 + n)
             for n in range(2, self.gateways + 1)
         ]
         computes = [
-            Chassis(
-                f"{name}-cmp{n if n > 1 else ''}", gateway=False, public=self.dvr, number=19 + n
-            )
+            Chassis(f"{name}-cmp{n if n > 1 else ''}", gateway=False, public=public, number=19 + n)
             for n in range(1, self.computes + 1)
         ]
-        return CloudPlan(name, number, (*first, *more, *computes))
+        return CloudPlan(name, number, (*first, *more, *computes), backend)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 import pathlib
 
-from lab import bus, database, ovn, services, wsgi
+from lab import bus, database, openvswitch, ovn, ovs, services, wsgi
 from lab.boxes import Box
 from lab.layout import SERVICE_PASSWORD, VENV, Chassis, CloudPlan, Lab
 from lab.services import Service
 
 API = "neutron-api"
 RPC = "neutron-rpc-server"
-WORKERS = ("neutron-periodic-workers", "neutron-ovn-maintenance-worker")
+WORKERS = ("neutron-periodic-workers",)
+OVN_WORKERS = ("neutron-ovn-maintenance-worker",)
 AGENT = "swanherd-ovn-agent"
 
 CONFIGURATION = """\
@@ -51,24 +52,37 @@ user_domain_id = default
 project_name = service
 username = neutron
 password = {password}
+[ml2_type_flat]
+flat_networks = public
+[securitygroup]
+enable_security_group = True
+"""
+
+OVN_CONFIGURATION = """\
 [ml2]
 type_drivers = flat,geneve
 tenant_network_types = geneve
 mechanism_drivers = ovn
 extension_drivers = port_security
-[ml2_type_flat]
-flat_networks = public
 [ml2_type_geneve]
 vni_ranges = 1:1000
 max_header_size = 38
-[securitygroup]
-enable_security_group = True
 [ovn]
 ovn_nb_connection = {northbound}
 ovn_sb_connection = {southbound}
 ovn_l3_scheduler = leastloaded
 ovn_metadata_enabled = False
 enable_distributed_floating_ip = {dvr}
+"""
+
+OVS_CONFIGURATION = """\
+[ml2]
+type_drivers = flat,vxlan
+tenant_network_types = vxlan
+mechanism_drivers = openvswitch,l2population
+extension_drivers = port_security
+[ml2_type_vxlan]
+vni_ranges = 1:1000
 """
 
 AGENT_CONFIGURATION = """\
@@ -103,7 +117,8 @@ def configuration(lab: Lab, cloud: CloudPlan, box: Box) -> pathlib.Path:
 def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Write neutron.conf and the agent's configuration, readable by root only."""
     box = Box(lab, chassis.name)
-    plugins = "ovn-router,swanherd" if lab.shape.swanherd else "ovn-router"
+    router = "ovn-router" if cloud.has_ovn else "router"
+    plugins = f"{router},swanherd" if lab.shape.swanherd else router
     values = {
         "debug": lab.shape.debug,
         "host": chassis.name,
@@ -115,14 +130,19 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
         "password": SERVICE_PASSWORD,
         "northbound": f"tcp:{cloud.api_address}:6641",
         "southbound": ovn.southbound(cloud),
-        "dvr": lab.shape.dvr,
-        "ovsdb": ovn.OVSDB,
+        "dvr": cloud.distributed,
+        "ovsdb": openvswitch.OVSDB,
     }
     if chassis == cloud.central:
-        configuration(lab, cloud, box).write_text(CONFIGURATION.format(**values))
+        backend = OVN_CONFIGURATION if cloud.has_ovn else OVS_CONFIGURATION
+        text = (CONFIGURATION + backend).format(**values)
+        configuration(lab, cloud, box).write_text(text)
     else:  # an agent's host has no database password
         configuration(lab, cloud, box).write_text("")
-    (box.directory / "swanherd-agent.conf").write_text(AGENT_CONFIGURATION.format(**values))
+    if cloud.has_ovn:
+        (box.directory / "swanherd-agent.conf").write_text(AGENT_CONFIGURATION.format(**values))
+    else:
+        ovs.write_configuration(lab, cloud, chassis)
 
 
 def migrate(lab: Lab, cloud: CloudPlan) -> None:
@@ -148,8 +168,8 @@ def start_rpc(lab: Lab, cloud: CloudPlan) -> None:
 
 
 def start_workers(lab: Lab, cloud: CloudPlan) -> None:
-    """Start the periodic and the OVN maintenance worker."""
-    for name in WORKERS:
+    """Start the periodic and, with OVN, the maintenance worker."""
+    for name in (*WORKERS, *(OVN_WORKERS if cloud.has_ovn else ())):
         _start(lab, cloud, name)
 
 

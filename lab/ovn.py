@@ -1,16 +1,14 @@
-"""Open vSwitch and OVN in the boxes of a cloud, with the userspace datapath."""
+"""OVN in the boxes of a cloud, with the userspace datapath."""
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
-from lab import services
+from lab import openvswitch, services
 from lab.boxes import Box
 from lab.layout import Chassis, CloudPlan, Lab
 from lab.services import Service
 
-OVSDB = "unix:/run/openvswitch/db.sock"
 NORTHBOUND = "unix:/run/ovn/ovnnb_db.sock"
 SOUTHBOUND = "unix:/run/ovn/ovnsb_db.sock"
 PROBE_MS = 60_000  # on a busy machine a shorter probe ends healthy connections
@@ -63,7 +61,7 @@ def _start_database(box: Box, cloud: CloudPlan, database: Database) -> None:
         f"--pidfile=/run/ovn/ovn{short}_db.pid",
     )
     services.start(box, Service(service, argv))
-    _wait_for_path(box, service, database.socket)
+    openvswitch.wait_for_path(box, service, database.socket)
     control = f"ovn-{short}ctl"
     box.run([control, "init"])
     box.run(
@@ -77,36 +75,13 @@ def _start_database(box: Box, cloud: CloudPlan, database: Database) -> None:
 def start_chassis(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Start Open vSwitch and ovn-controller on a chassis."""
     box = Box(lab, chassis.name)
-    schema = "/usr/share/openvswitch/vswitch.ovsschema"
-    box.run(["ovsdb-tool", "create", "/etc/openvswitch/conf.db", schema])
-    argv = (
-        *("ovsdb-server", "/etc/openvswitch/conf.db"),
-        "--remote=punix:/run/openvswitch/db.sock",
-        "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
-        *("--remote=ptcp:6640:127.0.0.1", "--pidfile=/run/openvswitch/ovsdb-server.pid"),
-    )
-    services.start(box, Service("ovsdb-server", argv))
-    _wait_for_path(box, "ovsdb-server", "/run/openvswitch/db.sock")
-    box.run(["ovs-vsctl", "--no-wait", "init"])
-    box.run(["ovs-vsctl", "--no-wait", *_settings(cloud, chassis)])
-    pidfile = "--pidfile=/run/openvswitch/ovs-vswitchd.pid"
-    services.start(box, Service("ovs-vswitchd", ("ovs-vswitchd", OVSDB, pidfile)))
-    box.run(["ovs-vsctl", *_add_bridge("br-phy", "underlay")])
-    if chassis.public:
-        box.run(["ovs-vsctl", *_add_bridge("br-ex", "public")])
-        box.ip("link set br-ex up")
-    box.ip(
-        f"address add {chassis.underlay(cloud.number)}/24 dev br-phy",
-        "link set br-phy up",
-    )
+    openvswitch.start(lab, cloud, chassis, _settings(cloud, chassis))
     pidfile = "--pidfile=/run/ovn/ovn-controller.pid"
-    services.start(box, Service("ovn-controller", ("ovn-controller", OVSDB, pidfile)))
+    services.start(box, Service("ovn-controller", ("ovn-controller", openvswitch.OVSDB, pidfile)))
 
 
-def _settings(cloud: CloudPlan, chassis: Chassis) -> list[str]:
-    settings = {
-        "system-id": chassis.name,
-        "hostname": chassis.name,
+def _settings(cloud: CloudPlan, chassis: Chassis) -> dict[str, object]:
+    settings: dict[str, object] = {
         "ovn-remote": southbound(cloud),
         "ovn-remote-probe-interval": PROBE_MS,
         "ovn-openflow-probe-interval": PROBE_MS // 1000,
@@ -118,18 +93,7 @@ def _settings(cloud: CloudPlan, chassis: Chassis) -> list[str]:
         settings["ovn-bridge-mappings"] = "public:br-ex"
     if chassis.gateway:
         settings["ovn-cms-options"] = "enable-chassis-as-gw"
-    values = (f'external_ids:{k}="{v}"' for k, v in settings.items())
-    return ["set", "Open_vSwitch", ".", *values]
-
-
-def _add_bridge(bridge: str, port: str) -> list[str]:
-    made = ["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev"]
-    return [*made, "fail_mode=standalone", "--", "add-port", bridge, port]
-
-
-def _wait_for_path(box: Box, service: str, path: str) -> None:
-    inside = pathlib.Path(f"/proc/{box.init().pid}/root{path}")
-    services.wait(box, service, inside.exists, 15, f"no {path}")
+    return settings
 
 
 def wait_for_chassis(lab: Lab, cloud: CloudPlan) -> None:

@@ -15,6 +15,16 @@ from lab.layout import PUBLIC_CIDRS, LabError, gateway_of
 from lab.processes import wait_for
 
 DEVICE_OWNERS_OF_WORKLOADS = "compute:nova"
+# A router of Neutron's L3 agents: on one node; on several, one of them active; on each node that
+# has workloads, with a central part on a gateway. Without a kind: as the cloud's default says.
+KINDS = {
+    "": {},
+    "legacy": {"distributed": False, "ha": False},
+    "ha": {"distributed": False, "ha": True},
+    "dvr": {"distributed": True, "ha": False},
+}
+# What a router's ports on a site's network are called; the others of DVR go with these.
+_INTERFACES = ("network:router_interface", "network:ha_router_replicated_interface")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Site:
     security_group_id: str
     mtu: int
     router_addresses: tuple[str, ...]  # the router's own addresses on the public network
+    kind: str = ""
 
 
 def make_public(cloud: Cloud, cidrs: Sequence[str] | None = None, name: str = "public") -> str:
@@ -64,11 +75,18 @@ def make_public(cloud: Cloud, cidrs: Sequence[str] | None = None, name: str = "p
 
 
 def make_site(
-    cloud: Cloud, client: Any, name: str, cidrs: Sequence[str], public: str | None = "public"
+    cloud: Cloud,
+    client: Any,
+    name: str,
+    cidrs: Sequence[str],
+    public: str | None = "public",
+    *,
+    kind: str = "",
 ) -> Site:
     """As an ordinary user, make a network with subnets, a router and an open security group.
 
-    The router's gateway is on the network `public`; with None it has none.
+    The router's gateway is on the network `public`; with None it has none. A router of a certain
+    kind is made by the admin for the user: Neutron lets nobody else choose.
     """
     network = client.network
     made = network.create_network(name=name)
@@ -76,7 +94,11 @@ def make_site(
     if public is not None:
         outside = network.find_network(public, ignore_missing=False)
         gateway = {"external_gateway_info": {"network_id": outside.id}}
-    router = network.create_router(name=name, **gateway)
+    if kind:
+        owner = {"project_id": client.current_project_id, **KINDS[kind]}
+        router = cloud.connect("admin").network.create_router(name=name, **gateway, **owner)
+    else:
+        router = network.create_router(name=name, **gateway)
     group = network.create_security_group(name=name)
     for family in ("IPv4", "IPv6"):
         network.create_security_group_rule(
@@ -91,6 +113,7 @@ def make_site(
         security_group_id=group.id,
         mtu=made.mtu,
         router_addresses=tuple(f["ip_address"] for f in fixed),
+        kind=kind,
     )
     for cidr in cidrs:
         add_subnet(client, site, cidr)
@@ -123,7 +146,7 @@ def remove_site(client: Any, site: Site) -> None:
     for floating in network.ips(router_id=site.router_id):
         network.delete_ip(floating)
     for port in list(network.ports(network_id=site.network_id)):
-        if port.device_owner.startswith("network:router_interface"):
+        if port.device_owner.startswith(_INTERFACES):
             for fixed in port.fixed_ips:
                 with contextlib.suppress(_gone()):
                     network.remove_interface_from_router(

@@ -12,9 +12,9 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from lab import bus, database, keystone, neutron, ovn, services, wires
+from lab import bus, database, keystone, neutron, openvswitch, ovn, ovs, services, wires
 from lab.boxes import OWN_DIRECTORIES, Box, holders, tail
 from lab.clients import connect, write_configuration
 from lab.layout import (
@@ -148,20 +148,25 @@ def _cloud_steps(lab: Lab, cloud: CloudPlan) -> list[Step]:
         names = [a if a in ("MariaDB", "boxes and wires") else f"{cloud.name}: {a}" for a in after]
         return Step(f"{cloud.name}: {name}", functools.partial(work, lab, cloud), names)
 
-    has_agents = lab.shape.swanherd and neutron.has_swanherd_agent()
-    last = "VPN agents started" if has_agents else "RPC server"
+    has_agents = lab.shape.swanherd and neutron.has_swanherd_agent() and cloud.has_ovn
+    switch, start_switch = ("OVN", _start_ovn) if cloud.has_ovn else ("switches", _start_switches)
     steps = [
-        step("OVN", _start_ovn, "boxes and wires"),
+        step(switch, start_switch, "boxes and wires"),
         step("Keystone", _start_keystone, "boxes and wires"),
         step("RabbitMQ", _start_bus, "boxes and wires"),
-        step("Neutron API", neutron.start_api, "MariaDB", "OVN"),
+        # OVN's driver connects to its databases as it starts.
+        step("Neutron API", neutron.start_api, "MariaDB", *(["OVN"] if cloud.has_ovn else [])),
         step("RPC server", neutron.start_rpc, "Neutron API", "RabbitMQ"),
         step("workers", neutron.start_workers, "Neutron API", "RabbitMQ"),
-        step("agents alive", _wait_for_agents, "Keystone", "workers", last),
     ]
+    last = "RPC server"
     if has_agents:
-        steps += [step("VPN agents started", _start_agents, "RPC server")]
-    return steps
+        last = "VPN agents started"
+        steps += [step(last, _start_agents, "RPC server")]
+    elif not cloud.has_ovn:
+        last = "agents started"
+        steps += [step(last, _start_ovs_agents, "RPC server", switch)]
+    return [*steps, step("agents alive", _wait_for_agents, "Keystone", "workers", last)]
 
 
 def _make_boxes(lab: Lab) -> None:
@@ -173,7 +178,7 @@ def _make_boxes(lab: Lab) -> None:
             wires.lay_chassis(lab, cloud, chassis.name)
 
 
-def run_quietly(works: list[Callable[[], object]]) -> None:
+def run_quietly(works: Sequence[Callable[[], object]]) -> None:
     """Do independent pieces of work at once; the first problem is raised when all have ended."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
         for future in [pool.submit(work) for work in works]:
@@ -198,6 +203,17 @@ def _start_ovn(lab: Lab, cloud: CloudPlan) -> None:
     ovn.wait_for_chassis(lab, cloud)
 
 
+def _start_switches(lab: Lab, cloud: CloudPlan) -> None:
+    works = [functools.partial(openvswitch.start, lab, cloud, c, {}) for c in cloud.chassis]
+    run_quietly(works)
+
+
+def _start_ovs_agents(lab: Lab, cloud: CloudPlan) -> None:
+    ovs.wait_for_rpc(lab, cloud)
+    for chassis in cloud.chassis:
+        ovs.start_agents(lab, cloud, chassis)
+
+
 def _start_keystone(lab: Lab, cloud: CloudPlan) -> str:
     note = keystone.start(lab, cloud)
     keystone.wait(lab, cloud)
@@ -214,12 +230,18 @@ def _start_agents(lab: Lab, cloud: CloudPlan) -> None:
         neutron.start_agent(lab, cloud, chassis)
 
 
+def _agents(lab: Lab, cloud: CloudPlan) -> set[tuple[str, str]]:
+    """Return the host and the program of each agent that must be there."""
+    kinds = ("ovn-controller",) if cloud.has_ovn else (ovs.L2_AGENT, ovs.L3_AGENT)
+    wanted = {(c.name, kind) for c in cloud.chassis for kind in kinds}
+    if cloud.has_ovn and lab.shape.swanherd and neutron.has_swanherd_agent():
+        wanted |= {(c.name, neutron.AGENT) for c in cloud.gateways}
+    return wanted
+
+
 def _wait_for_agents(lab: Lab, cloud: CloudPlan) -> str:
     """Wait until the API shows every agent alive, and every service still runs."""
-    wanted = {(c.name, "ovn-controller") for c in cloud.chassis}
-    if lab.shape.swanherd and neutron.has_swanherd_agent():
-        wanted |= {(c.name, neutron.AGENT) for c in cloud.gateways}
-    missing = set(wanted)
+    missing = _agents(lab, cloud)
 
     def listed() -> list[str]:
         for chassis in cloud.chassis:

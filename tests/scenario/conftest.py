@@ -1,11 +1,14 @@
 """Two real clouds for all scenario tests of a run; sites and tunnels for each module.
 
-KEEP=1 leaves the clouds up for a look (`SWANHERD_LAB=test make enter`); the next run starts anew.
+BACKEND=ovs makes them clouds of Open vSwitch; the default is OVN, once with centralised and once
+with distributed floating IPs. KEEP=1 leaves the clouds up for a look (`SWANHERD_LAB=test make
+enter`); the next run starts anew, or with REUSE=1 on what is up.
 """
 
 import dataclasses
 import itertools
 import os
+import random
 
 import pytest
 
@@ -16,7 +19,15 @@ from lab.sites import boot, make_public, make_site
 from lab.user import enter
 from lab.vpn import join, make_end, remove_end, wait_status
 
-_numbers = itertools.count(16)
+BACKEND = os.environ.get("BACKEND") or "ovn"
+SHAPES = {
+    "ovn": Shape(backend_a="ovn", backend_b="ovn-dvr"),
+    "ovs": Shape(backend_a="ovs", backend_b="ovs"),
+}
+collect_ignore_glob = [f"test_{other}_*.py" for other in SHAPES if other != BACKEND]
+REUSE = bool(os.environ.get("REUSE"))
+# What an earlier run left in the clouds has other names and networks.
+_numbers = itertools.count(random.randrange(40, 200) if REUSE else 16)
 
 
 @dataclasses.dataclass
@@ -42,8 +53,9 @@ class Pair:
 
 @pytest.fixture(scope="session")
 def lab():
-    lab = Lab(os.environ.get("SWANHERD_LAB", "test"), Shape())
-    lifecycle.up(lab)
+    lab = Lab(os.environ.get("SWANHERD_LAB", "test"), SHAPES[BACKEND])
+    if not REUSE:
+        lifecycle.up(lab)
     enter(lab)
     yield lab
     if not os.environ.get("KEEP"):
@@ -65,6 +77,12 @@ def clouds(lab):
 @pytest.fixture(scope="session")
 def clients(clouds):
     return tuple(cloud.connect() for cloud in clouds)
+
+
+@pytest.fixture
+def number():
+    """A number of its own for a test's names and networks."""
+    return next(_numbers)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,98 @@
+"""Neutron's own agents for Open vSwitch: one programs the switch, one has the routers.
+
+A gateway's L3 agent has the mode dvr_snat: it takes legacy and HA routers and the central part of
+distributed ones. A compute's has the mode dvr: the part of distributed routers for its workloads.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import amqp  # type: ignore[import-untyped]
+
+from lab import bus, openvswitch, services
+from lab.boxes import Box
+from lab.layout import BUS_PASSWORD, VENV, Chassis, CloudPlan, Lab
+from lab.netns import within
+from lab.services import Service
+
+L2_AGENT = "neutron-openvswitch-agent"
+L3_AGENT = "neutron-l3-agent"
+TOPICS = ("q-plugin", "q-l3-plugin", "q-reports-plugin")  # what the agents ask at their start
+
+CONFIGURATION = """\
+[DEFAULT]
+debug = {debug}
+host = {host}
+transport_url = {bus}
+state_path = /var/lib/neutron
+interface_driver = openvswitch
+agent_mode = {mode}
+enable_metadata_proxy = False
+[oslo_concurrency]
+lock_path = /var/lib/neutron/lock
+[oslo_messaging_rabbit]
+rabbit_quorum_queue = False
+[agent]
+# Everything is root's here, and sudo needn't be installed.
+root_helper = env
+extensions = {extensions}
+tunnel_types = vxlan
+l2_population = True
+enable_distributed_routing = True
+[ovs]
+datapath_type = netdev
+ovsdb_connection = {ovsdb}
+bridge_mappings = public:br-ex
+local_ip = {underlay}
+[securitygroup]
+firewall_driver = openvswitch
+"""
+
+
+def has_swanherd_extension() -> bool:
+    """Whether this tree has Swanherd's extension of the L3 agent."""
+    group = "neutron.agent.l3.extensions"
+    return "swanherd" in importlib.metadata.entry_points(group=group).names
+
+
+def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
+    """Write the configuration of a chassis' agents; each agent takes what is its own."""
+    box = Box(lab, chassis.name)
+    values = {
+        "debug": lab.shape.debug,
+        "host": chassis.name,
+        "bus": bus.url(cloud),
+        "mode": "dvr_snat" if chassis.gateway else "dvr",
+        "ovsdb": openvswitch.OVSDB,
+        "underlay": chassis.underlay(cloud.number),
+    }
+    for agent in (L2_AGENT, L3_AGENT):
+        loaded = agent == L3_AGENT and lab.shape.swanherd and has_swanherd_extension()
+        text = CONFIGURATION.format(**values, extensions="swanherd" if loaded else "")
+        (box.directory / f"{agent}.conf").write_text(text)
+
+
+def wait_for_rpc(lab: Lab, cloud: CloudPlan) -> None:
+    """Wait until the server listens: what an agent asks before that is lost, for a minute."""
+    box = Box(lab, cloud.central.name)
+
+    def listens() -> bool:
+        address = f"{cloud.api_address}:5672"
+        with amqp.Connection(host=address, userid="swanherd", password=BUS_PASSWORD) as bus_:
+            try:
+                for topic in TOPICS:
+                    bus_.channel().queue_declare(topic, passive=True)
+            except amqp.exceptions.NotFound:
+                return False
+        return True
+
+    services.wait(box, "neutron-rpc-server", lambda: within(box, listens), 90, "doesn't listen")
+
+
+def start_agents(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
+    """Start both agents of a chassis; what they started lives on when they are stopped."""
+    box = Box(lab, chassis.name)
+    for agent in (L2_AGENT, L3_AGENT):
+        argv = (f"{VENV}/bin/{agent}", "--config-file", str(box.directory / f"{agent}.conf"))
+        services.start(box, Service(agent, argv, alone=True))
