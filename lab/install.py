@@ -34,7 +34,9 @@ PACKAGES = (
     # the agent
     *("charon-systemd", "strongswan-swanctl", "strongswan-libcharon"),
     *("libstrongswan-standard-plugins", "libstrongswan-extra-plugins"),
-    *("libcharon-extra-plugins", "libnftables1", "nftables"),
+    *("libcharon-extra-plugins", "libnftables1", "nftables", "iptables"),
+    # a kernel with ESP
+    *("user-mode-linux", "kmod"),
     # boxes, wires and workloads
     *("iproute2", "util-linux", "procps", "ethtool", "iputils-ping", "curl", "tcpdump"),
     *("iperf3", "conntrack", "git"),

@@ -11,7 +11,8 @@ from swanherd.core import network as net
 from swanherd.core.failures import Temporary
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.network import PUBLIC_DEVICE, TRANSIT_DEVICE, NetworkAction, ObservedNetwork
-from swanherd.dataplane import namespace, network
+from swanherd.dataplane import guards, namespace, network
+from swanherd.dataplane.guards import Firewall
 from swanherd.ovn.vswitch import PluggedPort
 
 # The outer end is named by the device, the router and a generation, in at most 15 bytes
@@ -39,10 +40,14 @@ class Bridge(Protocol):
 
 
 class OvnNode:
-    """Implements `reconcile.ports.Node` with namespaces `qvpn-<router_id>`."""
+    """Implements `reconcile.ports.Node` with namespaces `qvpn-<router_id>`.
 
-    def __init__(self, bridge: Bridge) -> None:
+    `firewall` writes the guards; None means what the kernel has.
+    """
+
+    def __init__(self, bridge: Bridge, firewall: Firewall | None = None) -> None:
         self._bridge = bridge
+        self._firewall = firewall or guards.choose()
         self._generations = itertools.cycle(_GENERATIONS)
 
     def routers(self) -> frozenset[RouterId]:
@@ -53,7 +58,8 @@ class OvnNode:
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what the namespace is; a link of which only a part is left has no port id."""
         ports = {device: self._ports_of(router_id, device) for device in _OUTER}
-        seen = network.observe(router_id, {device: list(ports[device]) for device in _OUTER})
+        outer = {device: list(ports[device]) for device in _OUTER}
+        seen = network.observe(router_id, outer, self._firewall)
         hollow = {
             net.Link(device, PortId(""), "", 0, frozenset())
             for device in _OUTER
@@ -80,13 +86,13 @@ class OvnNode:
         """Do one action; idempotent."""
         match action:
             case net.EnsureNamespace():
-                namespace.ensure(router_id)
+                namespace.ensure(router_id, self._firewall)
             case net.RemoveNamespace():
                 for device in _OUTER:
                     self._remove_link(router_id, device)
                 namespace.remove(router_id)
             case net.EnsureGuard(net.Guard() as guard):
-                network.ensure_guard(router_id, guard)
+                network.ensure_guard(router_id, guard, self._firewall)
             case net.EnsureGuard():
                 raise TypeError("this guard is for a router's own namespace")
             case net.EnsureLink(link):
@@ -110,7 +116,7 @@ class OvnNode:
 
     def announce(self, router_id: RouterId, device: str) -> None:
         """Tell the device's neighbours that its addresses are here now; returns at once."""
-        seen = network.observe(router_id, {}).links.get(device)
+        seen = network.observe(router_id, {}, self._firewall).links.get(device)
         if seen is None:
             raise Temporary(router_id, Reason("link_failed", f"there is no device {device}"))
         network.announce(router_id, device, seen.mac, seen.addresses)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from swanherd.core.model import RouterId
-from swanherd.dataplane import nft
 from swanherd.dataplane.failing import failing
+from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.privileged import inside, namespaces
 
 _PREFIX = "qvpn-"
@@ -37,10 +37,10 @@ def namespace_inode(router_id: RouterId) -> int | None:
         return None
 
 
-def ensure(router_id: RouterId) -> None:
+def ensure(router_id: RouterId, firewall: Firewall) -> None:
     """Make the namespace with a guard that lets nothing pass; one that is there keeps its own."""
     with failing(router_id, _CODE):
-        namespaces.make(name_of(router_id), nft.CLOSED)
+        namespaces.make(name_of(router_id), firewall.kind, dict(firewall.closed()))
 
 
 def remove(router_id: RouterId) -> None:

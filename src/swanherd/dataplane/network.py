@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
 from swanherd.core.network import Guard, Link, Route, Rule
-from swanherd.dataplane import frames, nft
+from swanherd.dataplane import frames
 from swanherd.dataplane.failing import failing
+from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.namespace import name_of
 from swanherd.dataplane.privileged import links, packets, routes
-from swanherd.dataplane.privileged import nft as privileged_nft
-
-LOG = logging.getLogger(__name__)
 
 _LOOPBACK = "lo"
 
@@ -43,7 +40,7 @@ class Seen:
     guard: Guard | None = None
 
 
-def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]]) -> Seen:
+def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: Firewall) -> Seen:
     """Return what is in the namespace; `outer` tells which outer ends each device should have.
 
     A link is sound only with exactly one.
@@ -53,7 +50,7 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]]) -> Seen:
         ours: dict[str, Any] = links.outer_links([n for names in outer.values() for n in names])
         try:
             seen: dict[str, Any] = routes.observe(name)
-            guard = nft.read(privileged_nft.listing(name)).guard
+            guard = firewall.observe(name)
         except FileNotFoundError:
             return Seen(prepared=False)
     theirs = seen["links"]
@@ -144,33 +141,16 @@ def remove_rule(router_id: RouterId, rule: Rule) -> None:
         routes.remove_rule(name_of(router_id), _render_rule(rule))
 
 
-def ensure_guard(router_id: RouterId, guard: Guard) -> None:
-    """Make the table this guard's, in one transaction; what it has in common isn't touched."""
-    name = name_of(router_id)
+def ensure_guard(router_id: RouterId, guard: Guard, firewall: Firewall) -> None:
+    """Make it the namespace's guard; what it has in common with the old one isn't touched."""
     with failing(router_id, "guard_failed"):
-        old = nft.read(privileged_nft.listing(name)).guard
-        if old == guard:
-            return
-        _write_guard(name, old, guard)
-        reading = nft.read(privileged_nft.listing(name))
-        privileged_nft.load(name, nft.mark(guard, reading.digest))
+        firewall.ensure(name_of(router_id), guard)
 
 
 def priority(selector: TrafficSelector) -> int:
     """Return the rule's priority, below charon's 220: the narrower selector is asked first."""
     narrowness = selector.local.prefixlen + selector.remote.prefixlen
     return 219 - narrowness * 64 // (2 * selector.local.max_prefixlen)
-
-
-def _write_guard(name: str, old: Guard | None, new: Guard) -> None:
-    if old:
-        try:
-            privileged_nft.load(name, nft.change(old, new))
-        except OSError as error:
-            LOG.info("The guard of %s is written anew: %s", name, error)
-        else:
-            return
-    privileged_nft.load(name, nft.replacement(new))
 
 
 def _is_host(interface: IPInterface) -> bool:

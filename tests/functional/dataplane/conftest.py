@@ -16,7 +16,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from oslo_privsep import priv_context  # noqa: F401
 
+from swanherd.dataplane import guards
+from swanherd.dataplane.guards import Firewall
+from swanherd.dataplane.privileged import iptables
+
 pytest.register_assert_rewrite("swanherd.testing.node_contract")
+
+FIREWALLS = {"nft": guards.Nft, "iptables": guards.Iptables}
 
 _NEW_NET, _NEW_MOUNT = 0x40000000, 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,3 +52,14 @@ def own_network(own_mounts: None) -> Iterator[None]:
             subprocess.run(["ip", "netns", "del", name], check=True)
         assert _libc.setns(home, _NEW_NET) == 0
         os.close(home)
+
+
+@pytest.fixture(params=FIREWALLS)
+def firewall(request: pytest.FixtureRequest) -> Firewall:
+    """Each of the two, where the kernel has it; a kernel without nft has to have the other."""
+    if request.param != guards.choose().kind:
+        if request.param == "nft":
+            pytest.skip("this kernel has no nft")
+        if not iptables.is_there():
+            pytest.skip("iptables-legacy isn't installed")
+    return FIREWALLS[request.param]()

@@ -11,7 +11,9 @@ from swanherd.agent.node import OvnNode
 from swanherd.core import network as net
 from swanherd.core.failures import Temporary
 from swanherd.core.network import ObservedNetwork
-from swanherd.dataplane import namespace, privileged
+from swanherd.dataplane import guards, namespace, privileged
+from swanherd.dataplane.guards import Firewall
+from swanherd.dataplane.privileged import iptables
 from swanherd.testing.node_contract import OTHER, ROUTER, TRANSIT, assert_whole, build
 from tests.functional.dataplane.stand import MemoryBridge, RealHands
 
@@ -22,8 +24,13 @@ def main() -> None:
     program = pathlib.Path(sys.executable).parent / "privsep-helper"
     cfg.CONF.set_override("helper_command", str(program), group="swanherd_privileged")
     privileged.default.set_client_mode(True)
+    for firewall in _firewalls():
+        node = OvnNode(MemoryBridge(), firewall)
+        build(node, RealHands(firewall))
+        assert_whole(node.observe(ROUTER))
+        node.apply(ROUTER, net.RemoveNamespace())
     node = OvnNode(MemoryBridge())
-    build(node, RealHands())
+    build(node, RealHands(guards.choose()))
     assert_whole(node.observe(ROUTER))
     assert namespace.spawn(ROUTER, ["/bin/true"], {}) > 0
     assert _is_temporary(lambda: namespace.spawn(ROUTER, ["/no/such"], {}))
@@ -32,6 +39,11 @@ def main() -> None:
     assert ObservedNetwork(exists=False) == node.observe(ROUTER)
     assert privileged.default.channel is not None
     privileged.default.stop()
+
+
+def _firewalls() -> list[Firewall]:
+    there = [guards.Iptables()] if iptables.is_there() else []
+    return [guards.choose(), *there]
 
 
 def _is_temporary(work) -> bool:

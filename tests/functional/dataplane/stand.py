@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from swanherd.core.model import PortId, RouterId
 from swanherd.core.network import PUBLIC_DEVICE, TRANSIT_DEVICE, TUNNEL_DEVICE, Route, Rule
+from swanherd.dataplane import guards
+from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.namespace import name_of
 from swanherd.dataplane.privileged import inside
 from swanherd.ovn.vswitch import PluggedPort
@@ -46,6 +48,22 @@ def nft(router_id: RouterId, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def iptables(router_id: RouterId, *arguments: str, version: int = 4) -> None:
+    program = {4: "iptables-legacy", 6: "ip6tables-legacy"}[version]
+    command = ["ip", "netns", "exec", name_of(router_id), program, "-w", *arguments]
+    subprocess.run(command, check=True)
+
+
+def open_up(firewall: Firewall, router_id: RouterId) -> None:
+    """Let everything pass, as without a guard."""
+    if firewall.kind == "nft":
+        nft(router_id, "delete", "table", "inet", "swanherd")
+        return
+    for version in (4, 6):
+        iptables(router_id, "-F", version=version)
+        iptables(router_id, "-X", version=version)
+
+
 def outer_end(device: str) -> str:
     """Return the name of the device's end in this node's own namespace."""
     prefix = OUTER_PREFIX[device] + ROUTER.replace("-", "")[:11]
@@ -56,11 +74,17 @@ def outer_end(device: str) -> str:
 class RealHands:
     """Loses things of a real namespace with the tools that an operator has."""
 
+    def __init__(self, firewall: Firewall | None = None) -> None:
+        self._firewall = firewall or guards.choose()
+
     def lose_namespace(self, router_id: RouterId) -> None:
         subprocess.run(["ip", "netns", "del", name_of(router_id)], check=True)
 
     def lose_guard(self, router_id: RouterId) -> None:
-        nft(router_id, "flush", "chain", "inet", "swanherd", "forward")
+        if self._firewall.kind == "nft":
+            nft(router_id, "flush", "chain", "inet", "swanherd", "forward")
+        else:
+            iptables(router_id, "-F", "swanherd-forward")
 
     def lose_link(self, router_id: RouterId, name: str) -> None:
         ip(router_id, "link", "del", name)
@@ -175,11 +199,22 @@ def wires() -> tuple[Wire, Wire]:
 
 def at_udp_port(address: str, port: int, work: Callable[[socket.socket], object]) -> None:
     """Do something with a UDP socket that is bound inside the router's namespace."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    _with_socket(socket.SOCK_DGRAM, 0, (address, port), work)
+
+
+def at_protocol(address: str, protocol: int, work: Callable[[socket.socket], object]) -> None:
+    """Do something with a raw socket of an IP protocol that is bound inside the namespace."""
+    _with_socket(socket.SOCK_RAW, protocol, (address, 0), work)
+
+
+def _with_socket(
+    kind: int, protocol: int, at: tuple[str, int], work: Callable[[socket.socket], object]
+) -> None:
+    family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
 
     def bound() -> None:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.bind((address, port))
+        with socket.socket(family, kind, protocol) as sock:
+            sock.bind(at)
             sock.settimeout(5)
             work(sock)
 

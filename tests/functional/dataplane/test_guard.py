@@ -19,6 +19,7 @@ from swanherd.agent.node import OvnNode
 from swanherd.core import network as net
 from swanherd.core.model import TrafficSelector
 from swanherd.core.network import TRANSIT_DEVICE, GuardPair
+from swanherd.dataplane.guards import Firewall
 from swanherd.testing.node_contract import (
     GUARD,
     ROUTER,
@@ -28,13 +29,15 @@ from swanherd.testing.node_contract import (
     late_actions,
 )
 from tests.functional.dataplane.packets import checksum, echo, mss_of, syn, udp
+from tests.functional.dataplane.packets import ip as ip_packet
 from tests.functional.dataplane.stand import (
     MemoryBridge,
     Wire,
+    at_protocol,
     at_udp_port,
     ip,
     know_neighbours,
-    nft,
+    open_up,
     tunnel_wire,
     wires,
 )
@@ -51,8 +54,8 @@ SECRET = b"an inner packet"
 
 
 @pytest.fixture
-def node() -> OvnNode:
-    node = OvnNode(MemoryBridge())
+def node(firewall: Firewall) -> OvnNode:
+    node = OvnNode(MemoryBridge(), firewall)
     apply_all(node, ROUTER, early_actions())
     know_neighbours()
     # Ways back for sources that the guard has to drop, lest something else drop them.
@@ -116,35 +119,35 @@ def leaks(packets: list[bytes]) -> list[bytes]:
 
 
 @families
-def test_nothing_leaves_in_clear_before_the_tunnel(node, transit, public, ends):
+def test_nothing_leaves_in_clear_before_the_tunnel(firewall, node, transit, public, ends):
     """A packet of a pair doesn't leave by the default route; without the guard it would."""
     local, remote, *_ = ends
     packet = udp(local, remote, SECRET)
     transit.put(packet)
     assert leaks(emerged_at_public(public, version(local))) == []
-    nft(ROUTER, "delete", "table", "inet", "swanherd")
+    open_up(firewall, ROUTER)
     transit.put(packet)
     assert leaks(emerged_at_public(public, version(local)))
 
 
 @families
-def test_nothing_comes_in_in_clear(node, transit, public, ends):
+def test_nothing_comes_in_in_clear(firewall, node, transit, public, ends):
     """A clear packet that claims to come from the peer's network doesn't reach a workload."""
     local, remote, *_ = ends
     packet = udp(remote, local, SECRET)
     public.put(packet)
     assert leaks(emerged_at_transit(transit, version(local))) == []
-    nft(ROUTER, "delete", "table", "inet", "swanherd")
+    open_up(firewall, ROUTER)
     public.put(packet)
     transit.take(SECRET)
 
 
 @pytest.mark.parametrize("action", [net.EnsureNamespace(), net.EnsureGuard(GUARD)])
 @families
-def test_a_guard_without_pairs_lets_nothing_through(transit, public, node, ends, action):
+def test_a_guard_without_pairs_lets_nothing_through(firewall, transit, public, node, ends, action):
     """From the namespace's first moment, whatever guard it has, no traffic crosses in clear."""
     local, remote, *_ = ends
-    nft(ROUTER, "delete", "table", "inet", "swanherd")
+    open_up(firewall, ROUTER)
     node.apply(ROUTER, action)
     closed = dataclasses.replace(GUARD, pairs=frozenset())
     transit.put(udp(local, remote, SECRET))
@@ -307,6 +310,23 @@ def test_a_silent_guard_hears_and_says_nothing(node, transit, tunnel, public, pl
 
     at_udp_port(here, 500, talk)
     assert not [p for p in emerged_at_transit(transit, 4) if b"standby" in p]
+
+
+@pytest.mark.parametrize("protocol", [50, 51], ids=["esp", "ah"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_public_device_speaks_esp_and_ah(public, family, protocol):
+    """Both protocols of IPsec get in and out by the public address, in either family."""
+    here, there = PUBLIC_ADDRESS[family], PUBLIC_NEIGHBOUR[family]
+    # SPI and sequence number; of AH first the next header and a length of 4 + 2 words.
+    body = {50: b"", 51: bytes([17, 4, 0, 0])}[protocol] + bytes(8) + b"integrity check and so on"
+
+    def receive_and_send(sock) -> None:
+        public.put(ip_packet(there, here, protocol, body))
+        assert body in sock.recv(200)
+        sock.sendto(body, (there, 0))
+        public.take(body)
+
+    at_protocol(here, protocol, receive_and_send)
 
 
 def test_neighbours_find_the_addresses(public, transit):

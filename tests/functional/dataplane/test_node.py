@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import select
@@ -14,12 +15,16 @@ from swanherd.agent.node import OvnNode
 from swanherd.core import network as net
 from swanherd.core.failures import Temporary
 from swanherd.core.network import PUBLIC_DEVICE, TRANSIT_DEVICE
-from swanherd.dataplane import namespace
+from swanherd.dataplane import guards, namespace
+from swanherd.dataplane.guards import Firewall
+from swanherd.dataplane.privileged import iptables as privileged_iptables
 from swanherd.testing.node_contract import (
+    GUARD,
     PUBLIC,
     ROUTER,
     TRANSIT,
     NodeContract,
+    apply_all,
     assert_whole,
     build,
     early_actions,
@@ -29,6 +34,7 @@ from tests.functional.dataplane.stand import (
     MemoryBridge,
     RealHands,
     ip,
+    iptables,
     nft,
     outer_end,
     outer_wire,
@@ -41,13 +47,13 @@ def bridge() -> MemoryBridge:
 
 
 @pytest.fixture
-def node(bridge: MemoryBridge) -> OvnNode:
-    return OvnNode(bridge)
+def node(bridge: MemoryBridge, firewall: Firewall) -> OvnNode:
+    return OvnNode(bridge, firewall)
 
 
 @pytest.fixture
-def hands() -> RealHands:
-    return RealHands()
+def hands(firewall: Firewall) -> RealHands:
+    return RealHands(firewall)
 
 
 class TestOvnNode(NodeContract):
@@ -132,29 +138,89 @@ GUARD_HARMS = {
 }
 
 
-@pytest.mark.parametrize("harm", GUARD_HARMS.values(), ids=GUARD_HARMS)
-def test_every_harm_to_the_guard_is_seen_and_healed(node, hands, harm):
-    """Nothing can be changed in our table unnoticed; applied again it is as before."""
-    build(node, hands)
-    nft(ROUTER, harm)
+IPTABLES_HARMS = {
+    "a rule added": ["-A", "swanherd-outwards", "-j", "ACCEPT"],
+    "a rule before": ["-I", "INPUT", "-j", "ACCEPT"],
+    "a pair added": ["-I", "swanherd-inwards", "-g", "swanherd-mss1300"],
+    "a pair removed": ["-D", "swanherd-outwards", "1"],
+    "the jump": ["-D", "FORWARD", "1"],
+    "a chain flushed": ["-F", "swanherd-output"],
+    "everything": ["-F"],
+    "the mark": ["-F", "swanherd-written"],
+}
+
+
+def check_harm_is_seen_and_healed(node, harm) -> None:
+    harm()
     assert node.observe(ROUTER).guard is None
     for action in early_actions():
         node.apply(ROUTER, action)
     assert_whole(node.observe(ROUTER))
 
 
-def test_a_restarted_agent_knows_its_guard(node, hands, bridge):
-    """Another process recognises the guard without writing it anew, and others' tables stay."""
-    nft_of_others = "add table inet others"
+@pytest.mark.parametrize("firewall", ["nft"], indirect=True)
+@pytest.mark.parametrize("harm", GUARD_HARMS.values(), ids=GUARD_HARMS)
+def test_every_harm_to_the_table_is_seen_and_healed(node, hands, harm):
+    """Nothing can be changed in our table unnoticed; applied again it is as before."""
     build(node, hands)
-    nft(ROUTER, nft_of_others)
+    check_harm_is_seen_and_healed(node, lambda: nft(ROUTER, harm))
+
+
+@pytest.mark.parametrize("firewall", ["iptables"], indirect=True)
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("harm", IPTABLES_HARMS)
+def test_every_harm_to_the_chains_is_seen_and_healed(node, hands, harm, version):
+    """Nothing can be changed in our chains or in the way to them unnoticed."""
+    build(node, hands)
+    if (harm, version) == ("the mark", 6):
+        pytest.skip("only IPv4 has it")
+    check_harm_is_seen_and_healed(
+        node, lambda: iptables(ROUTER, *IPTABLES_HARMS[harm], version=version)
+    )
+
+
+@pytest.mark.parametrize("firewall", ["nft"], indirect=True)
+def test_a_restarted_agent_knows_its_table(node, hands, bridge, firewall):
+    """Another process recognises the guard without writing it anew, and others' tables stay."""
+    build(node, hands)
+    nft(ROUTER, "add table inet others")
     before = nft(ROUTER, "--handle", "list", "table", "inet", "swanherd")
-    again = OvnNode(bridge)
+    check_restarted_agent(OvnNode(bridge, firewall))
+    assert before == nft(ROUTER, "--handle", "list", "table", "inet", "swanherd")
+    assert "table inet others" in nft(ROUTER, "list", "tables")
+
+
+@pytest.mark.parametrize("firewall", ["iptables"], indirect=True)
+def test_a_restarted_agent_knows_its_chains(node, hands, bridge, firewall):
+    """Another process recognises the guard without writing it anew, and others' rules stay."""
+    build(node, hands)
+    iptables(ROUTER, "-A", "FORWARD", "-s", "192.0.2.1", "-j", "RETURN")
+    before = listed()
+    check_restarted_agent(OvnNode(bridge, firewall))
+    assert before == listed()
+    changed = dataclasses.replace(GUARD, pairs=frozenset())
+    node.apply(ROUTER, net.EnsureGuard(changed))
+    assert "-A FORWARD -s 192.0.2.1/32 -j RETURN" in listed()[4]
+
+
+def listed() -> dict[int, str]:
+    """Return the chains without the lines that tell when they were listed."""
+    tables = privileged_iptables.listing(namespace.name_of(ROUTER))
+    return {v: "".join(ln for ln in t.splitlines(True) if ln[0] != "#") for v, t in tables.items()}
+
+
+def check_restarted_agent(again: OvnNode) -> None:
     assert_whole(again.observe(ROUTER))
     for action in early_actions():
         again.apply(ROUTER, action)
-    assert before == nft(ROUTER, "--handle", "list", "table", "inet", "swanherd")
-    assert "table inet others" in nft(ROUTER, "list", "tables")
+
+
+def test_this_kernel_has_a_firewall():
+    """One of the two is chosen, and the kernel takes a guard of it."""
+    node = OvnNode(MemoryBridge())
+    apply_all(node, ROUTER, [net.EnsureNamespace(), net.EnsureGuard(GUARD)])
+    assert node.observe(ROUTER).guard == GUARD
+    assert guards.choose().kind in {"nft", "iptables"}
 
 
 def test_the_namespace_is_one_of_ip_netns(node):

@@ -8,7 +8,8 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 
-from swanherd.dataplane.privileged import default, inside, nft
+from swanherd.dataplane import iptables as chains
+from swanherd.dataplane.privileged import default, inside, iptables, nft
 from swanherd.dataplane.privileged.inside import CLONE_NEWNET, DIRECTORY, check, libc
 
 # sys/mount.h
@@ -54,20 +55,20 @@ _NET = pathlib.Path("/proc/sys/net")
 
 
 @default.entrypoint
-def make(namespace: str, closed: str) -> None:
+def make(namespace: str, firewall: str, closed: Mapping[int, str]) -> None:
     """Make the namespace, or bring one that is there to its shape; idempotent.
 
-    `closed` are the nft commands of a guard that lets nothing through. A new namespace has it,
-    and all else, before it gets its name.
+    `closed` is a guard that lets nothing through, in the words of the firewall, "nft" or
+    "iptables". A new namespace has it, and all else, before it gets its name.
     """
     if inside.is_there(namespace):
-        inside.within(namespace, lambda: _prepare(closed))
+        inside.within(namespace, lambda: _prepare(firewall, closed))
         return
     _share_directory()
 
     def enter_a_new_one() -> None:
         check(libc.unshare(CLONE_NEWNET), "unshare")
-        _prepare(closed)
+        _prepare(firewall, closed)
         path = DIRECTORY / namespace
         path.touch(mode=0o444)
         _mount("/proc/thread-self/ns/net", path, _MS_BIND)
@@ -100,9 +101,8 @@ def spawn(namespace: str, argv: Sequence[str], env: Mapping[str, str], output: s
     return inside.within(namespace, lambda: _spawn(argv, env, output))
 
 
-def _prepare(closed: str) -> None:
-    if not nft.list_table():
-        nft.run(closed)
+def _prepare(firewall: str, closed: Mapping[int, str]) -> None:
+    _CLOSE[firewall](closed)
     for name, value in SYSCTLS:
         path = _NET / name
         # Without IPv6 in the kernel there is nothing to set.
@@ -110,6 +110,20 @@ def _prepare(closed: str) -> None:
             path.write_text(value)
     with inside.netlink() as ip:
         ip.link("set", index=_LOOPBACK_INDEX, state="up")
+
+
+def _close_by_nft(closed: Mapping[int, str]) -> None:
+    """Put the guard in, unless there is one."""
+    if not nft.list_table():
+        nft.run(closed[0])
+
+
+def _close_by_iptables(closed: Mapping[int, str]) -> None:
+    if not chains.is_there(iptables.save()):
+        iptables.restore(closed)
+
+
+_CLOSE = {"nft": _close_by_nft, "iptables": _close_by_iptables}
 
 
 def _is_prepared() -> bool:

@@ -31,6 +31,24 @@ def listing(namespace: str) -> str:
     return inside.within(namespace, list_table)
 
 
+@default.entrypoint
+def refusal(ruleset: str) -> str:
+    """Return why the kernel doesn't take the nft commands; an empty string if it does.
+
+    They are tried in a network namespace that is gone at once.
+    """
+
+    def attempt() -> str:
+        inside.check(inside.libc.unshare(inside.CLONE_NEWNET), "unshare")
+        try:
+            run(ruleset)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    return inside.in_thread(attempt)
+
+
 def list_table() -> str:
     """Return our table in this thread's namespace as JSON; an empty string if there is none."""
     tables: list[dict[str, Any]] = json.loads(run("list tables", _JSON))["nftables"]

@@ -1,0 +1,80 @@
+"""iptables-legacy by its save and restore programs: there is no library that speaks to x_tables.
+
+What they are to do comes by stdin; their arguments are these constants only (iptables-restore(8)).
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+from swanherd.dataplane.privileged import default, inside
+
+_PREFIX = {4: "iptables", 6: "ip6tables"}
+_SECONDS = 20
+
+
+@default.entrypoint
+def is_there() -> bool:
+    """Tell whether the programs are installed."""
+    try:
+        return all(_program(v, verb) for v in _PREFIX for verb in ("save", "restore"))
+    except FileNotFoundError:
+        return False
+
+
+@default.entrypoint
+def load(namespace: str, tables: Mapping[int, str]) -> None:
+    """Do the changes inside the namespace, each family's as one transaction."""
+    inside.within(namespace, lambda: restore(tables))
+
+
+@default.entrypoint
+def listing(namespace: str) -> dict[int, str]:
+    """Return the table `filter` of both families as iptables-save prints it."""
+    return inside.within(namespace, save)
+
+
+def restore(tables: Mapping[int, str]) -> None:
+    """Do the changes in this thread's namespace; rules that they don't name stay."""
+    for version, text in tables.items():
+        # -w: others may hold the lock, which is one for all namespaces.
+        _run([_program(version, "restore"), "--noflush", "-w", "10"], text)
+
+
+def save() -> dict[int, str]:
+    """Return the tables of this thread's namespace."""
+    return {v: _run([_program(v, "save"), "-t", "filter"], "") for v in _PREFIX}
+
+
+def _run(argv: list[str], text: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - constants
+            argv, input=text, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(errno.ETIMEDOUT, f"{argv[0]} takes more than {_SECONDS} s") from error
+    if done.returncode:
+        raise OSError(_error_number(done.stderr), f"{argv[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _error_number(text: str) -> int:
+    """Guess why: the programs tell it in words only."""
+    if "Permission denied" in text:
+        return errno.EPERM
+    missing = ("Table does not exist", "No chain/target/match", "Couldn't load match")
+    return errno.EOPNOTSUPP if any(words in text for words in missing) else errno.EIO
+
+
+@functools.cache
+def _program(version: int, verb: str) -> str:
+    """Return the path of the program that speaks to x_tables, not to nf_tables."""
+    names = (f"{_PREFIX[version]}-legacy-{verb}", f"{_PREFIX[version]}-{verb}")
+    for name in names:
+        if path := shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin"):
+            return path
+    raise FileNotFoundError(errno.ENOENT, f"{names[0]} isn't installed")
