@@ -148,14 +148,20 @@ class FakeCharon:
         """Let the nth call from now (1 = the next) raise; `after`: its effect happens first."""
         self._injected[self.calls + call] = _Injected(kind, after)
 
-    def settle(self) -> None:
-        """Let every negotiation that is under way go on until the peer's answer is in."""
+    def settle(self) -> bool:
+        """Let every negotiation that is under way go on until the peer's answer is in.
+
+        Return whether any was.
+        """
+        any_waited = False
         for router_id, daemon in list(self._daemons.items()):
             waiting = [sa for sa in daemon.sas.values() if sa.pending]
             for sa in waiting:
                 self._negotiate(router_id, daemon, sa)
             if waiting:
+                any_waited = True
                 self._on_event(router_id)
+        return any_waited
 
     def give_up(self) -> None:
         """Let every negotiation to which the peer is silent reach its last retransmission."""

@@ -108,9 +108,10 @@ class Stage:
         """Turn until the plan rests; the last outcome."""
         for _ in range(turns):
             outcome = self.turn()
-            self.charon.settle()
+            # What was under way before this turn is a change too.
+            moved = self.charon.settle()
             self.now += 60
-            if not outcome.actions and not outcome.failed:
+            if not outcome.actions and not outcome.failed and not moved:
                 break
         return self.turn()
 
