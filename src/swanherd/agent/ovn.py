@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
+from swanherd.agent.doctor import Doctor
 from swanherd.agent.node import OvnNode
+from swanherd.core.diagnosis import ClockSeen
 from swanherd.core.failures import Failure
 from swanherd.core.model import DataPlane, IPAddress, RouterId
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import esp, namespace
+from swanherd.dataplane import esp, namespace, probe
 from swanherd.ovn.vswitch import Vswitch
 from swanherd.reconcile.loop import World, preview
 from swanherd.reconcile.resolver import ResolvingSource
@@ -66,6 +68,7 @@ class OvnAgent:
         self._state = Path(options.state_path)
         self._stopping = threading.Event()
         self._started_at = time.monotonic()
+        self._clock_offset = time.time() - self._started_at
         self._announced = False
         self._broken = False
         self.plane = choose_data_plane(options.data_plane)
@@ -173,7 +176,24 @@ class OvnAgent:
     # What swanherdctl may ask
 
     def _commands(self) -> Mapping[str, control.Answer]:
-        return {"agent": self._tell_agent, "show": self._tell_router, "plan": self._tell_plan}
+        doctor = Doctor(
+            self.plane,
+            self.wheel,
+            self._look,
+            probe.path_to,
+            self._clock_seen,
+            time.monotonic,
+        )
+        return {
+            "agent": self._tell_agent,
+            "show": self._tell_router,
+            "plan": self._tell_plan,
+            "doctor": doctor.examine,
+        }
+
+    def _clock_seen(self) -> ClockSeen:
+        stepped = time.time() - time.monotonic() - self._clock_offset
+        return ClockSeen(probe.clock_is_synchronised(), stepped)
 
     def _tell_agent(self, _request: Mapping[str, Any]) -> Any:
         reports = {r.router_id: r for r in self.wheel.reports()}
@@ -207,6 +227,9 @@ class OvnAgent:
         return {"placed_here": True, "actions": seen[2].actions, "look_again": seen[2].look_again}
 
     def _preview(self, request: Mapping[str, Any]) -> Any:
+        return self._look(RouterId(str(request["router"])))
+
+    def _look(self, router_id: RouterId) -> Any:
         now = time.monotonic()
         timing = Timing(now, self._timing.grace, self._timing.first_retry, self._timing.last_retry)
-        return preview(RouterId(str(request["router"])), self._world, timing)
+        return preview(router_id, self._world, timing)

@@ -10,12 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from swanherd.cmd import findings
+
 DEFAULT_SOCKET = "/var/lib/swanherd/agent.sock"
 TIMEOUT = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; exit status 0, or 1 with a sentence on stderr, or 2 for wrong usage."""
+    """Run one command; exit status 0, or 1 with a sentence, or 2 for wrong usage.
+
+    `doctor` ends with 3 if it found that something is wrong.
+    """
     options = _parser().parse_args(arguments)
     try:
         result = ask(Path(options.socket), options.request(options))
@@ -29,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(result, indent=2))
     else:
         print("\n".join(options.render(result)))
-    return 0
+    status: int = options.status(result)
+    return status
 
 
 def ask(path: Path, request: Mapping[str, Any]) -> Any:
@@ -50,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="swanherdctl", description=__doc__)
     parser.add_argument("--socket", default=DEFAULT_SOCKET, help="the agent's control socket")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(status=lambda _: 0)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="the agent, or what a router is and should be")
     show.add_argument("router", nargs="?", help="id of a router")
@@ -57,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="what the agent would do for a router now")
     plan.add_argument("router", help="id of a router")
     plan.set_defaults(request=_plan_request, render=_render_plan)
+    doctor = commands.add_parser("doctor", help="what is wrong with a router or a connection")
+    doctor.add_argument("id", help="id of a router or of a connection")
+    doctor.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    doctor.set_defaults(
+        request=lambda options: {"command": "doctor", "id": options.id},
+        render=findings.render,
+        status=findings.exit_status,
+    )
     return parser
 
 

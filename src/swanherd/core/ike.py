@@ -28,6 +28,10 @@ class SaState(enum.StrEnum):
     OTHER = "OTHER"
 
 
+LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
+"""The states of an IKE SA that is up."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class CharonOptions:
     """What a charon is started with; a change needs a restart of the daemon."""
@@ -74,7 +78,8 @@ class IkeSa:
     """A live IKE SA; `age` in seconds since it was established.
 
     `busy`: tasks are queued or active that will make or end children. `initiator_spi` (hex) is
-    the same on both sides, whatever NAT lies between.
+    the same on both sides, whatever NAT lies between. `nat_local` and `nat_remote`: NAT detection
+    (RFC 7296 §2.23) found one there, or the peer pretends it to have ESP in UDP.
     """
 
     config: str
@@ -87,6 +92,9 @@ class IkeSa:
     children: tuple[ChildSa, ...]
     age: int = 0
     initiator_spi: str = ""
+    nat_local: bool = False
+    nat_remote: bool = False
+    remote_port: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

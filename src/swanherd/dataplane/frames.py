@@ -34,16 +34,17 @@ def _unsolicited_advertisement(mac: bytes, address: ipaddress.IPv6Address) -> by
     body = struct.pack("!I", override) + address.packed + option
     icmp = struct.pack("!BBH", 136, 0, 0) + body
     pseudo = address.packed + _ALL_NODES.packed + struct.pack("!I3xB", len(icmp), 58)
-    icmp = struct.pack("!BBH", 136, 0, _checksum(pseudo + icmp)) + body
+    icmp = struct.pack("!BBH", 136, 0, checksum(pseudo + icmp)) + body
     # Hop limit 255, or it is ignored (RFC 4861 §7.1.2).
     header = struct.pack("!IHBB", 6 << 28, len(icmp), 58, 255)
     ethernet = _ALL_NODES_MAC + mac + struct.pack("!H", 0x86DD)
     return ethernet + header + address.packed + _ALL_NODES.packed + icmp
 
 
-def _checksum(data: bytes) -> int:
-    """Return the internet checksum (RFC 1071) of an even number of bytes."""
-    total = int(sum(struct.unpack(f"!{len(data) // 2}H", data)))
+def checksum(data: bytes) -> int:
+    """Return the internet checksum (RFC 1071)."""
+    even = data + bytes(len(data) % 2)
+    total = int(sum(struct.unpack(f"!{len(even) // 2}H", even)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

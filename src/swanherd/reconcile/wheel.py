@@ -42,6 +42,7 @@ class Wheel:
         self._queue: KeyedQueue[RouterId] = KeyedQueue(clock)
         self._lock = threading.Lock()
         self._attempts: dict[RouterId, int] = {}
+        self._failures: dict[RouterId, Reason] = {}
         self._applied: dict[RouterId, RouterReport] = {}
         self._untold: queue.SimpleQueue[RouterId | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -93,6 +94,11 @@ class Wheel:
         with self._lock:
             return tuple(self._applied.values())
 
+    def failures(self) -> Mapping[RouterId, Reason]:
+        """Return why the last turn of a router failed, for those of which it did."""
+        with self._lock:
+            return dict(self._failures)
+
     def __len__(self) -> int:
         """Return how many routers wait for a turn or have one."""
         return len(self._queue)
@@ -130,6 +136,7 @@ class Wheel:
             return
         with self._lock:
             self._attempts.pop(router_id, None)
+            self._failures.pop(router_id, None)
         if outcome.look_again is not None:
             self._queue.add_after(router_id, outcome.look_again)
 
@@ -156,6 +163,8 @@ class Wheel:
         with self._lock:
             attempt = self._attempts.get(router_id, 0) + 1
             self._attempts[router_id] = attempt
+            if reason is not None:
+                self._failures[router_id] = reason
         delay = backoff.delay(attempt, self._jitter())
         LOG.info("Router %s: again in %.1f s (%s)", router_id, delay, reason and reason.code)
         self._queue.add_after(router_id, delay)

@@ -1,0 +1,391 @@
+"""What an operator wants to know of a router that doesn't do what it should: findings, pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from swanherd.core.ike import LIVE, IkeSa
+from swanherd.core.layout import network_of, tunnel_mtu
+from swanherd.core.model import (
+    ConnectionId,
+    DataPlane,
+    DesiredRouter,
+    Reason,
+    RouterReport,
+    SiteConnection,
+    Status,
+)
+from swanherd.core.network import Network, ObservedNetwork
+from swanherd.core.peering import ANY_PEER, Peering, children_of, peerings
+from swanherd.core.planner import Observed, Plan, options_of
+from swanherd.core.tunnels import carrying
+
+
+class Verdict(enum.StrEnum):
+    """What a finding means; UNKNOWN is what couldn't be looked at."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Answer(enum.StrEnum):
+    """What came back from a port of the peer."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"  # ICMP says that nobody listens there
+    UNREACHABLE = "unreachable"  # ICMP says that the host or network isn't reached
+    SILENT = "silent"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PathSeen:
+    """The way to a peer as packets found it.
+
+    `route` is None without one; `ports` tells what IKE's ports did; `echo` whether a ping was
+    answered, and `largest` the largest answered one, as an IP packet in bytes.
+    """
+
+    route: str | None
+    ports: tuple[tuple[int, Answer], ...] = ()
+    echo: bool = False
+    largest: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClockSeen:
+    """The node's clock: whether the kernel is told the time, and by how much it was set since.
+
+    `stepped` in seconds, between the agent's start and now; `synchronised` None: not known.
+    """
+
+    synchronised: bool | None
+    stepped: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that is known of one router; `paths` by the peer's address as it is wanted."""
+
+    desired: DesiredRouter
+    observed: Observed
+    plan: Plan
+    plane: DataPlane
+    now: float
+    clock: ClockSeen
+    report: RouterReport | None = None
+    failed: Reason | None = None
+    paths: Mapping[str, PathSeen] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `subject` is "router", or a connection's id."""
+
+    subject: str
+    check: str
+    verdict: Verdict
+    wanted: str
+    seen: str
+    hint: str = ""
+
+
+def diagnose(facts: Facts, only: ConnectionId | None = None) -> tuple[Finding, ...]:
+    """Return the findings of the router and of its connections, or of one of them."""
+    found = list(_router(facts))
+    by_connection = {c.id: p for p in peerings(facts.desired) for c in p.members}
+    for connection in facts.desired.connections:
+        if only in (None, connection.id):
+            found += _connection(facts, connection, by_connection.get(connection.id))
+    return tuple(found)
+
+
+def worst(findings: tuple[Finding, ...]) -> Verdict:
+    """Return FAILED if anything failed, else WARNING if there is one, else OK."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((v for v in (Verdict.FAILED, Verdict.WARNING) if v in verdicts), Verdict.OK)
+
+
+# The router
+
+
+def _router(facts: Facts) -> Iterator[Finding]:
+    desired, network = facts.desired, facts.observed.network
+    applied = facts.report.revision if facts.report else None
+    yield _finding(
+        "router",
+        "revision",
+        str(desired.revision),
+        "none yet" if applied is None else str(applied),
+        good=applied == desired.revision,
+        hint="The agent hasn't applied the last change yet; ask again, then look at the plan.",
+        bad=Verdict.WARNING,
+    )
+    yield from _network(network_of(desired, facts.plane), network)
+    yield _charon(facts)
+    names = Counter(type(action).__name__ for action in facts.plan.actions)
+    seen = ", ".join(f"{name} × {count}" for name, count in sorted(names.items()))
+    yield _finding(
+        "router",
+        "plan",
+        "nothing to do",
+        seen or "nothing to do",
+        good=not names,
+        hint="If these stay, they fail again and again: see the agent's log.",
+        bad=Verdict.WARNING,
+    )
+    if facts.failed is not None:
+        text = f"{facts.failed.code}: {facts.failed.text}"
+        yield Finding("router", "last error", Verdict.FAILED, "none", text, facts.failed.hint)
+    for subject, reason in desired.problems:
+        text = f"{reason.code}: {reason.text}"
+        yield Finding(subject, "server's problem", Verdict.FAILED, "none", text, reason.hint)
+    yield _clock(facts.clock)
+
+
+def _network(wanted: Network, seen: ObservedNetwork) -> Iterator[Finding]:
+    again = "The agent repairs this at its next look; if it doesn't, see the plan and its log."
+    there = "there" if seen.exists else "missing"
+    yield _finding("router", "namespace", "there", there, good=seen.exists, hint=again)
+    links = {link.name: link for link in seen.links}
+    for link in sorted(wanted.links, key=lambda link: link.name):
+        here = links.get(link.name)
+        yield _finding(
+            "router",
+            f"link {link.name}",
+            _listed(link.addresses),
+            "missing" if here is None else _listed(here.addresses),
+            good=here == link,
+            hint=again,
+        )
+    if not any(link.name == wanted.guard.public for link in wanted.links):
+        hint = "The server has no public port for this router (yet): see the API's status_reason."
+        yield Finding("router", "public port", Verdict.FAILED, "one", "none", hint)
+    guard = "missing or changed" if seen.guard is None else f"{len(seen.guard.pairs)} pairs"
+    yield _finding(
+        "router",
+        "guard",
+        f"{len(wanted.guard.pairs)} pairs",
+        guard,
+        good=seen.guard == wanted.guard,
+        hint=again,
+    )
+    for name, some, all_ in (
+        ("routes", len(wanted.routes & seen.routes), len(wanted.routes)),
+        ("rules", len(wanted.rules & seen.rules), len(wanted.rules)),
+    ):
+        yield _finding("router", name, str(all_), str(some), good=some == all_, hint=again)
+
+
+def _charon(facts: Facts) -> Finding:
+    charon = facts.observed.charon
+    wanted = options_of(facts.desired, facts.plane)
+    seen = (
+        "not running" if not charon.running else f"{charon.options and charon.options.data_plane}"
+    )
+    return _finding(
+        "router",
+        "charon",
+        str(wanted.data_plane),
+        seen,
+        good=charon.running and charon.options == wanted,
+        hint="Its own words are in charon.log and charon.out of the router's directory.",
+    )
+
+
+def _clock(clock: ClockSeen) -> Finding:
+    if abs(clock.stepped) > 1:
+        seen, verdict = f"set by {clock.stepped:+.0f} s since the agent's start", Verdict.WARNING
+    elif clock.synchronised is None:
+        seen, verdict = "not known", Verdict.UNKNOWN
+    else:
+        seen = "synchronised" if clock.synchronised else "not synchronised"
+        verdict = Verdict.OK if clock.synchronised else Verdict.WARNING
+    hint = (
+        "Neutron compares the times of heartbeats: a clock that is off makes an agent look dead."
+    )
+    return Finding(
+        "router", "clock", verdict, "synchronised", seen, "" if verdict is Verdict.OK else hint
+    )
+
+
+# A connection
+
+
+def _connection(
+    facts: Facts, connection: SiteConnection, peering: Peering | None
+) -> Iterator[Finding]:
+    yield _status(facts, connection)
+    if peering is not None:
+        yield from _tunnel(facts, connection, peering)
+    yield from _path(facts, connection, peering)
+
+
+def _status(facts: Facts, connection: SiteConnection) -> Finding:
+    rows = facts.report.connections if facts.report else ()
+    row = next((row for row in rows if row.id == connection.id), None)
+    wanted = str(Status.ACTIVE) if connection.up else "administratively down"
+    if row is None:
+        return Finding(connection.id, "status", Verdict.UNKNOWN, wanted, "not reported yet")
+    reason = row.reason
+    seen = f"{row.status}" + (f", {reason.code}: {reason.text}" if reason else "")
+    if row.status is Status.ACTIVE or not connection.up:
+        verdict = Verdict.OK
+    else:
+        pending = row.status is Status.PENDING_UPDATE
+        verdict = Verdict.WARNING if pending else Verdict.FAILED
+    hint = reason.hint if reason and verdict is not Verdict.OK else ""
+    return Finding(connection.id, "status", verdict, wanted, seen, hint)
+
+
+def _tunnel(facts: Facts, connection: SiteConnection, peering: Peering) -> Iterator[Finding]:
+    charon, name = facts.observed.charon, peering.config.name
+    missing = [
+        what
+        for what, there in (
+            ("config", any(config.name == name for config in charon.configs)),
+            ("key", peering.config.connection.id in charon.secrets),
+        )
+        if not there
+    ]
+    yield _finding(
+        connection.id,
+        "loaded in charon",
+        "config and key",
+        f"no {' and no '.join(missing)}" if missing else "config and key",
+        good=not missing,
+        hint="See the plan: charon refuses it, or the agent has not come to it yet.",
+    )
+    live = [sa for sa in charon.ike_sas if sa.config == name and sa.state in LIVE]
+    old = sum(sa.config != name and _is_of(sa, peering) for sa in charon.ike_sas)
+    ages = ", ".join(f"up for {sa.age} s" for sa in live)
+    seen = ages or "none"
+    if old:
+        seen += f", and {old} of an earlier generation"
+    yield _finding(connection.id, "IKE SA", "one", seen, good=bool(live))
+    wanted = children_of(connection)
+    up = len(wanted & carrying(name, charon.ike_sas))
+    yield _finding(connection.id, "child SAs", str(len(wanted)), str(up), good=up == len(wanted))
+    for fault in charon.faults:
+        if fault.config == name:
+            ago = f"{facts.now - fault.last:.0f} s ago, since {facts.now - fault.first:.0f} s"
+            text = f"{fault.code}: {fault.text} ({ago})"
+            yield Finding(connection.id, "last error", Verdict.FAILED, "none", text, fault.hint)
+
+
+def _is_of(sa: IkeSa, peering: Peering) -> bool:
+    return sa.config.startswith(f"{peering.config.connection.id}-")
+
+
+# The way to the peer
+
+
+def _path(facts: Facts, connection: SiteConnection, peering: Peering | None) -> Iterator[Finding]:
+    peer = connection.peer_address
+    if peer in ANY_PEER:
+        yield Finding(connection.id, "peer", Verdict.OK, "any address", "it comes to us")
+        return
+    path = facts.paths.get(peer)
+    if path is None:
+        hint = "It is a name that this node can't resolve, or there is no address to ask from."
+        yield Finding(connection.id, "peer", Verdict.UNKNOWN, peer, "not looked at", hint)
+        return
+    yield _finding(
+        connection.id,
+        "route to the peer",
+        peer,
+        path.route or "none",
+        good=path.route is not None,
+        hint="The external network's subnet has no gateway, or none of the peer's family.",
+    )
+    if path.route is not None:
+        yield _reached(connection, path, is_up=_is_up(facts, peering))
+        yield _mtu(facts, connection, path)
+    yield from _nat(facts, connection, peering)
+
+
+def _is_up(facts: Facts, peering: Peering | None) -> bool:
+    return peering is not None and any(
+        sa.config == peering.config.name and sa.state in LIVE
+        for sa in facts.observed.charon.ike_sas
+    )
+
+
+def _reached(connection: SiteConnection, path: PathSeen, *, is_up: bool) -> Finding:
+    answers = [answer for _, answer in path.ports]
+    said = ", ".join(f"UDP {port} {answer}" for port, answer in path.ports)
+    seen = f"{said}; ping {'answered' if path.echo else 'silent'}"
+    hint = ""
+    if Answer.ANSWERED in answers or is_up:
+        verdict = Verdict.OK
+    elif Answer.REFUSED in answers or Answer.UNREACHABLE in answers:
+        verdict = Verdict.FAILED
+        hint = "An ICMP error came back: no IKE daemon listens there, or a firewall refuses it."
+    elif path.echo:
+        verdict = Verdict.WARNING
+        hint = "The host is there. Not every device answers the question that was asked; else a "
+        hint += "firewall drops UDP 500 and 4500."
+    else:
+        verdict = Verdict.WARNING
+        hint = "Nothing came back at all: check peer_address and firewalls in between."
+    return Finding(connection.id, "peer reached", verdict, "IKE answers", seen, hint)
+
+
+def _mtu(facts: Facts, connection: SiteConnection, path: PathSeen) -> Finding:
+    link = facts.desired.public.mtu if facts.desired.public else 1500
+    inner = tunnel_mtu(connection, facts.plane, link)
+    wanted = f"{link}, so {inner} inside"
+    if path.largest is None:
+        return Finding(connection.id, "path MTU", Verdict.UNKNOWN, wanted, "no ping is answered")
+    enough = tunnel_mtu(connection, facts.plane, path.largest) >= inner
+    return _finding(
+        connection.id,
+        "path MTU",
+        wanted,
+        f"pings of up to {path.largest} are answered",
+        good=enough,
+        hint=f"Set mtu to {tunnel_mtu(connection, facts.plane, path.largest)} or less: larger "
+        "packets are lost on the way, or travel in fragments.",
+        bad=Verdict.WARNING,
+    )
+
+
+def _nat(facts: Facts, connection: SiteConnection, peering: Peering | None) -> Iterator[Finding]:
+    for sa in facts.observed.charon.ike_sas:
+        if peering is None or sa.config != peering.config.name or sa.state not in LIVE:
+            continue
+        seen = [
+            text
+            for text, there in (
+                ("in front of this node", sa.nat_local),
+                (f"in front of the peer (its port is {sa.remote_port})", _moved(sa)),
+                ("the peer forces or needs UDP encapsulation", sa.nat_remote and not _moved(sa)),
+            )
+            if there
+        ]
+        yield Finding(connection.id, "NAT", Verdict.OK, "any", "; ".join(seen) or "none")
+
+
+def _moved(sa: IkeSa) -> bool:
+    return sa.nat_remote and sa.remote_port not in (500, 4500)
+
+
+def _listed(addresses: frozenset[object]) -> str:
+    return ", ".join(sorted(map(str, addresses))) or "none"
+
+
+def _finding(
+    subject: str,
+    check: str,
+    wanted: str,
+    seen: str,
+    *,
+    good: bool,
+    hint: str = "",
+    bad: Verdict = Verdict.FAILED,
+) -> Finding:
+    return Finding(subject, check, Verdict.OK if good else bad, wanted, seen, "" if good else hint)

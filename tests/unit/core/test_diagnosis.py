@@ -1,0 +1,249 @@
+import dataclasses
+
+import pytest
+
+from swanherd.core.diagnosis import (
+    Answer,
+    ClockSeen,
+    Facts,
+    PathSeen,
+    Verdict,
+    diagnose,
+    worst,
+)
+from swanherd.core.ike import ChildSa, Fault, IkeSa, ObservedCharon, SaState
+from swanherd.core.layout import network_of
+from swanherd.core.model import DataPlane, Reason, RouterReport, RowStatus, Status
+from swanherd.core.network import ObservedNetwork
+from swanherd.core.peering import peerings
+from swanherd.core.planner import Observed, options_of, plan
+from swanherd.core.tunnels import Timing
+from swanherd.testing import builders as make
+
+PLANE = DataPlane.KERNEL
+CONNECTION = make.connection("c")
+DESIRED = make.desired(CONNECTION, revision=7)
+(PEERING,) = peerings(DESIRED)
+GOOD_PATH = PathSeen(
+    "ex0 via 203.0.113.1",
+    ((500, Answer.ANSWERED), (4500, Answer.ANSWERED)),
+    echo=True,
+    largest=1500,
+)
+
+
+def sa(**changes):
+    """Return the IKE SA of the connection with all its children."""
+    children = tuple(
+        ChildSa(name, n, SaState.INSTALLED) for n, name in enumerate(PEERING.children)
+    )
+    fields = {
+        "config": PEERING.config.name,
+        "unique_id": 1,
+        "state": SaState.ESTABLISHED,
+        "initiator": True,
+        "local_host": "203.0.113.2",
+        "remote_host": "198.51.100.2",
+        "busy": False,
+        "children": children,
+        "age": 12,
+        "remote_port": 500,
+    }
+    return IkeSa(**(fields | changes))
+
+
+def healthy():
+    wanted = network_of(DESIRED, PLANE)
+    network = ObservedNetwork(
+        exists=True,
+        links=wanted.links,
+        host_addresses=wanted.host_addresses,
+        routes=wanted.routes,
+        rules=wanted.rules,
+        guard=wanted.guard,
+    )
+    config = PEERING.config
+    charon = ObservedCharon(
+        running=True,
+        options=options_of(DESIRED, PLANE),
+        configs=frozenset(
+            {make_loaded(config)},
+        ),
+        secrets=frozenset({config.connection.id}),
+        ike_sas=(sa(),),
+    )
+    observed = Observed(network, charon)
+    return Facts(
+        desired=DESIRED,
+        observed=observed,
+        plan=plan(DESIRED, observed, PLANE, Timing(100.0)),
+        plane=PLANE,
+        now=100.0,
+        clock=ClockSeen(synchronised=True, stepped=0.0),
+        report=RouterReport(DESIRED.id, 7, 1, (), (RowStatus(CONNECTION.id, Status.ACTIVE),)),
+        paths={CONNECTION.peer_address: GOOD_PATH},
+    )
+
+
+def make_loaded(config):
+    from swanherd.core.ike import LoadedConfig
+
+    return LoadedConfig(config.name, frozenset(name for name, _ in config.children))
+
+
+def charon(facts, **changes):
+    seen = dataclasses.replace(facts.observed.charon, **changes)
+    return dataclasses.replace(facts, observed=Observed(facts.observed.network, seen))
+
+
+def network(facts, **changes):
+    seen = dataclasses.replace(facts.observed.network, **changes)
+    return dataclasses.replace(facts, observed=Observed(seen, facts.observed.charon))
+
+
+def path(facts, **changes):
+    seen = dataclasses.replace(GOOD_PATH, **changes)
+    return dataclasses.replace(facts, paths={CONNECTION.peer_address: seen})
+
+
+def reported(facts, status, reason):
+    rows = (RowStatus(CONNECTION.id, status, reason),)
+    return dataclasses.replace(facts, report=dataclasses.replace(facts.report, connections=rows))
+
+
+def test_a_healthy_router_has_no_finding_but_good_ones():
+    """Everything that was looked at is ok, and there is something about each part."""
+    found = diagnose(healthy())
+    assert {f.verdict for f in found} == {Verdict.OK}
+    assert worst(found) is Verdict.OK
+    checks = {f.check for f in found}
+    assert checks >= {"guard", "charon", "plan", "clock", "path MTU", "NAT", "child SAs"}
+
+
+FAULTS = {
+    "charon is dead": (lambda f: charon(f, running=False), "charon", Verdict.FAILED),
+    "no namespace": (lambda f: network(f, exists=False), "namespace", Verdict.FAILED),
+    "no guard": (lambda f: network(f, guard=None), "guard", Verdict.FAILED),
+    "a route is gone": (lambda f: network(f, routes=frozenset()), "routes", Verdict.FAILED),
+    "a rule is gone": (lambda f: network(f, rules=frozenset()), "rules", Verdict.FAILED),
+    "a link is gone": (lambda f: network(f, links=frozenset()), "link ex0", Verdict.FAILED),
+    "not loaded": (
+        lambda f: charon(f, configs=frozenset()),
+        "loaded in charon",
+        Verdict.FAILED,
+    ),
+    "no key": (lambda f: charon(f, secrets=frozenset()), "loaded in charon", Verdict.FAILED),
+    "no IKE SA": (lambda f: charon(f, ike_sas=()), "IKE SA", Verdict.FAILED),
+    "no child": (lambda f: charon(f, ike_sas=(sa(children=()),)), "child SAs", Verdict.FAILED),
+    "refused": (
+        lambda f: charon(
+            f, faults=(Fault(PEERING.config.name, "psk_mismatch", "no", "compare", 1, 99),)
+        ),
+        "last error",
+        Verdict.FAILED,
+    ),
+    "reported down": (
+        lambda f: reported(f, Status.DOWN, Reason("peer_silent", "It is silent.", "Ask it.")),
+        "status",
+        Verdict.FAILED,
+    ),
+    "a swap": (
+        lambda f: reported(f, Status.PENDING_UPDATE, Reason("swapping", "Wait.")),
+        "status",
+        Verdict.WARNING,
+    ),
+    "a turn failed": (
+        lambda f: dataclasses.replace(f, failed=Reason("bridge_missing", "No br-int.")),
+        "last error",
+        Verdict.FAILED,
+    ),
+    "a change isn't applied": (
+        lambda f: dataclasses.replace(f, desired=dataclasses.replace(f.desired, revision=8)),
+        "revision",
+        Verdict.WARNING,
+    ),
+    "the server knows why": (
+        lambda f: dataclasses.replace(
+            f,
+            desired=dataclasses.replace(
+                f.desired, problems=((CONNECTION.id, Reason("x", "No address.")),)
+            ),
+        ),
+        "server's problem",
+        Verdict.FAILED,
+    ),
+    "no way": (lambda f: path(f, route=None), "route to the peer", Verdict.FAILED),
+    "a small path": (lambda f: path(f, largest=1400), "path MTU", Verdict.WARNING),
+    "the clock was set": (
+        lambda f: dataclasses.replace(f, clock=ClockSeen(True, 3600.0)),
+        "clock",
+        Verdict.WARNING,
+    ),
+    "the clock runs free": (
+        lambda f: dataclasses.replace(f, clock=ClockSeen(False, 0.0)),
+        "clock",
+        Verdict.WARNING,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_has_a_finding_of_its_own(name):
+    """The finding that the fault concerns changes, and the whole is as bad as that."""
+    break_it, check, verdict = FAULTS[name]
+    found = diagnose(break_it(healthy()))
+    assert verdict in {f.verdict for f in found if f.check == check}
+    assert worst(found) in (verdict, Verdict.FAILED)
+
+
+SILENT = ((500, Answer.SILENT), (4500, Answer.SILENT))
+REFUSED = ((500, Answer.REFUSED), (4500, Answer.SILENT))
+
+
+@pytest.mark.parametrize(
+    ("ports", "echo", "up", "verdict"),
+    [
+        (SILENT, True, False, Verdict.WARNING),
+        (SILENT, False, False, Verdict.WARNING),
+        (REFUSED, False, False, Verdict.FAILED),
+        (SILENT, False, True, Verdict.OK),
+    ],
+    ids=["ping only", "nothing", "refused", "but a tunnel is up"],
+)
+def test_a_peer_that_does_not_answer_is_no_failure_by_itself(ports, echo, up, verdict):
+    """An ICMP error is one; and a live SA proves the way, whatever a firewall drops."""
+    facts = path(healthy(), ports=ports, echo=echo)
+    if not up:
+        facts = charon(facts, ike_sas=())
+    (found,) = (f for f in diagnose(facts) if f.check == "peer reached")
+    assert found.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "none"),
+        ({"nat_local": True}, "in front of this node"),
+        ({"nat_remote": True, "remote_port": 40000}, "in front of the peer"),
+        ({"nat_remote": True, "remote_port": 4500}, "UDP encapsulation"),
+    ],
+)
+def test_nat_is_told_by_the_live_sa(changes, text):
+    """Where NAT detection found one."""
+    facts = charon(healthy(), ike_sas=(sa(**changes),))
+    (found,) = (f for f in diagnose(facts) if f.check == "NAT")
+    assert text in found.seen
+
+
+def test_one_connection_can_be_asked_for_alone():
+    """Then nothing is said of the others, but all of the router."""
+    other = make.connection("d", peer_address="198.51.100.3", peer_id="198.51.100.3")
+    desired = dataclasses.replace(DESIRED, connections=(CONNECTION, other))
+    found = diagnose(dataclasses.replace(healthy(), desired=desired), other.id)
+    assert {f.subject for f in found} == {"router", other.id}
+
+
+def test_no_finding_tells_a_key():
+    """Whatever is wrong."""
+    for break_it, _, _ in FAULTS.values():
+        assert CONNECTION.psk.value not in repr(diagnose(break_it(healthy())))
