@@ -42,7 +42,7 @@ def up(lab: Lab) -> dict[str, Timing]:
     with locked(lab):
         begin = time.monotonic()
         clean(lab)
-        _prepare(lab)
+        prepare(lab)
         timings = run(_steps(lab))
         total = {"all": Timing(0, time.monotonic() - begin)} | timings
         seconds = {name: dataclasses.asdict(t) for name, t in total.items()}
@@ -109,7 +109,8 @@ def _remove(path: pathlib.Path) -> bool:
     return True
 
 
-def _prepare(lab: Lab) -> None:
+def prepare(lab: Lab) -> None:
+    """Make the lab's directories and its configuration; boxes come after."""
     with _machine_lock():
         STATE.mkdir(mode=0o700, exist_ok=True)
         lab.state.mkdir(mode=0o700)

@@ -1,0 +1,199 @@
+"""`python -m bench.scale`: many connections on one router and on many; prints JSON.
+
+Without a cloud: the real agent, its real bus, and a stand-in for the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.scale import wanted
+from bench.scale.pings import Pings
+from bench.scale.stage import Stage, staged
+from swanherd.cmd.swanherdctl import ask
+from swanherd.core.model import DesiredRouter
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    """Measure what the arguments say."""
+    parser = argparse.ArgumentParser(prog="bench.scale", description=__doc__)
+    parser.add_argument("--routers", type=int, default=1)
+    parser.add_argument("--connections", type=int, default=1000, help="in all")
+    parser.add_argument("--name", default="scalebench", help="the lab's name")
+    parser.add_argument("--edits", type=int, default=10)
+    parser.add_argument("--soak", type=float, default=0, help="seconds to watch memory for")
+    parser.add_argument("--profile", help="a file for cProfile's figures of the agent")
+    options = parser.parse_args()
+    with staged(options.name, count=options.connections) as stage:
+        figures = dict(measure(stage, options))
+    print(json.dumps(figures, indent=2))
+    return 0
+
+
+def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
+    """Yield figures by name."""
+    stage.start_agent()
+    stage.server.wait_compared(60)
+    yield "rss_idle_mb", rss(stage.agent)
+    each = options.connections // options.routers
+    routers = [
+        wanted.router(r, 1, tuple(wanted.connection(r * each + i, r) for i in range(each)))
+        for r in range(options.routers)
+    ]
+    began = time.monotonic()
+    stage.peers.load([c for r in routers for c in r.connections])
+    say(f"peers loaded: {time.monotonic() - began:.1f} s")
+    cpu = cpu_of(stage.agent)
+    began = time.monotonic()
+    stage.server.set(routers)
+    for router in routers:
+        stage.plug(router.id)
+    say(f"plugged: {time.monotonic() - began:.1f} s")
+    stage.server.wait_active(600)
+    yield "up_s", time.monotonic() - began
+    yield "up_cpu_s", cpu_of(stage.agent) - cpu
+    say(f"all are up: {time.monotonic() - began:.1f} s")
+    settle(stage)
+    yield "rss_mb", rss(stage.agent)
+    yield "rss_charons_mb", sum(rss(pid) for pid in charons(stage))
+    yield from edits(stage, routers, options.edits)
+    yield from idle(stage)
+    yield from restart(stage, routers)
+    if options.soak:
+        yield from soak(stage, routers, options.soak)
+
+
+def settle(stage: Stage, quiet: float = 3.0) -> None:
+    """Wait until the agent hardly works for some seconds."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        before = cpu_of(stage.agent)
+        time.sleep(quiet)
+        if cpu_of(stage.agent) - before < 0.05 * quiet:
+            return
+
+
+def edits(stage: Stage, routers: list[DesiredRouter], count: int) -> Iterator[tuple[str, Any]]:
+    """Yield what one changed connection costs, from the hint until all is quiet again."""
+    router, times, cpus = routers[0], [], []
+    for number in range(count):
+        stage.server.wait_compared(60)
+        settle(stage, 1.0)
+        changed = wanted.connection(number % len(router.connections), 0, edits=number + 1)
+        connections = tuple(changed if c.id == changed.id else c for c in router.connections)
+        router = wanted.router(0, router.revision + 1, connections)
+        stage.peers.load([changed])
+        cpu, began = cpu_of(stage.agent), time.monotonic()
+        stage.server.set([router])
+        stage.server.wait_row(router, changed.id, 30)
+        times.append(time.monotonic() - began)
+        time.sleep(2.0)
+        cpus.append(cpu_of(stage.agent) - cpu)
+    routers[0] = router
+    yield "edit_s", median(times)
+    yield "edit_cpu_ms", median(cpus) * 1000
+    say(f"edits: {[round(c * 1000) for c in cpus]} ms, {[round(t, 2) for t in times]} s")
+
+
+def idle(stage: Stage, seconds: float = 45.0) -> Iterator[tuple[str, Any]]:
+    """Yield the share of a core that the agent takes when nothing happens."""
+    settle(stage)
+    cpu = cpu_of(stage.agent)
+    time.sleep(seconds)
+    yield "idle_cpu_percent", (cpu_of(stage.agent) - cpu) / seconds * 100
+
+
+def restart(stage: Stage, routers: list[DesiredRouter]) -> Iterator[tuple[str, Any]]:
+    """Yield how long a restart takes until all is compared, and what it cost the tunnels."""
+    before = stage.peers.sas()
+    hosts = [wanted.remote_host(n) for n in range(len(routers[0].connections))]
+    pings = Pings(stage.workload(), hosts, 200)
+    time.sleep(1)
+    began = time.monotonic()
+    stage.restart_agent()
+    while not ready(stage, len(routers)):
+        time.sleep(0.05)
+    yield "restart_s", time.monotonic() - began
+    yield "restart_cpu_s", cpu_of(stage.agent)
+    settle(stage)
+    lost = pings.stop()
+    yield "restart_pings", pings.sent
+    yield "restart_lost", lost
+    yield "restart_rebuilt", len(before ^ stage.peers.sas())
+    yield "live_sas", len(before)
+
+
+def ready(stage: Stage, count: int) -> bool:
+    """Tell whether the agent has compared every router with what should be, and none waits."""
+    try:
+        seen = ask(stage.socket, {"command": "agent"})
+    except (OSError, ValueError):
+        return False
+    return bool(len(seen["reports"]) == count and seen["queue"] == 0)
+
+
+def soak(stage: Stage, routers: list[DesiredRouter], seconds: float) -> Iterator[tuple[str, Any]]:
+    """Yield the agent's memory over time, with an edit every few seconds."""
+    seen, end, number = [rss(stage.agent)], time.monotonic() + seconds, 1000
+    router = routers[0]
+    while time.monotonic() < end:
+        number += 1
+        changed = wanted.connection(number % len(router.connections), 0, edits=number)
+        connections = tuple(changed if c.id == changed.id else c for c in router.connections)
+        router = wanted.router(0, router.revision + 1, connections)
+        stage.peers.load([changed])
+        stage.server.set([router])
+        stage.server.wait_row(router, changed.id, 60)
+        seen.append(rss(stage.agent))
+    yield "soak_rss_mb", [round(value, 1) for value in seen[:: max(1, len(seen) // 20)]]
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss(pid: int) -> float:
+    """Return a process' resident set in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def charons(stage: Stage) -> list[int]:
+    """Return the process ids of the agent's daemons."""
+    from lab.processes import processes
+
+    space = os.readlink(f"/proc/{stage.node.init().pid}/ns/mnt")
+    return [
+        p.pid
+        for p in processes()
+        if p.argv
+        and p.argv[0].endswith("charon-systemd")
+        and os.readlink(f"/proc/{p.pid}/ns/mnt") == space
+    ]
+
+
+def median(values: list[float]) -> float:
+    """Return the middle one (the upper of two)."""
+    return sorted(values)[len(values) // 2]
+
+
+def say(text: str) -> None:
+    """Tell a person how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

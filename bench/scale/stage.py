@@ -1,0 +1,193 @@
+"""A node with the real agent, and a host with all of its peers, as two boxes and a wire."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from bench.scale import wanted
+from bench.scale.server import StandIn
+from lab import bus, neutron, ovn, services, wires
+from lab import up as lifecycle
+from lab.boxes import Box
+from lab.layout import Lab
+from lab.netns import enter
+from lab.processes import wait_for
+from lab.services import Service
+from swanherd.config import agent as options
+from swanherd.core.ike import CharonOptions, LoadConfig, LoadSecret, StartCharon
+from swanherd.core.model import DataPlane, RouterId, SiteConnection
+from swanherd.core.peering import ike_config
+from swanherd.swan.adapter import StrongSwan
+from swanherd.testing import builders
+
+PEERS = RouterId(builders.make_id("peers"))
+_NODE, _PEERS = "a-gw", "peers"
+
+
+class Peers:
+    """One charon that is the peer of every connection."""
+
+    def __init__(self, box: Box, state: Path) -> None:
+        self._box = box
+        self.swan = StrongSwan(state, self._spawn, self._inode, lambda _: None, time.monotonic)
+
+    def start(self, count: int) -> None:
+        """Start the daemon with addresses for so many peers."""
+        lines = [f"address add {wanted.peer_address(n)}/32 dev lo" for n in range(count)]
+        lines += [f"address add {wanted.remote_host(n)}/32 dev lo" for n in range(count)]
+        self._box.ip(*lines)
+        self.swan.apply(PEERS, StartCharon(CharonOptions(DataPlane.USERSPACE)))
+
+    def load(self, connections: Sequence[SiteConnection]) -> None:
+        """Load the other ends of these connections."""
+        for connection in connections:
+            config = ike_config(wanted.mirrored(connection), wanted.KEY)
+            self.swan.apply(PEERS, LoadSecret(config.connection))
+            self.swan.apply(PEERS, LoadConfig(config))
+
+    def sas(self) -> set[int]:
+        """Return the unique ids of all IKE SAs that are up."""
+        seen = self.swan.observe(PEERS).ike_sas
+        return {sa.unique_id for sa in seen if sa.state == "ESTABLISHED"}
+
+    def _spawn(self, _: RouterId, argv: Sequence[str], env: Mapping[str, str], output: str) -> int:
+        pid = self._box.init().pid
+        with open(output, "ab") as file:
+            process = subprocess.Popen(
+                ("nsenter", f"--net=/proc/{pid}/ns/net", "--", *argv),
+                env=dict(env),
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        threading.Thread(target=process.wait, daemon=True).start()
+        return process.pid
+
+    def _inode(self, _: RouterId) -> int:
+        return os.stat(f"/proc/{self._box.init().pid}/ns/net").st_ino
+
+
+class Stage:
+    """What a measurement works with."""
+
+    def __init__(self, lab: Lab, *, count: int) -> None:
+        self.lab = lab
+        self.node, peers = Box(lab, _NODE), Box(lab, _PEERS)
+        self.peers = Peers(peers, lab.state / "peers")
+        cloud = lab.clouds[0]
+        self.node.start()
+        peers.start()
+        self.node.ip(f"address add {cloud.api_address}/24 dev lo")
+        wires.connect(self.node, "wire", peers, "wire")
+        wires.add_bridge(self.node, "br-pub")
+        wires.add_bridge(self.node, "br-tr")
+        self.node.ip("link set wire master br-pub")
+        peers.ip(f"address add {wanted.GATEWAY}/16 dev wire")
+        self._make_workload()
+        self._start_vswitch()
+        bus.start(lab, cloud)
+        self.peers.start(count)
+        bus.wait(lab, cloud)
+        enter(self.node)
+        self.server = StandIn(self._conf(), _NODE)
+
+    # The agent
+
+    def start_agent(self) -> None:
+        """Start the agent's process."""
+        cloud = self.lab.clouds[0]
+        neutron.start_agent(self.lab, cloud, cloud.central)
+
+    def restart_agent(self) -> None:
+        """Stop it as a service manager does, and start it again."""
+        services.restart(self.node, neutron.AGENT)
+
+    @property
+    def agent(self) -> int:
+        """The agent's process id, as this process sees it."""
+        return services.find(self.node, neutron.AGENT).main.pid
+
+    @property
+    def socket(self) -> Path:
+        """The agent's control socket."""
+        return Path(f"/proc/{self.node.init().pid}/root/var/lib/swanherd/agent.sock")
+
+    # Wires
+
+    def plug(self, router: RouterId) -> None:
+        """Join the router's outer ends to the public wire as soon as they are there."""
+        stem = router.replace("-", "")[:11]
+        wait_for(
+            lambda: {n[:2] for n in self._devices() if n[2:].startswith(stem)} == {"vt", "vp"},
+            60,
+            "the agent made the links",
+            every=0.05,
+        )
+        for name in self._devices():
+            if name[2:].startswith(stem):
+                bridge = "br-pub" if name.startswith("vp") else "br-tr"
+                if bridge == "br-pub" or router == wanted.router_id(0):
+                    self.node.ip(f"link set {name} master {bridge}")
+
+    def workload(self) -> str:
+        """Return the path of the namespace from which the first router's VPN is used."""
+        return f"/proc/{self.node.init().pid}/root/run/netns/work"
+
+    def _devices(self) -> list[str]:
+        out = self.node.run(["ls", "/sys/class/net"]).stdout
+        return out.split()
+
+    def _make_workload(self) -> None:
+        self.node.run(["ip", "netns", "add", "work"])
+        self.node.ip(
+            "link add work type veth peer name eth0 netns work",
+            "link set work up master br-tr",
+        )
+        self.node.run(["ethtool", "-K", "eth0", "tx", "off"], "work")
+        self.node.ip(
+            "link set lo up",
+            "link set eth0 up",
+            "address add 169.254.0.1/30 dev eth0",
+            f"address add {wanted.WORKLOAD}/32 dev lo",
+            f"route add 10.128.0.0/9 via 169.254.0.2 src {wanted.WORKLOAD}",
+            netns="work",
+        )
+
+    def _start_vswitch(self) -> None:
+        schema = "/usr/share/openvswitch/vswitch.ovsschema"
+        self.node.run(["ovsdb-tool", "create", "/etc/openvswitch/conf.db", schema])
+        argv = ("ovsdb-server", "/etc/openvswitch/conf.db", f"--remote=p{ovn.OVSDB}")
+        services.start(self.node, Service("ovsdb-server", argv))
+        path = Path(f"/proc/{self.node.init().pid}/root/run/openvswitch/db.sock")
+        wait_for(path.exists, 15, "ovsdb-server listens")
+        self.node.run(["ovs-vsctl", "--no-wait", "init"])
+        self.node.run(["ovs-vsctl", "--no-wait", "add-br", "br-int"])
+
+    def _conf(self) -> Any:
+        conf = cfg.CONF
+        options.register(conf)
+        file = str(self.node.directory / "swanherd-agent.conf")
+        conf(["--config-file", file], project="swanherd", default_config_dirs=[])
+        return conf
+
+
+@contextmanager
+def staged(name: str, *, count: int) -> Iterator[Stage]:
+    """Give a stage for so many connections; everything of it is gone afterwards."""
+    lab = Lab(name)
+    with lifecycle.locked(lab):
+        lifecycle.clean(lab)
+        lifecycle.prepare(lab)
+        try:
+            yield Stage(lab, count=count)
+        finally:
+            lifecycle.clean(lab)
