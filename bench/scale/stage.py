@@ -15,11 +15,12 @@ from oslo_config import cfg
 
 from bench.scale import wanted
 from bench.scale.server import StandIn
-from lab import bus, neutron, ovn, services, wires
+from lab import bus, neutron, services, wires
 from lab import up as lifecycle
 from lab.boxes import Box
 from lab.layout import Lab
 from lab.netns import enter
+from lab.openvswitch import OVSDB
 from lab.processes import wait_for
 from lab.services import Service
 from swanherd.config import agent as options
@@ -165,7 +166,7 @@ class Stage:
     def _start_vswitch(self) -> None:
         schema = "/usr/share/openvswitch/vswitch.ovsschema"
         self.node.run(["ovsdb-tool", "create", "/etc/openvswitch/conf.db", schema])
-        argv = ("ovsdb-server", "/etc/openvswitch/conf.db", f"--remote=p{ovn.OVSDB}")
+        argv = ("ovsdb-server", "/etc/openvswitch/conf.db", f"--remote=p{OVSDB}")
         services.start(self.node, Service("ovsdb-server", argv))
         path = Path(f"/proc/{self.node.init().pid}/root/run/openvswitch/db.sock")
         wait_for(path.exists, 15, "ovsdb-server listens")

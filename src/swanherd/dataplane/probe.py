@@ -21,7 +21,7 @@ def path_to(
     """Ask a peer of the router; takes at most `seconds`. Raises Temporary or Permanent."""
     sizes = {link_mtu, *_USUAL}
     fitting = sorted(size for size in sizes if _LEAST[peer.version] <= size <= link_mtu)
-    with failing(router_id, "probe_failed"):
+    with failing(router_id, "namespace_failed"):
         seen = probe.probe(name_of(router_id), str(local), str(peer), fitting, _MARK, seconds)
     return PathSeen(
         seen["route"],
