@@ -32,11 +32,10 @@ def whole(pair, lab):
         assert wire.lines() == []
 
 
-def stream(pair):
+def stream(pair, six=False):
     """Start 100 pings a second through the tunnel."""
-    return pair.here.box.popen(
-        ["ping", "-n", "-q", "-i", "0.01", pair.there.ipv4], netns=pair.here.name
-    )
+    there = pair.there.ipv6 if six else pair.there.ipv4
+    return pair.here.box.popen(["ping", "-n", "-q", "-i", "0.01", there], netns=pair.here.name)
 
 
 def lost(process):

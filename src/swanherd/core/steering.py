@@ -44,11 +44,17 @@ class Priority(enum.IntEnum):
 
     # Nothing but the namespace and the router speaks to the transit, whatever a selector covers.
     SHIELD = 1200
+    # What the namespace sends was decrypted: its guard has seen to that.
+    DECRYPTED = 1150
     # What lies behind this router, or is the peer itself, stays out of a selector that covers it.
     EXEMPT = 1100
+    # A selector in reverse that comes in any other way came in clear.
+    CLEAR = 1050
     REROUTE = 1000
     # The same match as REROUTE: takes over where northd omits that one.
     BLOCK = 900
+    # What isn't of a selector goes on to the gateway although its peer CIDR has a `Route`.
+    PASS = 850
     # What only a covering network (see `_covering`) routes to the transit.
     STRAY = 800
 
@@ -69,6 +75,14 @@ class Policy:
     match: str
     action: Action
     nexthop: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A Logical_Router_Static_Route (ovn-nb(5)) of the main table."""
+
+    prefix: str
+    nexthop: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,6 +115,7 @@ class Northbound:
     router_port: RouterPort
     namespace_port: NamespacePort
     policies: frozenset[Policy]
+    routes: frozenset[Route] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,12 +123,16 @@ class Surroundings:
     """What lies around a router's VPN.
 
     `connected` are the subnets of the router's internal interfaces; `peers` the addresses of its
-    peers; `default_routes` the IP versions of which the router has a default route.
+    peers; `default_routes` the IP versions of which the router has a default route. `gateways` are
+    the next hops of default routes that have no other beside them; `routed` is where every other
+    route leads, those to connected networks too.
     """
 
     connected: frozenset[IPNetwork] = frozenset()
     peers: frozenset[IPAddress] = frozenset()
     default_routes: frozenset[int] = frozenset()
+    gateways: frozenset[IPAddress] = frozenset()
+    routed: frozenset[IPNetwork] = frozenset()
 
 
 def _id(router_id: RouterId, part: str) -> uuid.UUID:
@@ -150,7 +169,9 @@ def northbound_of(
     around: Surroundings,
 ) -> Northbound:
     """Return the rows for the selectors of all connections, those that are down too."""
-    steered = steerable(selectors, around)
+    every = frozenset(selectors)
+    steered = steerable(every, around)
+    backed = _backed(steered, around)
     peer = str(_id(router_id, "router"))
     name = f"lrp-{peer}"
     return Northbound(
@@ -169,7 +190,14 @@ def northbound_of(
             addresses=frozenset(str(i.ip) for i in NAMESPACE_ADDRESSES),
             host=host,
         ),
-        policies=frozenset(_policies(name, steered, around)),
+        policies=frozenset(
+            (
+                *_policies(name, steered, around),
+                *_inbound_policies(name, every, around),
+                *(_pass(network, gateway) for network, gateway in backed.items()),
+            )
+        ),
+        routes=frozenset(Route(str(n), str(_namespace_address(n.version))) for n in backed),
     )
 
 
@@ -211,14 +239,60 @@ def _policies(
         if transit.version not in around.default_routes:
             stray = f'outport == "{port}" && {ip}.dst != {transit}'
             yield Policy(Priority.STRAY, stray, Action.DROP)
-    meant = frozenset(s.remote for s in selectors if s.remote.prefixlen)
+    meant = _meant(selectors)
     for selector in selectors:
         match = _match(selector.local, selector.remote)
-        nexthop = next(i.ip for i in NAMESPACE_ADDRESSES if i.version == selector.local.version)
+        nexthop = _namespace_address(selector.local.version)
         yield Policy(Priority.REROUTE, match, Action.REROUTE, str(nexthop))
         yield Policy(Priority.BLOCK, match, Action.DROP)
         for network in exempt(selector.remote, meant, around):
             yield Policy(Priority.EXEMPT, _match(selector.local, network), Action.ALLOW)
+
+
+def _inbound_policies(
+    port: str, selectors: frozenset[TrafficSelector], around: Surroundings
+) -> Iterator[Policy]:
+    """Let in from a peer CIDR to its local subnet what was decrypted, and nothing else."""
+    for version in (4, 6):
+        yield Policy(Priority.DECRYPTED, f'inport == "{port}" && ip{version}', Action.ALLOW)
+    meant = _meant(selectors)
+    for selector in selectors:
+        yield Policy(Priority.CLEAR, _match(selector.remote, selector.local), Action.DROP)
+        for network in exempt(selector.remote, meant, around):
+            yield Policy(Priority.EXEMPT, _match(network, selector.local), Action.ALLOW)
+
+
+def _backed(
+    selectors: Iterable[TrafficSelector], around: Surroundings
+) -> dict[IPNetwork, IPAddress]:
+    """Return the peer CIDRs that get a route to the namespace, and what their gateway is else.
+
+    The route stands when somebody removes the router's policies: then a selector's packets go
+    on into the tunnel, and others to that CIDR are dropped by the namespace's guard. While the
+    policies stand, those others must go as ever. That can be said only where nothing but one
+    default route leads to the CIDR.
+    """
+    gateways = {g.version: g for g in around.gateways}
+    return {
+        s.remote: gateways[s.remote.version]
+        for s in selectors
+        if s.remote.prefixlen
+        and s.remote.version in gateways
+        and not any(_overlap(s.remote, other) for other in around.routed | around.connected)
+    }
+
+
+def _pass(network: IPNetwork, gateway: IPAddress) -> Policy:
+    match = f"ip{network.version}.dst == {network}"
+    return Policy(Priority.PASS, match, Action.REROUTE, str(gateway))
+
+
+def _namespace_address(version: int) -> IPAddress:
+    return next(i.ip for i in NAMESPACE_ADDRESSES if i.version == version)
+
+
+def _meant(selectors: Iterable[TrafficSelector]) -> frozenset[IPNetwork]:
+    return frozenset(s.remote for s in selectors if s.remote.prefixlen)
 
 
 def exempt(

@@ -74,6 +74,7 @@ def watch(nb: Any, sb: Any, changed: Changed) -> None:
             RowsLost("Logical_Switch", changed),
             RowsLost("Logical_Router_Port", changed),
             RowsLost("Logical_Router_Policy", changed),
+            RowsLost("Logical_Router_Static_Route", changed),
             RouterChanged(changed),
         ]
     )

@@ -7,7 +7,9 @@ change in one transaction.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,8 +17,8 @@ from ovs.db import idl
 from ovsdbapp.backend.ovs_idl import command
 
 from swanherd.core.failures import Temporary
-from swanherd.core.model import Reason, RouterId
-from swanherd.core.steering import Action, Northbound, Policy
+from swanherd.core.model import IPAddress, IPNetwork, Reason, RouterId
+from swanherd.core.steering import Action, Northbound, Policy, Route
 from swanherd.ovn.database import EVERY_ROUTER, commit, held
 
 ROUTER_KEY = "swanherd:router_id"
@@ -24,10 +26,22 @@ REVISION_KEY = "swanherd:revision"
 # Counts our transactions, so that of two that run at once the second starts over.
 TURN_KEY = "swanherd:turn"
 
+# What of ours hangs on Neutron's router.
+_ON_ROUTER = ("Logical_Router_Policy", "Logical_Router_Port", "Logical_Router_Static_Route")
+
 _EVERYWHERE = {"0.0.0.0/0": 4, "::/0": 6}
 
 # Something to do in a transaction.
 Step = Callable[[idl.Transaction], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Routing:
+    """A router's routes that aren't ours; the fields are those of `Surroundings`."""
+
+    default_routes: frozenset[int] = frozenset()
+    gateways: frozenset[IPAddress] = frozenset()
+    routed: frozenset[IPNetwork] = frozenset()
 
 
 class Outcome(enum.Enum):
@@ -68,7 +82,7 @@ def routers(nb: Any) -> dict[RouterId, int]:
     """Return every router of which rows of ours exist, with their revision (0 if unknown)."""
     with held(nb, EVERY_ROUTER):
         found: dict[RouterId, int] = {}
-        for table in ("Logical_Router_Policy", "Logical_Router_Port"):
+        for table in _ON_ROUTER:
             for row in nb.tables[table].rows.values():
                 if router_id := row.external_ids.get(ROUTER_KEY):
                     found[RouterId(router_id)] = 0
@@ -78,13 +92,45 @@ def routers(nb: Any) -> dict[RouterId, int]:
         return found
 
 
-def default_routes(nb: Any, router_id: RouterId) -> frozenset[int]:
-    """Return the IP versions of which the router has a default route."""
+def routing(nb: Any, router_id: RouterId) -> Routing:
+    """Return where the router's own routes lead."""
     with held(nb, router_id):
-        router = _Rows(nb, router_id).router
-        routes = router.static_routes if router else ()
-        main = (r for r in routes if not getattr(r, "route_table", ""))
-        return frozenset(_EVERYWHERE[r.ip_prefix] for r in main if r.ip_prefix in _EVERYWHERE)
+        rows = _Rows(nb, router_id)
+        if rows.router is None:
+            return Routing()
+        foreign = (r for r in rows.router.static_routes if ROUTER_KEY not in r.external_ids)
+        main = [r for r in foreign if not getattr(r, "route_table", "")]
+        ports = (p for p in rows.router.ports if ROUTER_KEY not in p.external_ids)
+        connected = [ipaddress.ip_interface(n).network for p in ports for n in p.networks]
+    defaults = [r for r in main if r.ip_prefix in _EVERYWHERE]
+    versions = [_EVERYWHERE[r.ip_prefix] for r in defaults]
+    nexthops = [_parse_address(r.nexthop) for r in defaults]
+    return Routing(
+        default_routes=frozenset(versions),
+        gateways=frozenset(
+            nexthop
+            for nexthop in nexthops
+            # ovn-northd omits a reroute to what no port of the router is connected to.
+            if nexthop is not None
+            and versions.count(nexthop.version) == 1
+            and any(nexthop in network for network in connected)
+        ),
+        routed=frozenset(
+            (*connected, *(_parse_network(r.ip_prefix) for r in main if r not in defaults))
+        ),
+    )
+
+
+def _parse_address(text: str) -> IPAddress | None:
+    """Return the address; None for what is none (`discard`)."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _parse_network(text: str) -> IPNetwork:
+    return ipaddress.ip_network(text, strict=False)
 
 
 def _number(switch: Any, key: str) -> int:
@@ -155,6 +201,7 @@ def _steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
         raise Temporary(wanted.router_id, Reason("ovn_router_missing", text))
     changes = [
         *_policy_steps(rows, wanted),
+        *_route_steps(rows, wanted),
         *_router_port_steps(rows, wanted),
         *_switch_steps(rows, wanted),
     ]
@@ -181,6 +228,23 @@ def _policy_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
         yield _insertion(table, columns, rows.router, "policies")
     for row in stale:
         yield _removing(rows.router, "policies", row)
+
+
+def _route_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
+    missing = set(wanted.routes)
+    stale = []
+    for row in rows.of_ours(rows.router.static_routes):
+        route = Route(row.ip_prefix, row.nexthop)
+        if route in missing:
+            missing.remove(route)
+        else:
+            stale.append(row)
+    table = rows.nb.tables["Logical_Router_Static_Route"]
+    for route in sorted(missing):
+        columns = {"ip_prefix": route.prefix, "nexthop": route.nexthop}
+        yield _insertion(table, columns | _external_ids(wanted), rows.router, "static_routes")
+    for row in stale:
+        yield _removing(rows.router, "static_routes", row)
 
 
 def _router_port_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
@@ -243,6 +307,8 @@ def _removal(rows: _Rows) -> Iterator[Step]:
             yield _removing(rows.router, "ports", port)
         for _, policy in rows.policies():
             yield _removing(rows.router, "policies", policy)
+        for route in rows.of_ours(rows.router.static_routes):
+            yield _removing(rows.router, "static_routes", route)
     if rows.switch is not None:
         yield lambda _: rows.switch.delete()
 

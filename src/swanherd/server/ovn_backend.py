@@ -135,10 +135,13 @@ class OvnBackend:
         nb = _driver().nb_ovn
         traffic = self._store.router_traffic(context, row.router_id)
         peers = map(_address, traffic.peer_addresses)
+        routing = northbound.routing(nb, row.router_id)
         around = Surroundings(
             connected=frozenset(i.cidr for i in (router.inside if router else ())),
             peers=frozenset(peer for peer in peers if peer is not None),
-            default_routes=northbound.default_routes(nb, row.router_id),
+            default_routes=routing.default_routes,
+            gateways=routing.gateways,
+            routed=routing.routed,
         )
         wanted = steering.northbound_of(
             row.router_id, row.revision, row.host, traffic.selectors, around

@@ -68,7 +68,8 @@ def policies(ovn: Northd, router_id: RouterId) -> list[str]:
 
 def dump(ovn: Northd) -> str:
     tables = ("Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Logical_Router")
-    listed = (ovn.nb.run("ovn-nbctl", "list", t) for t in (*tables, "Logical_Router_Policy"))
+    on_router = ("Logical_Router_Policy", "Logical_Router_Static_Route")
+    listed = (ovn.nb.run("ovn-nbctl", "list", t) for t in (*tables, *on_router))
     return "\n".join(listed)
 
 
@@ -88,8 +89,8 @@ def test_a_sync_writes_once(ovn: Northd, nb: Any, router: RouterId) -> None:
     before = dump(ovn)
     assert northbound.sync(nb, wanted_of(router, 1)) is Outcome.SAME
     assert dump(ovn) == before
-    # two shields, a reroute and a block for each pair, and the foreign one
-    assert len(policies(ovn, router)) == 2 + 2 * len(PAIRS) + 1
+    # for each family a shield and what is decrypted, three for each pair, and the foreign one
+    assert len(policies(ovn, router)) == 4 + 3 * len(PAIRS) + 1
     assert northbound.routers(nb)[router] == 1
 
 
@@ -110,7 +111,7 @@ def test_what_is_wanted_no_longer_goes(ovn: Northd, nb: Any, router: RouterId) -
     """A sync to fewer selectors removes exactly the policies of those that are gone."""
     sync_until_settled(nb, wanted_of(router, 1))
     northbound.sync(nb, wanted_of(router, 2, PAIRS[:1]))
-    assert len(policies(ovn, router)) == 2 + 2 + 1
+    assert len(policies(ovn, router)) == 4 + 3 + 1
     assert not any("fd09" in line for line in policies(ovn, router))
 
 
@@ -156,7 +157,7 @@ def test_writers_of_the_same_revision_write_it_once(
     with futures.ThreadPoolExecutor(8) as pool:
         apis = [nb, other_nb] * 8
         list(pool.map(lambda api: sync_until_settled(api, wanted_of(router, 1)), apis))
-    assert len(policies(ovn, router)) == 2 + 2 * len(PAIRS)
+    assert len(policies(ovn, router)) == 4 + 3 * len(PAIRS)
 
 
 def test_drift_is_repaired(ovn: Northd, nb: Any, router: RouterId) -> None:
@@ -215,9 +216,52 @@ def test_without_the_router_there_is_still_the_switch_to_remove(
 
 def test_default_routes_are_seen(ovn: Northd, nb: Any, router: RouterId) -> None:
     """A family has a default route when the router has one in its main table."""
-    until(lambda: northbound.default_routes(nb, router) == {4})
+    until(lambda: northbound.routing(nb, router).default_routes == {4})
     ovn.nb.run("ovn-nbctl", "lr-route-add", f"neutron-{router}", "::/0", "2001:db8::1")
-    until(lambda: northbound.default_routes(nb, router) == {4, 6})
+    until(lambda: northbound.routing(nb, router).default_routes == {4, 6})
+
+
+def test_where_the_routers_own_routes_lead_is_seen(ovn: Northd, nb: Any, router: RouterId) -> None:
+    """One default route has a gateway; where all other routes lead is told, but not ours."""
+    name = f"neutron-{router}"
+    ovn.nb.run("ovn-nbctl", "lr-route-add", name, "10.4.0.0/16", "10.1.0.9")
+    gateway = ipaddress.ip_address("203.0.113.1")
+    until(lambda: len(northbound.routing(nb, router).routed) == 4)
+    seen = northbound.routing(nb, router)
+    assert seen.gateways == {gateway}
+    assert {str(n) for n in seen.routed} == {
+        *("10.1.0.0/24", "fd01::/64", "203.0.113.0/24", "10.4.0.0/16")
+    }
+    around = Surroundings(frozenset(), frozenset(), *_fields(seen))
+    sync_until_settled(nb, wanted_of(router, 1, around=around))
+    assert northbound.routing(nb, router) == seen
+    ovn.nb.run("ovn-nbctl", "--ecmp", "lr-route-add", name, "0.0.0.0/0", "203.0.113.2")
+    until(lambda: not northbound.routing(nb, router).gateways)
+
+
+def _fields(routing: northbound.Routing) -> tuple[Any, ...]:
+    return routing.default_routes, routing.gateways, routing.routed
+
+
+def test_routes_to_the_namespace_come_and_go(ovn: Northd, nb: Any, router: RouterId) -> None:
+    """A peer CIDR behind the gateway has a route, northd makes a flow of it, removal takes it."""
+    before = ovn.logged()
+    gateway = ipaddress.ip_address("203.0.113.1")
+    around = Surroundings(default_routes=frozenset({4}), gateways=frozenset({gateway}))
+    name = f"neutron-{router}"
+    sync_until_settled(nb, wanted_of(router, 1, around=around))
+    assert "10.9.0.0/24" in ovn.nb.run("ovn-nbctl", "lr-route-list", name)
+    ovn.settle()
+    flows = ovn.sb.run("ovn-sbctl", "lflow-list", name).splitlines()
+    assert any("lr_in_ip_routing " in f and "10.9.0.0/24" in f and "169.254" in f for f in flows)
+    assert any("lr_in_policy " in f and "(ip4.dst == 10.9.0.0/24)" in f for f in flows)
+    assert ovn.complaints(before) == []
+    assert northbound.sync(nb, wanted_of(router, 1, around=around)) is Outcome.SAME
+    northbound.sync(nb, wanted_of(router, 2, PAIRS[1:], around))
+    assert "10.9.0.0/24" not in ovn.nb.run("ovn-nbctl", "lr-route-list", name)
+    northbound.sync(nb, wanted_of(router, 3, around=around))
+    northbound.remove(nb, router, 3)
+    assert "169.254" not in ovn.nb.run("ovn-nbctl", "lr-route-list", name)
 
 
 def test_five_hundred_pairs_are_quick(nb: Any, router: RouterId) -> None:

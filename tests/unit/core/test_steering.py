@@ -51,7 +51,18 @@ SELECTORS = selectors_from(least=1)
 ANY_SELECTORS = selectors_from(least=0)
 CONNECTED = st.frozensets(st.one_of(networks(4, 8), networks(6, 8)), max_size=4)
 PEERS: st.SearchStrategy[frozenset[IPAddress]] = st.frozensets(st.ip_addresses(), max_size=4)
-AROUND = st.builds(Surroundings, CONNECTED, PEERS, st.frozensets(st.sampled_from([4, 6])))
+GATEWAYS = {4: ipaddress.ip_address("198.51.100.1"), 6: ipaddress.ip_address("2001:db8::1")}
+
+
+@st.composite
+def surroundings(draw: st.DrawFn) -> Surroundings:
+    versions = draw(st.frozensets(st.sampled_from([4, 6])))
+    with_gateway = draw(st.frozensets(st.sampled_from(sorted(versions)))) if versions else ()
+    gateways = frozenset(GATEWAYS[v] for v in with_gateway)
+    return Surroundings(draw(CONNECTED), draw(PEERS), versions, gateways, draw(CONNECTED))
+
+
+AROUND = surroundings()
 
 
 def pair(local: str, remote: str) -> TrafficSelector:
@@ -66,16 +77,20 @@ def at(wanted: Northbound, priority: Priority) -> set[str]:
     return {p.match for p in wanted.policies if p.priority == priority}
 
 
-def steers(northbound: Northbound, source: str, destination: str) -> Policy | None:
+def steers(
+    northbound: Northbound, source: str, destination: str, *, decrypted: bool = False
+) -> Policy | None:
     """Return the policy that decides about a packet; None if the router goes on as ever."""
     src, dst = ipaddress.ip_address(source), ipaddress.ip_address(destination)
     by_priority = sorted(northbound.policies, key=lambda p: -p.priority)
-    return next((p for p in by_priority if matches(p.match, src, dst)), None)
+    return next((p for p in by_priority if matches(p.match, src, dst, decrypted)), None)
 
 
-def matches(match: str, src: IPAddress, dst: IPAddress) -> bool:
+def matches(match: str, src: IPAddress, dst: IPAddress, decrypted: bool) -> bool:
     if "outport" in match:
         return False
+    if "inport" in match:
+        return decrypted and match.endswith(f"ip{src.version}")
     for version, field, operator, text in re.findall(r"ip([46])\.(src|dst) (==|!=) (\S+)", match):
         address = src if field == "src" else dst
         if address.version != int(version):
@@ -126,13 +141,15 @@ def test_a_new_selector_leaves_the_others_alone(
 
 @few
 @given(ANY_SELECTORS, AROUND)
-def test_reroutes_go_to_the_namespace_and_nothing_else_has_a_nexthop(
+def test_reroutes_go_to_the_namespace_or_past_it_and_nothing_else_has_a_nexthop(
     selectors: frozenset[TrafficSelector], around: Surroundings
 ) -> None:
-    """A reroute has the namespace's address of its family as next hop, others have none."""
+    """A reroute has the namespace, or the gateway, of its family as next hop, others have none."""
     by_version = {i.version: str(i.ip) for i in NAMESPACE_ADDRESSES}
     for policy in rows(selectors, around).policies:
-        if policy.action is Action.REROUTE:
+        if policy.priority == Priority.PASS:
+            assert policy.nexthop == str(GATEWAYS[int(policy.match[2])])
+        elif policy.action is Action.REROUTE:
             assert policy.nexthop == by_version[int(policy.match[2])]
         else:
             assert policy.nexthop is None
@@ -143,11 +160,13 @@ def test_reroutes_go_to_the_namespace_and_nothing_else_has_a_nexthop(
 def test_matches_hold_parsed_networks_only(
     selectors: frozenset[TrafficSelector], around: Surroundings
 ) -> None:
-    """Each match is of one of the three forms that OVN was seen to accept."""
+    """Each match is of one of the forms that OVN was seen to accept."""
     network = r"[0-9a-f.:]+/\d+"
     forms = (
         rf"ip([46])\.src == {network} && ip\1\.dst == {network}",
         rf"ip([46])\.dst == {network} && ip\1\.src != {network}",
+        rf"ip[46]\.dst == {network}",
+        r'inport == "lrp-[0-9a-f-]{36}" && ip[46]',
         rf'outport == "lrp-[0-9a-f-]{{36}}" && ip[46]\.dst != {network}',
     )
     for policy in rows(selectors, around).policies:
@@ -202,6 +221,65 @@ def test_the_router_takes_no_address_that_somebody_needs(
         assert interface.network.prefixlen == 0 or not any(interface.ip in n for n in used)
 
 
+@few
+@given(ANY_SELECTORS, AROUND)
+def test_nothing_comes_in_from_a_peer_cidr_but_what_was_decrypted(
+    selectors: frozenset[TrafficSelector], around: Surroundings
+) -> None:
+    """What is of a selector in reverse is let in from the transit alone, or is exempt outwards."""
+    wanted = rows(selectors, around)
+    for selector in selectors:
+        source, destination = str(selector.remote[-1]), str(selector.local[0])
+        inward = steers(wanted, source, destination, decrypted=True)
+        assert inward is not None
+        if inward.priority != Priority.SHIELD:
+            assert (inward.action, inward.priority) == (Action.ALLOW, Priority.DECRYPTED)
+        clear, outward = steers(wanted, source, destination), steers(wanted, destination, source)
+        assert clear is not None
+        if clear.action is Action.ALLOW:
+            assert clear.priority == Priority.EXEMPT
+        elif clear.action is Action.REROUTE:
+            # It is also of another selector, forwards; that one goes encrypted.
+            assert outward is not None
+        else:
+            assert clear.action is Action.DROP
+
+
+@few
+@given(ANY_SELECTORS, AROUND)
+def test_a_route_to_the_namespace_changes_nothing_while_the_policies_stand(
+    selectors: frozenset[TrafficSelector], around: Surroundings
+) -> None:
+    """Each has a policy that passes others on to the only gateway, and covers no other route."""
+    wanted = rows(selectors, around)
+    passing = {p.match: p for p in wanted.policies if p.priority == Priority.PASS}
+    assert len(passing) == len(wanted.routes)
+    for route in wanted.routes:
+        network = ipaddress.ip_network(route.prefix)
+        assert passing[f"ip{network.version}.dst == {network}"].nexthop in map(
+            str, around.gateways
+        )
+        assert network in {s.remote for s in selectors}
+        assert network.prefixlen
+        for other in around.routed | around.connected:
+            assert other.version != network.version or not other.overlaps(network)  # type: ignore[arg-type]
+        assert route.nexthop in {str(i.ip) for i in NAMESPACE_ADDRESSES}
+
+
+def test_every_peer_cidr_behind_the_default_gateway_has_a_route() -> None:
+    """Without policies a selector's packets still go to the namespace, as others' to its CIDR."""
+    around = Surroundings(default_routes=BOTH, gateways=frozenset(GATEWAYS.values()))
+    selectors = {pair("10.1.0.0/24", "10.9.0.0/24"), pair("fd01::/64", "fd09::/64")}
+    wanted = rows(frozenset(selectors), around)
+    assert {(r.prefix, r.nexthop) for r in wanted.routes} == {
+        ("10.9.0.0/24", "169.254.0.2"),
+        ("fd09::/64", "fd5a:4e84:d7c1::2"),
+    }
+    other = steers(wanted, "10.7.0.5", "10.9.0.5")
+    assert other is not None
+    assert (other.action, other.nexthop) == (Action.REROUTE, "198.51.100.1")
+
+
 def test_siblings_do_not_collide() -> None:
     """Two neighbouring /32 peers don't get each other's address as the router's own."""
     selectors = frozenset({pair("10.1.0.0/24", "10.9.0.4/32"), pair("10.1.0.0/24", "10.9.0.5/32")})
@@ -238,6 +316,10 @@ def test_everything_is_tunnelled_but_what_is_not_meant() -> None:
     assert action("10.1.0.5", "198.51.100.8") is Action.REROUTE
     assert action("10.1.0.5", "8.8.8.8") is Action.REROUTE
     assert action("10.2.0.5", "8.8.8.8") is None
+    assert action("10.2.0.5", "10.1.0.5") is Action.ALLOW
+    assert action("198.51.100.7", "10.1.0.5") is Action.ALLOW
+    assert action("8.8.8.8", "10.1.0.5") is Action.DROP
+    assert action("8.8.8.8", "10.2.0.5") is None
     assert action("fd01::5", "2001:db8::1") is None
 
 
