@@ -168,6 +168,36 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "effective_mtu": "A connection's largest inner packet in bytes: the least of its `mtu`, "
         "of what the path leaves beside the suite, and of what the data plane takes. Null for "
         "a service, and where nobody can say.",
+        "details": "What was negotiated, and the counters; null while there is no IKE SA.",
+    },
+    "TunnelDetails": {
+        "ike": "The IKE SA.",
+        "children": "The child SAs that carry traffic, sorted by their networks.",
+    },
+    "IkeDetails": {
+        "version": "`v1` or `v2`.",
+        "encryption": "As in the API where it has a word, else strongSwan's name.",
+        "integrity": "Likewise; null with an AEAD.",
+        "prf": "Likewise.",
+        "dh_group": "Likewise, as `pfs` has it.",
+        "initiator": "Whether this side began.",
+        "established": "Seconds since it was established.",
+        "rekey_in": "Seconds until this side rekeys it.",
+        "nat": "Whether a NAT was found on either side.",
+    },
+    "ChildDetails": {
+        "local": "The local network.",
+        "remote": "The peer's network.",
+        "encryption": "As in IkeDetails; null with `ah`.",
+        "integrity": "Likewise; null with an AEAD.",
+        "dh_group": "Likewise; null if the IKE SA's exchange was used.",
+        "bytes_in": "Bytes that were decrypted.",
+        "bytes_out": "Bytes that were encrypted.",
+        "packets_in": "Packets that were decrypted.",
+        "packets_out": "Packets that were encrypted.",
+        "installed": "Seconds since it was installed.",
+        "rekey_in": "Seconds until this side rekeys it.",
+        "expires_in": "Seconds until it ends.",
     },
     "Reason": {
         "code": "For programs (statuses.md lists all).",

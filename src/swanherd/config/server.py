@@ -19,6 +19,15 @@ OPTIONS = [
         ),
     ),
     cfg.IntOpt(
+        "details_interval",
+        default=60,
+        min=1,
+        help=(
+            "Seconds after which the counters and times in a connection's details are written "
+            "anew, if they have changed; what was negotiated is written at once."
+        ),
+    ),
+    cfg.IntOpt(
         "sweep_interval",
         default=60,
         min=5,

@@ -6,8 +6,10 @@ import dataclasses
 import enum
 
 from swanherd.core.model import (
+    ChildDetails,
     ConnectionId,
     DataPlane,
+    IkeDetails,
     IpsecPolicy,
     SiteConnection,
     TrafficSelector,
@@ -66,11 +68,12 @@ class LoadedConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChildSa:
-    """A live child SA."""
+    """A live child SA; `details` change with each packet, so they aren't part of what it is."""
 
     name: str
     unique_id: int
     state: SaState
+    details: ChildDetails | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class IkeSa:
     nat_local: bool = False
     nat_remote: bool = False
     remote_port: int = 0
+    details: IkeDetails | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

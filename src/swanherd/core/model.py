@@ -281,16 +281,63 @@ class DesiredRouter:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class IkeDetails:
+    """What an IKE SA was negotiated with, in the API's words where it has one.
+
+    `established` and `rekey_in` are seconds before and after the look; `nat`: one side is
+    behind a NAT.
+    """
+
+    version: IkeVersion
+    encryption: str
+    integrity: str | None
+    prf: str
+    dh_group: str | None
+    initiator: bool
+    established: int
+    rekey_in: int | None
+    nat: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChildDetails:
+    """A child SA: its networks, algorithms, counters, and seconds before and after the look."""
+
+    local: str
+    remote: str
+    encryption: str | None
+    integrity: str | None
+    dh_group: str | None
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    installed: int
+    rekey_in: int | None
+    expires_in: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TunnelDetails:
+    """What a connection's tunnel is at one look."""
+
+    ike: IkeDetails
+    children: tuple[ChildDetails, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RowStatus:
     """What an agent says of one service or connection: ACTIVE, DOWN or ERROR, and why.
 
-    `effective_mtu` is the largest inner packet of a connection in bytes, None if nobody can say.
+    `effective_mtu` is the largest inner packet of a connection in bytes, None if nobody can say;
+    `details` is what was negotiated, None while there is no IKE SA.
     """
 
     id: str
     status: Status
     reason: Reason | None = None
     effective_mtu: int | None = None
+    details: TunnelDetails | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

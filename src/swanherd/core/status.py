@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from swanherd.core.details import LiveSas, details_of, live_sas
 from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import Fault, ObservedCharon
 from swanherd.core.layout import effective_mtus
@@ -18,6 +19,7 @@ from swanherd.core.model import (
     RowStatus,
     SiteConnection,
     Status,
+    TunnelDetails,
 )
 from swanherd.core.naming import pair_of
 from swanherd.core.peering import Peering, children_of, peerings
@@ -93,10 +95,12 @@ def _tunnel_report(
     ready = _is_ready(desired, observed, plane)
     standby = desired.role is Role.STANDBY
     mtus = effective_mtus(desired, plane) if desired.public is not None else {}
+    live = live_sas(observed.charon.ike_sas)
 
     def told(connection: SiteConnection) -> RowStatus:
         mtu = mtus.get(connection.id) if connection.local_address is not None else None
-        return dataclasses.replace(connection_row(connection), effective_mtu=mtu)
+        details = _details(connection, by_connection.get(connection.id), live)
+        return dataclasses.replace(connection_row(connection), effective_mtu=mtu, details=details)
 
     def connection_row(connection: SiteConnection) -> RowStatus:
         peering = by_connection.get(connection.id)
@@ -129,6 +133,14 @@ def _tunnel_report(
         role=desired.role,
         ready=ready and _is_loaded(desired, observed),
     )
+
+
+def _details(
+    connection: SiteConnection, peering: Peering | None, live: LiveSas
+) -> TunnelDetails | None:
+    if peering is None:
+        return None
+    return details_of(peering.config.name, children_of(connection), live)
 
 
 def _is_ready(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> bool:

@@ -11,8 +11,8 @@ from neutron_lib.db import api as db_api
 from oslo_log import log as logging
 
 from swanherd.core.model import RouterReport, RowStatus
-from swanherd.server.db import protected
-from swanherd.server.db.models import RouterStateRow, StatusRow
+from swanherd.server.db import history, protected
+from swanherd.server.db.models import RouterStateRow, StatusRow, VpnServiceRow
 from swanherd.server.db.repository import Repository
 from swanherd.server.db.status import Target, apply_shown, facts_of, problem_of
 from swanherd.server.shown import lost, reported
@@ -31,11 +31,17 @@ class _Row:
 
 
 class Intake:
-    """Takes reports in; a timeout in seconds (see `server.shown.reported`)."""
+    """Takes reports in; timeout (see `server.shown.reported`) and interval are in seconds.
 
-    def __init__(self, store: Repository, pending_create_timeout: float) -> None:
+    What only counts on in a tunnel's details is written once in `details_interval`.
+    """
+
+    def __init__(
+        self, store: Repository, pending_create_timeout: float, details_interval: float = 60
+    ) -> None:
         self._store = store
         self._timeout = pending_create_timeout
+        self._details_interval = details_interval
 
     @db_api.retry_if_session_inactive()
     def take(self, context: Any, host: str, reports: Sequence[RouterReport]) -> None:
@@ -72,6 +78,7 @@ class Intake:
                     continue  # never served: it waits for its first agent
                 shown = lost(self._facts(row), row.router.host or "")
                 apply_shown(row.target, row.status, shown, self._store.now())
+                history.forget(row.status)
 
     def _facts(self, row: _Row) -> Any:
         problem = problem_of(row.router)
@@ -81,6 +88,9 @@ class Intake:
         if revision < row.status.applied_revision:
             return
         row.status.applied_revision = revision
+        if not isinstance(row.target, VpnServiceRow):
+            now = self._store.now()
+            history.tell(row.status, said, now, every=self._details_interval)
         if revision < row.status.revision:
             return  # it tells of a configuration that is past: the row stays pending
         shown = reported(

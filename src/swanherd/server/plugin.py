@@ -65,6 +65,7 @@ class SwanherdPlugin(
         vpn_aes_ccm_gcm.ALIAS,
         definitions.STATUS_REASON.ALIAS,
         definitions.POLICY_UPDATE_IN_USE.ALIAS,
+        definitions.CONNECTION_DETAILS.ALIAS,
     )
     path_prefix = vpn.API_PREFIX
     # Neutron looks these names up by the plugin class's name.
@@ -84,7 +85,9 @@ class SwanherdPlugin(
         self.looker = Looker(self.store, self._hint)
         self.backend = _backend(self.store, self.looker)
         self.looker.backend = self.backend
-        self.intake = Intake(self.store, self._conf.pending_create_timeout)
+        self.intake = Intake(
+            self.store, self._conf.pending_create_timeout, self._conf.details_interval
+        )
         self.sweep = Sweep(self.store, self.intake, self.looker.sweep)
         guards.subscribe()
         masking.install()

@@ -20,7 +20,7 @@ from swanherd.core.model import (
     SiteConnection,
     TrafficSelector,
 )
-from swanherd.swan import identity, proposals
+from swanherd.swan import identity, negotiated, proposals
 
 Message = dict[str, Any]
 
@@ -263,11 +263,14 @@ def _parse_ike_sa(name: str, body: Mapping[str, Any]) -> IkeSa:
         nat_local=body.get("nat-local") == b"yes",
         nat_remote=body.get("nat-remote") == b"yes",
         remote_port=int(body.get("remote-port", 0)),
+        details=negotiated.parse_ike(body),
     )
 
 
 def _parse_child_sa(body: Mapping[str, Any]) -> ChildSa:
-    return ChildSa(_text(body["name"]), int(body["uniqueid"]), _state(body))
+    return ChildSa(
+        _text(body["name"]), int(body["uniqueid"]), _state(body), negotiated.parse_child(body)
+    )
 
 
 def _state(body: Mapping[str, Any]) -> SaState:

@@ -69,7 +69,7 @@ def test_clients_find_what_they_look_for(api):
     """The aliases that clients ask for, and ours; the five resources have quotas."""
     listed = {e["alias"] for e in api.request("GET", "extensions")[1]["extensions"]}
     assert {"vpnaas", "vpn-endpoint-groups", "vpn-flavors", "vpn-aes-ctr"} <= listed
-    assert {"vpn-status-reason", "vpn-policy-update-in-use"} <= listed
+    assert {"vpn-status-reason", "vpn-policy-update-in-use", "vpn-connection-details"} <= listed
     quota = api.request("GET", "quotas/p1")[1]["quota"]
     five = {"vpnservice", "ikepolicy", "ipsecpolicy", "ipsec_site_connection", "endpoint_group"}
     assert five <= set(quota)

@@ -146,7 +146,7 @@ class Tunnel:
         )  # type: ignore[return-value]
 
 
-def policies(version: IkeVersion, **changes: str) -> dict[str, object]:
+def policies(version: IkeVersion, **changes: str) -> dict[str, Any]:
     return {
         "ike": builders.ike_policy(version=version, **changes),
         "ipsec": builders.ipsec_policy(**changes),
@@ -157,6 +157,26 @@ def check_cipher(seen: dict[str, str], name: str) -> None:
     algorithm, size = CIPHERS[name]
     assert algorithm == seen["encr-alg"]
     assert size == seen.get("encr-keysize", "")
+
+
+def check_told(stage: Stage, changes: dict[str, Any]) -> None:
+    """What the owner is told is said in the words of the policies."""
+    (sa,) = stage.swan.observe(stage.west).ike_sas
+    ike, child = sa.details, sa.children[0].details
+    assert ike is not None
+    assert child is not None
+    wanted, aead = changes["ike"], ("-gcm-", "-ccm-")
+    expected = None if any(a in wanted.encryption for a in aead) else wanted.integrity
+    told = (ike.version, ike.encryption, ike.integrity, ike.dh_group)
+    assert told == (wanted.version, wanted.encryption, expected, wanted.dh_group)
+    if expected is None or not wanted.integrity.startswith("aes"):
+        assert ike.prf == wanted.integrity
+    wanted = changes["ipsec"]
+    expected = None if any(a in wanted.encryption for a in aead) else wanted.integrity
+    assert (child.encryption, child.integrity) == (wanted.encryption, expected)
+    assert child.dh_group == (wanted.dh_group if ike.version is IkeVersion.V1 else None)
+    assert child.local
+    assert child.expires_in is not None
 
 
 @pytest.mark.parametrize("name", CIPHERS)
@@ -170,7 +190,8 @@ def test_cipher(shared: Stage, version: IkeVersion, name: str) -> None:
     with tunnel:
         ike, child = tunnel.negotiated()
         check_cipher(child, name)
-        check_cipher(ike, changes["ike"].encryption)  # type: ignore[attr-defined]
+        check_cipher(ike, changes["ike"].encryption)
+        check_told(shared, changes)
 
 
 # IKEv1 has no AES-CMAC; the API refuses it.
@@ -187,17 +208,20 @@ def test_integrity(shared: Stage, version: IkeVersion, name: str) -> None:
     with tunnel:
         ike, child = tunnel.negotiated()
         assert INTEGRITY[name] == child["integ-alg"]
-        assert INTEGRITY[changes["ike"].integrity] == ike["integ-alg"]  # type: ignore[attr-defined]
+        assert INTEGRITY[changes["ike"].integrity] == ike["integ-alg"]
+        check_told(shared, changes)
 
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_group(shared: Stage, name: str) -> None:
     """The group of the policies is the one in use; in IKEv1 for the child too (PFS)."""
-    tunnel = Tunnel(shared, *pair(**policies(IkeVersion.V1, dh_group=name)))
+    changes = policies(IkeVersion.V1, dh_group=name)
+    tunnel = Tunnel(shared, *pair(**changes))
     with tunnel:
         ike, child = tunnel.negotiated()
         assert GROUPS[name] == ike["dh-group"]
         assert GROUPS[name] == child["dh-group"]
+        check_told(shared, changes)
 
 
 @pytest.mark.parametrize("version", IkeVersion)

@@ -11,6 +11,13 @@ from typing import Any
 from neutron_lib.api.definitions import vpn
 
 _READ_ONLY = {"allow_post": False, "allow_put": False, "is_visible": True, "default": None}
+_EVENTS: dict[str, Any] = {**_READ_ONLY, "default": []}
+_PROGRESS: dict[str, Any] = {
+    "status_since": dict(_READ_ONLY),
+    "revision_wanted": dict(_READ_ONLY),
+    "revision_applied": dict(_READ_ONLY),
+    "events": _EVENTS,
+}
 _REASON: dict[str, Any] = {"status_code": dict(_READ_ONLY), "status_reason": dict(_READ_ONLY)}
 
 
@@ -36,6 +43,20 @@ STATUS_REASON = _definition(
     "VPN status reason",
     "Why a VPN service or an IPsec site connection has its status: a code and a sentence",
     {vpn.VPNSERVICES: dict(_REASON), vpn.IPSEC_SITE_CONNECTIONS: dict(_REASON)},
+)
+
+CONNECTION_DETAILS = _definition(
+    "vpn-connection-details",
+    "VPN connection details",
+    "What was negotiated, what was applied, and the last changes of the status",
+    {
+        vpn.VPNSERVICES: dict(_PROGRESS),
+        vpn.IPSEC_SITE_CONNECTIONS: {
+            **_PROGRESS,
+            "effective_mtu": dict(_READ_ONLY),
+            "details": dict(_READ_ONLY),
+        },
+    },
 )
 
 POLICY_UPDATE_IN_USE = _definition(

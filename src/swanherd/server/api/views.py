@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from swanherd.server.db import history
 from swanherd.server.db.models import (
     EndpointGroupRow,
     IkePolicyRow,
@@ -31,6 +32,17 @@ def _reason(state: StatusRow | None) -> dict[str, Any]:
     return {"status_code": state.code, "status_reason": " ".join(sentences)}
 
 
+def _progress(state: StatusRow | None) -> dict[str, Any]:
+    if state is None:
+        return {"status_since": None, "revision_wanted": 0, "revision_applied": 0, "events": []}
+    return {
+        "status_since": history.iso(state.since),
+        "revision_wanted": state.revision,
+        "revision_applied": state.applied_revision,
+        "events": history.events_of(state),
+    }
+
+
 def vpnservice(row: VpnServiceRow) -> dict[str, Any]:
     """Return a vpnservice."""
     return {
@@ -43,6 +55,7 @@ def vpnservice(row: VpnServiceRow) -> dict[str, Any]:
         "external_v6_ip": row.external_v6_ip,
         "status": row.status,
         **_reason(row.state),
+        **_progress(row.state),
     }
 
 
@@ -72,6 +85,8 @@ def connection(row: SiteConnectionRow) -> dict[str, Any]:
         "ikepolicy_id": row.ikepolicy_id,
         "ipsecpolicy_id": row.ipsecpolicy_id,
         **_reason(row.state),
+        **_progress(row.state),
+        **history.details_of(row.state),
     }
 
 

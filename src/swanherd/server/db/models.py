@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from neutron_lib.db import constants as db_const
 from neutron_lib.db import model_base
 from sqlalchemy import orm
+from sqlalchemy.dialects import mysql
 
 STATUS_SIZE = 16
 REASON_CODE_SIZE = 64
@@ -20,6 +21,8 @@ REASON_TEXT_SIZE = 1024
 HOST_SIZE = 255
 CIDR_SIZE = 64  # the longest IPv6 CIDR in text has 43 characters
 DEFAULT_LIFETIME = 3600  # seconds
+# MariaDB's TEXT ends at 64 KiB, which a tunnel with many pairs of networks exceeds.
+JSON_TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 class _HiddenText(str):
@@ -243,7 +246,9 @@ class StatusRow(model_base.BASEV2):
     """What is known of one vpnservice or connection beside its row.
 
     `revision` is the router's when it last changed, `applied_revision` the last that the agent
-    reported; `peer_family` is 4 or 6 for a connection whose peer_address is a name.
+    reported; `peer_family` is 4 or 6 for a connection whose peer_address is a name. As JSON
+    (server.db.history): `tunnel`, which an agent told at `told_at`, and `events`, the last
+    changes of the status.
     """
 
     __tablename__ = "swanherd_statuses"
@@ -258,3 +263,7 @@ class StatusRow(model_base.BASEV2):
     was_up: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
     created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(sa.DateTime, nullable=False)
     peer_family: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    told_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
+    effective_mtu: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    tunnel: orm.Mapped[str | None] = orm.mapped_column(JSON_TEXT)
+    events: orm.Mapped[str | None] = orm.mapped_column(JSON_TEXT)

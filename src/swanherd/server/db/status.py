@@ -6,6 +6,7 @@ import datetime
 
 from swanherd.core.model import Reason
 from swanherd.core.validation import Invalid, peer_ip
+from swanherd.server.db import history
 from swanherd.server.db.models import (
     REASON_CODE_SIZE,
     REASON_TEXT_SIZE,
@@ -95,8 +96,11 @@ def apply_shown(
     """Write what is shown; `since` moves only when the status or its cause does."""
     reason = shown.reason and fitting(shown.reason)
     wanted = (reason.code, reason.text, reason.hint) if reason else (None, None, None)
-    if target.status != shown.status or (status.code, status.text, status.hint) != wanted:
+    changed = target.status != shown.status or (status.code, status.text, status.hint) != wanted
+    if changed:
         status.since = now
+    if changed or status.events is None:
+        history.note(status, shown, now)
     target.status = str(shown.status)
     status.was_up = shown.was_up
     status.code, status.text, status.hint = wanted
