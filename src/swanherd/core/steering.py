@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import ipaddress
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from swanherd.core.model import (
     Attachment,
@@ -212,8 +212,15 @@ def steerable(
     return tuple(sorted(routed, key=lambda s: s.sort_key))
 
 
-def limitation(selectors: Iterable[TrafficSelector], around: Surroundings) -> Reason | None:
-    """Return why some selector can't be steered, if one can't."""
+def limitations(
+    selectors: Mapping[str, Iterable[TrafficSelector]], around: Surroundings
+) -> dict[str, Reason]:
+    """Return why a connection can't be steered, for each that can't; the others can."""
+    reasons = {name: _limitation(of_one, around) for name, of_one in selectors.items()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _limitation(selectors: Iterable[TrafficSelector], around: Surroundings) -> Reason | None:
     unrouted = set(selectors) - set(steerable(selectors, around))
     if not unrouted:
         return None

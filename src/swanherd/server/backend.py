@@ -8,7 +8,7 @@ commit, by the periodic sweep and on events, in any server process and more than
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from swanherd.core.model import (
@@ -44,12 +44,16 @@ class RouterTraffic:
     """What steering needs of a router's connections, whether up or down (fail closed).
 
     `selectors` are sorted and unique; `peer_addresses` are the peers as the API has them, IP
-    addresses and names; `local_subnet_ids` are the subnets behind the local side.
+    addresses and names; `local_subnet_ids` are the subnets behind the local side;
+    `by_connection` tells whose the selectors are.
     """
 
     selectors: tuple[TrafficSelector, ...]
     peer_addresses: tuple[str, ...]
     local_subnet_ids: tuple[str, ...]
+    by_connection: Mapping[str, tuple[TrafficSelector, ...]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,8 +70,8 @@ class RouterStore(Protocol):
     """The server's database as a backend sees it (`server.db.repository.Repository`).
 
     Each verb is one short transaction of its own; `context` is Neutron's. Verbs that change what
-    the agent must do (`set_placement`, `set_external_addresses`, `set_problem`) raise the
-    router's revision if, and only if, something changed.
+    the agent must do (`set_placement`, `set_external_addresses`, `set_problem`,
+    `set_row_problems`) raise the router's revision if, and only if, something changed.
     """
 
     def get_router_row(self, context: Any, router_id: RouterId) -> RouterRow | None:
@@ -94,6 +98,12 @@ class RouterStore(Protocol):
 
     def set_problem(self, context: Any, router_id: RouterId, problem: Reason | None) -> None:
         """Record or clear the cause that keeps the router's VPN from working: it shows at once."""
+        ...
+
+    def set_row_problems(
+        self, context: Any, router_id: RouterId, problems: Mapping[str, Reason]
+    ) -> None:
+        """Record the causes that keep single connections from working; no other has one."""
         ...
 
     def set_northbound_revision(self, context: Any, router_id: RouterId, revision: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from neutron.api import wsgi
@@ -80,9 +80,9 @@ class OvnBackend:
             return
         router = topology.router_of(admin, router_id)
         # The guard comes first: whatever else fails, nothing leaves in clear.
-        limitation = self._steer(admin, row, router)
+        self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
         host = self._place(admin, row, router)
-        problem = self._connect(admin, router_id, router, host) or limitation
+        problem = self._connect(admin, router_id, router, host)
         if problem is None and host is None:
             problem = placement.NO_AGENT
         if problem != row.problem:
@@ -127,8 +127,8 @@ class OvnBackend:
 
     # Parts of `ensure`
 
-    def _steer(self, context: Any, row: RouterRow, router: Router | None) -> Reason | None:
-        """Write the northbound rows of this row's revision; return what can't be steered.
+    def _steer(self, context: Any, row: RouterRow, router: Router | None) -> Mapping[str, Reason]:
+        """Write the northbound rows of this row's revision; return which connections can't be.
 
         The traffic is read after the row: it is at least as new as what the row's revision says.
         """
@@ -147,7 +147,7 @@ class OvnBackend:
             row.router_id, row.revision, row.host, traffic.selectors, around
         )
         northbound.sync(nb, wanted)
-        return steering.limitation(traffic.selectors, around)
+        return steering.limitations(traffic.by_connection, around)
 
     def _finish(self, context: Any, before: RouterRow, router: Router | None) -> None:
         """Steer at the revision that the other parts have made, and record it."""

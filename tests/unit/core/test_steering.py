@@ -18,7 +18,7 @@ from swanherd.core.steering import (
     Policy,
     Priority,
     Surroundings,
-    limitation,
+    limitations,
     northbound_of,
     public_port_id,
     transit_attachment,
@@ -335,16 +335,16 @@ def test_a_narrow_peer_cidr_means_what_it_covers() -> None:
 
 def test_everything_without_a_default_route_is_a_named_limitation() -> None:
     """What OVN can't route at all isn't steered, and is said; the other family isn't touched."""
-    selectors = frozenset({pair("10.1.0.0/24", "0.0.0.0/0"), pair("fd01::/64", "::/0")})
+    named = {"c4": (pair("10.1.0.0/24", "0.0.0.0/0"),), "c6": (pair("fd01::/64", "::/0"),)}
+    selectors = frozenset(selector for pairs in named.values() for selector in pairs)
     only_v6 = Surroundings(default_routes=frozenset({6}))
-    reason = limitation(selectors, only_v6)
-    assert reason is not None
-    assert reason.code == "default_route_missing"
+    ((name, reason),) = limitations(named, only_v6).items()
+    assert (name, reason.code) == ("c4", "default_route_missing")
     assert "IPv4" in reason.text and "IPv6" not in reason.text
     assert at(rows(selectors, only_v6), Priority.REROUTE) == {
         "ip6.src == fd01::/64 && ip6.dst == ::/0"
     }
-    assert limitation(selectors, Surroundings(default_routes=BOTH)) is None
+    assert limitations(named, Surroundings(default_routes=BOTH)) == {}
 
 
 def test_the_namespace_and_the_router_agree() -> None:

@@ -274,6 +274,29 @@ def test_an_agent_learns_of_its_own_routers_only(cloud):
     assert connection.selectors, "what is down is still guarded"
 
 
+def test_what_one_connection_lacks_is_its_own_error(cloud):
+    """A cause of one connection isn't the router's: the others stay ACTIVE, at their revision."""
+    made = placed(cloud)
+    other = cloud.connection(cloud.show("vpnservice", made["vpnservice_id"]))
+    report(cloud, Status.ACTIVE)
+    before = cloud.row().revision
+    cause = Reason("default_route_missing", "why")
+    for _ in range(2):
+        cloud.store.set_row_problems(cloud.fresh(), R1, {made["id"]: cause})
+    assert cloud.row().revision == before + 1
+    assert status(cloud, made) == ("ERROR", "default_route_missing")
+    assert status(cloud, other) == ("ACTIVE", None)
+    assert cloud.show("vpnservice", made["vpnservice_id"])["status"] == "ACTIVE"
+    desired = AgentHandler(cloud.store, cloud.backend, cloud.intake).get_router("g1", R1)
+    assert dict(desired.problems) == {made["id"]: cause}
+    report(cloud, Status.ACTIVE)
+    assert status(cloud, made) == ("ERROR", "default_route_missing")
+    cloud.store.set_row_problems(cloud.fresh(), R1, {})
+    cloud.looker.look(R1)
+    report(cloud, Status.ACTIVE)
+    assert status(cloud, made) == status(cloud, other) == ("ACTIVE", None)
+
+
 def test_looking_at_a_router_costs_the_same_whatever_it_has(cloud, engine):
     """A constant number of queries for desired state and for reports."""
     queries = []

@@ -79,6 +79,7 @@ def traffic_of(session: Any, router_id: str) -> RouterTraffic:
         tuple(sorted(selectors, key=lambda pair: pair.sort_key)),
         tuple(sorted({row.peer_address for row in loaded.connections})),
         tuple(sorted({subnet for subnets in loaded.local_subnets.values() for subnet in subnets})),
+        loaded.selectors,
     )
 
 

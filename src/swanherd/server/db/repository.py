@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -96,6 +96,22 @@ class Repository:
             row = self._locked(session, router_id)
             if row is not None and store_problem(row, problem):
                 self._changed(session, row)
+
+    @db_api.retry_if_session_inactive()
+    def set_row_problems(
+        self, context: Any, router_id: RouterId, problems: Mapping[str, Reason]
+    ) -> None:
+        """Record the causes that keep single connections from working; no other has one."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            row = self._locked(session, router_id)
+            if row is None:
+                return
+            change = Change(self, session, row, router_id)
+            statuses = sa.select(StatusRow).where(StatusRow.router_id == router_id)
+            for status in session.scalars(statuses):
+                if store_problem(status, problems.get(status.id)):
+                    change.concern([status.id])
+            change.settle()
 
     @db_api.retry_if_session_inactive()
     def set_northbound_revision(self, context: Any, router_id: RouterId, revision: int) -> None:

@@ -20,14 +20,14 @@ from swanherd.server.shown import Facts, Shown, missing_address
 Target = VpnServiceRow | SiteConnectionRow
 
 
-def problem_of(row: RouterStateRow) -> Reason | None:
-    """Return the cause that the server found for the whole router."""
+def problem_of(row: RouterStateRow | StatusRow) -> Reason | None:
+    """Return the cause that the server found for a whole router, or for one row."""
     if row.problem_code is None:
         return None
     return Reason(row.problem_code, row.problem_text or "", row.problem_hint or "")
 
 
-def store_problem(row: RouterStateRow, problem: Reason | None) -> bool:
+def store_problem(row: RouterStateRow | StatusRow, problem: Reason | None) -> bool:
     """Write the cause; return whether it differs from what was there."""
     wanted = problem and fitting(problem)
     if problem_of(row) == wanted:
@@ -60,6 +60,8 @@ def connection_problem(
     row: SiteConnectionRow, service: VpnServiceRow, status: StatusRow | None
 ) -> Reason | None:
     """Return the cause why one connection of a router that has addresses can't work."""
+    if status is not None and (found := problem_of(status)) is not None:
+        return found
     addresses = {4: service.external_v4_ip, 6: service.external_v6_ip}
     family = peer_family(row, status)
     if family is None or addresses[family] or not any(addresses.values()):
