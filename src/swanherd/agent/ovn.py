@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,11 +14,12 @@ from typing import Any
 from swanherd.agent import control
 from swanherd.agent.doctor import Doctor
 from swanherd.agent.node import OvnNode
+from swanherd.agent.surroundings import choose_data_plane, resolve
 from swanherd.core.diagnosis import ClockSeen
 from swanherd.core.failures import Failure
-from swanherd.core.model import DataPlane, IPAddress, RouterId
+from swanherd.core.model import RouterId
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import esp, namespace, probe
+from swanherd.dataplane import namespace, probe
 from swanherd.ovn.vswitch import Vswitch
 from swanherd.reconcile.loop import World, preview
 from swanherd.reconcile.resolver import ResolvingSource
@@ -32,31 +31,6 @@ from swanherd.swan.adapter import StrongSwan
 LOG = logging.getLogger(__name__)
 
 CONTROL_SOCKET = "agent.sock"
-
-
-def choose_data_plane(wanted: str) -> DataPlane:
-    """Return the data plane for the option's value; the log tells why."""
-    if wanted != "auto":
-        LOG.info("Data plane: %s, as configured", wanted)
-        return DataPlane(wanted)
-    if esp.kernel_has_esp():
-        LOG.info("Data plane: kernel (its XFRM has ESP)")
-        return DataPlane.KERNEL
-    LOG.warning(
-        "Data plane: userspace, since this kernel has no ESP (modules esp4 and esp6). "
-        "It is slower; load the modules and restart the agent to use the kernel."
-    )
-    return DataPlane.USERSPACE
-
-
-def resolve(name: str) -> list[IPAddress]:
-    """Return the name's addresses by this node's resolver; none if it has none."""
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        LOG.warning("The name of a peer can't be resolved: %s", error)
-        return []
-    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
 class OvnAgent:

@@ -90,3 +90,8 @@ def register(conf: cfg.ConfigOpts) -> None:
     """Register the agent's options."""
     for group, options in GROUPS:
         conf.register_opts(options, group=None if group == "DEFAULT" else group)
+
+
+def register_beside_neutron(conf: cfg.ConfigOpts) -> None:
+    """Register what is ours alone in a process of Neutron's, which has [DEFAULT] and [ovs]."""
+    conf.register_opts(AGENT_OPTS, group="swanherd")

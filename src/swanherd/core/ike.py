@@ -41,6 +41,8 @@ class CharonOptions:
     data_plane: DataPlane
     # An IKEv1 aggressive-mode responder with a PSK needs a daemon-wide option (LIVE: §8).
     aggressive_psk: bool = False
+    # It is a guest in a router's own namespace: its routes come after all others.
+    guest: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def options_of(desired: DesiredRouter, plane: DataPlane) -> CharonOptions:
         c.ike.version is IkeVersion.V1 and c.ike.mode is Phase1Mode.AGGRESSIVE
         for c in desired.connections
     )
-    return CharonOptions(plane, aggressive_psk=aggressive)
+    return CharonOptions(plane, aggressive_psk=aggressive, guest=desired.home is not None)
 
 
 def _plan_network(

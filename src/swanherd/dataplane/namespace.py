@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from swanherd.core.home import parse_key
 from swanherd.core.model import RouterId
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.guards import Firewall
@@ -15,8 +16,9 @@ _CODE = "namespace_failed"
 
 
 def name_of(router_id: RouterId) -> str:
-    """Return the namespace's name, as `ip netns` shows it."""
-    return f"{_PREFIX}{router_id}"
+    """Return the namespace's name, as `ip netns` shows it: ours, or for a key the router's own."""
+    whose, _ = parse_key(router_id)
+    return router_id if whose is not None else f"{_PREFIX}{router_id}"
 
 
 def routers() -> frozenset[RouterId]:

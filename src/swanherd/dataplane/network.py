@@ -17,6 +17,10 @@ from swanherd.dataplane.privileged import links, packets, routes
 
 _LOOPBACK = "lo"
 
+# From here on a rule's priority is the one that the core gave it; below, it follows from the
+# selector.
+FIXED_PRIORITIES = 1000
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SeenLink:
@@ -65,8 +69,8 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
         host_addresses=frozenset(
             i.ip for i in map(ipaddress.ip_interface, loopback["addresses"]) if _is_host(i)
         ),
-        routes=frozenset(map(_parse_route, seen["routes"])),
-        rules=frozenset(_parse_rules(seen["rules"])),
+        routes=frozenset(map(parse_route, seen["routes"])),
+        rules=frozenset(parse_rules(seen["rules"])),
         guard=guard,
     )
 
@@ -185,7 +189,8 @@ def _render_route(route: Route) -> dict[str, Any]:
     }
 
 
-def _parse_route(message: Mapping[str, Any]) -> Route:
+def parse_route(message: Mapping[str, Any]) -> Route:
+    """Return the route of ours that the kernel told of."""
     gateway = message["gateway"]
     return Route(
         ipaddress.ip_network(message["destination"]),
@@ -201,14 +206,17 @@ def _render_rule(rule: Rule) -> dict[str, Any]:
         "source": str(rule.selector.local),
         "destination": str(rule.selector.remote),
         "table": rule.table,
-        "priority": priority(rule.selector),
+        "priority": rule.priority or priority(rule.selector),
     }
 
 
-def _parse_rules(messages: Iterable[Mapping[str, Any]]) -> Iterable[Rule]:
+def parse_rules(messages: Iterable[Mapping[str, Any]]) -> Iterable[Rule]:
+    """Yield the rules of ours that the kernel told of."""
     for message in messages:
         source = ipaddress.ip_network(message["source"])
         destination = ipaddress.ip_network(message["destination"])
         selector = TrafficSelector(source, destination)
         if message["priority"] == priority(selector):
             yield Rule(selector, message["table"])
+        elif message["priority"] >= FIXED_PRIORITIES:
+            yield Rule(selector, message["table"], message["priority"])

@@ -111,9 +111,9 @@ def read(listing: str) -> Reading:
     """Parse the table's JSON listing (libnftables-json(5)); an empty string means no table."""
     if not listing:
         return Reading(None, "")
-    items = [_without_handle(item) for item in json.loads(listing)["nftables"]]
+    items = [without_handle(item) for item in json.loads(listing)["nftables"]]
     rest = [item for item in items if not _is_mark(item) and "metainfo" not in item]
-    digest = hashlib.sha256("\n".join(_canonical(rest)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256("\n".join(canonical(rest)).encode()).hexdigest()[:32]
     comments = [item["rule"].get("comment", "") for item in items if _is_mark(item)]
     guard = _guard(comments[0].split(), rest) if len(comments) == 1 else None
     if guard is None or comments != [_comment(guard, digest)]:
@@ -300,14 +300,15 @@ def _is_mark(item: Mapping[str, Any]) -> bool:
     return "rule" in item and item["rule"].get("chain") == _MARK
 
 
-def _without_handle(item: dict[str, Any]) -> dict[str, Any]:
+def without_handle(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item of a listing without the number that the kernel gave it."""
     return {
         kind: {key: value for key, value in body.items() if key != "handle"}
         for kind, body in item.items()
     }
 
 
-def _canonical(items: Sequence[Mapping[str, Any]]) -> list[str]:
+def canonical(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the listing, rules in their order, the rest sorted: its order means nothing."""
     rules = [json.dumps(item, sort_keys=True) for item in items if "rule" in item]
     others = []

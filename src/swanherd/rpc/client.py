@@ -35,10 +35,16 @@ def _unreachable(router_id: RouterId, error: Exception) -> Temporary:
 
 
 class ServerClient:
-    """Asks and tells the server on behalf of the agent on `host`; timeout in seconds."""
+    """Asks and tells the server on behalf of the agent on `host`; timeout in seconds.
 
-    def __init__(self, conf: Any, host: str, timeout: float) -> None:
+    `binary` is the program that the agent is a part of.
+    """
+
+    def __init__(
+        self, conf: Any, host: str, timeout: float, *, binary: str = AGENT_BINARY
+    ) -> None:
         transport = open_transport(conf)
+        self._binary = binary
         self._host = host
         self._client = oslo_messaging.get_rpc_client(
             transport,
@@ -78,7 +84,7 @@ class ServerClient:
     def report_agent(self, configurations: Mapping[str, Any], *, start: bool) -> None:
         """Send the heartbeat that Neutron's agents table shows; Temporary if the bus is away."""
         state: dict[str, Any] = {
-            "binary": AGENT_BINARY,
+            "binary": self._binary,
             "host": self._host,
             "topic": AGENT_TOPIC,
             "agent_type": AGENT_TYPE,

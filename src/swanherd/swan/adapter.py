@@ -73,6 +73,10 @@ class StrongSwan:
         """Return every router that has a charon or files of one on this node."""
         return self._life.routers()
 
+    def end_orphans(self) -> None:
+        """End charons of ours that nothing tells of any more: their files were removed."""
+        self._life.end_orphans()
+
     def observe(self, router_id: RouterId) -> ObservedCharon:
         """Return what the router's charon is and has."""
         router = self._router(router_id)

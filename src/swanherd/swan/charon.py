@@ -83,7 +83,11 @@ class CharonLife:
         record = self._record(router_id)
         try:
             plane = DataPlane(str(record["data_plane"]))
-            return CharonOptions(plane, aggressive_psk=bool(record["aggressive_psk"]))
+            return CharonOptions(
+                plane,
+                aggressive_psk=bool(record["aggressive_psk"]),
+                guest=bool(record.get("guest", False)),
+            )
         except (KeyError, ValueError):
             return None
 
@@ -111,6 +115,13 @@ class CharonLife:
         with self._locked(router_id):
             self._end(router_id)
             shutil.rmtree(self.paths(router_id).directory, ignore_errors=True)
+
+    def end_orphans(self) -> None:
+        """End every charon with a configuration of ours whose directory is gone."""
+        for found, conf in process.configured():
+            if conf.parent.parent == self._state and not conf.parent.is_dir():
+                LOG.warning("Process %s is a charon of a router that is gone: it ends", found.pid)
+                process.end(found, _STOP_LIMIT)
 
     def rotate_log(self, router_id: RouterId) -> bool:
         """Put the log aside if it is long; True if charon has to open a new one."""

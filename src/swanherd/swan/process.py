@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 BINARY = "charon-systemd"
@@ -41,6 +42,22 @@ def look_up(pid: int) -> Process | None:
     if os.path.basename(command) != BINARY.encode():
         return None
     return Process(pid, int(fields[19]), namespace)
+
+
+def configured() -> Iterator[tuple[Process, Path]]:
+    """Yield every charon that was told by its environment where its configuration is."""
+    for entry in Path("/proc").iterdir():
+        found = look_up(int(entry.name)) if entry.name.isdigit() else None
+        if found is None:
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended, or isn't ours to look at
+        for variable in environment:
+            name, _, value = variable.partition(b"=")
+            if name == b"STRONGSWAN_CONF":
+                yield found, Path(os.fsdecode(value))
 
 
 def behind(path: Path) -> int | None:

@@ -8,6 +8,11 @@ from pathlib import Path
 from swanherd.core.ike import CharonOptions
 from swanherd.core.model import DataPlane
 
+# Of the rule that asks charon's own routing table, in a namespace that isn't ours: charon's routes
+# go by destination alone, and would take packets of networks that nobody protects. So they come
+# after main (32766); what is a pair's has rules of ours.
+_GUEST_PRIORITY = "40000"
+
 # The mark of charon's own packets: they must not follow the route into the tunnel.
 _MARK = "0x42"
 
@@ -118,6 +123,10 @@ def render(paths: Paths, options: CharonOptions, retransmission: Retransmission)
         },
         "journal": {"default": "-1"},
     }
+    if options.guest:
+        body["routing_table_prio"] = _GUEST_PRIORITY
+        if not is_userspace:
+            body["install_routes"] = "no"
     if options.aggressive_psk:
         body["i_dont_care_about_security_and_use_aggressive_mode_psk"] = "yes"
     return "\n".join(_lines({"charon-systemd": body})) + "\n"

@@ -20,6 +20,9 @@ _LOCK_MTU = 1 << 2
 _RTNH_F_ONLINK = 4
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
+# linux/fib_rules.h: a rule that looks nothing up but answers "unreachable". Its table is 0.
+_FR_ACT_UNREACHABLE = 7
+
 
 @default.entrypoint
 def ensure_route(namespace: str, route: Mapping[str, Any]) -> None:
@@ -46,6 +49,24 @@ def remove_rule(namespace: str, rule: Mapping[str, Any]) -> None:
     """Remove exactly this rule; idempotent."""
     with inside.ignoring(errno.ENOENT):
         inside.within(namespace, lambda: _change_rule("del", rule))
+
+
+@default.entrypoint
+def remove_ours(namespace: str) -> None:
+    """Remove every rule and route of ours; FileNotFoundError if the namespace isn't there."""
+
+    def work() -> None:
+        with inside.netlink() as ip:
+            names = {link["index"]: name for name, link in links.links(ip).items()}
+            routes, rules = list(_routes(ip, names)), list(_rules(ip))
+        for rule in rules:
+            with inside.ignoring(errno.ENOENT):
+                _change_rule("del", rule)
+        for route in routes:
+            with inside.ignoring(errno.ESRCH, errno.ENODEV, errno.ENOENT):
+                _change_route("del", route)
+
+    inside.within(namespace, work)
 
 
 @default.entrypoint
@@ -95,7 +116,7 @@ def _rules(ip: IPRoute) -> Iterator[dict[str, Any]]:
             yield {
                 "source": _network(family, message.get_attr("FRA_SRC"), message["src_len"]),
                 "destination": _network(family, message.get_attr("FRA_DST"), message["dst_len"]),
-                "table": message.get_attr("FRA_TABLE"),
+                "table": message.get_attr("FRA_TABLE") or 0,
                 "priority": message.get_attr("FRA_PRIORITY"),
             }
 
@@ -136,15 +157,18 @@ def _change_route(command: str, route: Mapping[str, Any]) -> None:
 def _change_rule(command: str, rule: Mapping[str, Any]) -> None:
     source = ipaddress.ip_network(rule["source"])
     destination = ipaddress.ip_network(rule["destination"])
+    arguments: dict[str, Any] = {
+        "family": _family(rule["source"]),
+        "src": str(source.network_address),
+        "src_len": source.prefixlen,
+        "dst": str(destination.network_address),
+        "dst_len": destination.prefixlen,
+        "priority": rule["priority"],
+        "protocol": PROTOCOL,
+    }
+    if rule["table"]:
+        arguments["table"] = rule["table"]
+    else:
+        arguments["action"] = _FR_ACT_UNREACHABLE
     with inside.netlink() as ip:
-        ip.rule(
-            command,
-            family=_family(rule["source"]),
-            src=str(source.network_address),
-            src_len=source.prefixlen,
-            dst=str(destination.network_address),
-            dst_len=destination.prefixlen,
-            table=rule["table"],
-            priority=rule["priority"],
-            protocol=PROTOCOL,
-        )
+        ip.rule(command, **arguments)

@@ -1,0 +1,188 @@
+"""The routers' own namespaces of this node, as the wheel's node; and what only the node knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from swanherd.core import network as net
+from swanherd.core.failures import Failure, Temporary
+from swanherd.core.home import key_of, parse_key, public_device, site_of
+from swanherd.core.model import (
+    DesiredRouter,
+    HomeNamespace,
+    IPAddress,
+    Reason,
+    Role,
+    RouterId,
+    RouterReport,
+    ScopeMark,
+)
+from swanherd.core.network import NetworkAction, ObservedNetwork
+from swanherd.dataplane import homes, network
+from swanherd.reconcile.ports import Reporter, Source
+
+LOG = logging.getLogger(__name__)
+
+MISSING = Reason(
+    "router_namespace_missing",
+    "The L3 agent hasn't made the router's namespace on its node.",
+    "See the L3 agent's log.",
+)
+
+# By what a redundant router's address goes from node to node (neutron.agent.l3.ha_router).
+_VRRP_DAEMON = "keepalived"
+
+
+class HomeNode:
+    """Implements `reconcile.ports.Node` with the namespaces that Neutron makes; keys name them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._touched: set[RouterId] = set()
+
+    def find_touched(self) -> None:
+        """Find what an earlier process of this agent has left; a namespace that fails is named."""
+        found = set()
+        for key in homes.all_keys():
+            try:
+                if homes.is_touched(key):
+                    found.add(key)
+            except Failure as failure:
+                LOG.warning("Not looked into: %s", failure)
+                found.add(key)
+        with self._lock:
+            self._touched |= found
+
+    def routers(self) -> frozenset[RouterId]:
+        """Return every namespace in which something of ours is."""
+        with self._lock:
+            return frozenset(self._touched)
+
+    def observe(self, router_id: RouterId) -> ObservedNetwork:
+        """Return what of the namespace is ours."""
+        return homes.observe(router_id)
+
+    def apply(self, router_id: RouterId, action: NetworkAction) -> None:
+        """Do one action; idempotent."""
+        with self._lock:
+            self._touched.add(router_id)
+        match action:
+            case net.EnsureNamespace():
+                if not homes.observe(router_id).exists:
+                    raise Temporary(router_id, MISSING)
+            case net.RemoveNamespace():
+                homes.remove_ours(router_id)
+                with self._lock:
+                    self._touched.discard(router_id)
+            case net.EnsureGuard(net.RouterGuard() as guard):
+                homes.ensure_guard(router_id, guard)
+            case net.EnsureRoute(route):
+                network.ensure_route(router_id, route)
+            case net.RemoveRoute(route):
+                network.remove_route(router_id, route)
+            case net.EnsureRule(rule):
+                network.ensure_rule(router_id, rule)
+            case net.RemoveRule(rule):
+                network.remove_rule(router_id, rule)
+            case _:
+                # Links and addresses are Neutron's: the layout has none, none is ever observed.
+                raise TypeError(f"{action!r} is for a namespace of ours")
+
+    def announce(self, key: RouterId) -> None:
+        """Tell the neighbours of every device that the router's addresses are here now."""
+        for name, device in homes.devices(key).items():
+            if name.startswith(("qg-", "qr-")) and device.addresses:
+                network.announce(key, name, device.mac, device.addresses)
+
+
+ScopeMarks = Callable[[RouterId], Sequence[ScopeMark]]
+
+
+class HomeSource:
+    """What each of a router's namespaces on this node should be: the server's word and the node's.
+
+    Who serves a redundant router is decided here, by the one thing that neither a lost bus nor a
+    late callback can make wrong: the router's address is here, and so is what put it here.
+    """
+
+    def __init__(self, source: Source, scope_marks: ScopeMarks) -> None:
+        self._source = source
+        self._scope_marks = scope_marks
+        self._lock = threading.Lock()
+        self._redundant: dict[RouterId, tuple[int, ...]] = {}
+        self._roles: dict[RouterId, Role] = {}
+
+    def get_router(self, key: RouterId) -> DesiredRouter | None:
+        """Return what the namespace should be; None if nothing of ours is to be in it."""
+        namespace, router_id = parse_key(key)
+        desired = self._source.get_router(router_id)
+        site = site_of(desired, namespace) if desired and namespace else None
+        if site is None or site.home is None:
+            with self._lock:
+                self._redundant.pop(key, None)
+                self._roles.pop(key, None)
+            return None
+        role = Role.ACTIVE
+        if site.home.redundant and site.home.namespace is not None:
+            role = self._role(key, site)
+        home = dataclasses.replace(site.home, marks=tuple(self._scope_marks(router_id)))
+        return dataclasses.replace(site, role=role, home=home)
+
+    def get_revisions(self) -> Mapping[RouterId, int]:
+        """Ask the server; a router may have any of its namespaces here."""
+        return {
+            key_of(router_id, namespace): revision
+            for router_id, revision in self._source.get_revisions().items()
+            for namespace in HomeNamespace
+        }
+
+    def redundant(self) -> Mapping[RouterId, Sequence[int]]:
+        """Return the namespaces to watch, and the processes on which their roles depend."""
+        with self._lock:
+            return dict(self._redundant)
+
+    def roles(self) -> Mapping[RouterId, Role]:
+        """Return the role of every redundant router's namespace, as last decided."""
+        with self._lock:
+            return dict(self._roles)
+
+    def _role(self, key: RouterId, site: DesiredRouter) -> Role:
+        daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON)))
+        here = daemons and _public_addresses(site) & _addresses(key, site)
+        role = Role.ACTIVE if here else Role.STANDBY
+        with self._lock:
+            self._redundant[key] = daemons
+            if self._roles.get(key) is not role:
+                LOG.info("%s: %s", key, role)
+            self._roles[key] = role
+        return role
+
+
+def _public_addresses(site: DesiredRouter) -> frozenset[IPAddress]:
+    return frozenset(i.ip for i in site.public.addresses) if site.public else frozenset()
+
+
+def _addresses(key: RouterId, site: DesiredRouter) -> frozenset[IPAddress]:
+    device = site.public and homes.devices(key).get(public_device(site.public.port_id))
+    return frozenset(i.ip for i in device.addresses) if device else frozenset()
+
+
+class HomeReporter:
+    """Tells the server of routers, not of namespaces; one that only steers has nothing to tell."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def report(self, reports: Sequence[RouterReport]) -> None:
+        """Tell the server."""
+        told = list(self._of_routers(reports))
+        if told:
+            self._reporter.report(told)
+
+    def _of_routers(self, reports: Iterable[RouterReport]) -> Iterable[RouterReport]:
+        for report in reports:
+            if report.services or report.connections:
+                yield dataclasses.replace(report, router_id=parse_key(report.router_id)[1])

@@ -1,0 +1,253 @@
+"""The VPN in Neutron's L3 agent: an extension that only queues, and the wheel that it feeds."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from neutron_lib.agent import l3_extension
+from neutron_lib.callbacks import events, registry, resources
+from oslo_config import cfg
+
+from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
+from swanherd.agent.surroundings import choose_data_plane, resolve
+from swanherd.config import agent as options
+from swanherd.core.failures import Failure
+from swanherd.core.home import key_of
+from swanherd.core.ike import StopCharon
+from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
+from swanherd.core.network import RemoveNamespace
+from swanherd.core.tunnels import Timing
+from swanherd.dataplane import homes, namespace
+from swanherd.reconcile.loop import World
+from swanherd.reconcile.queue import KeyedQueue
+from swanherd.reconcile.resolver import ResolvingSource
+from swanherd.reconcile.source import CachedSource
+from swanherd.reconcile.wheel import Wheel
+from swanherd.rpc import client
+from swanherd.swan.adapter import StrongSwan
+
+LOG = logging.getLogger(__name__)
+
+# Seconds after a take-over at which the neighbours are told again: switches may go on sending to
+# where the same MAC was, and the other node may still think that the addresses are its own.
+_ANNOUNCEMENTS = (0.0, 1.5, 5.0, 15.0, 30.0, 60.0)
+
+# Seconds for which one look for changed addresses waits: so long a new router may go unwatched.
+_WATCH = 1.0
+
+
+class L3Agent:
+    """Everything of ours in one L3 agent's process. `conf` has the options of config.agent."""
+
+    def __init__(self, conf: Any, scope_marks: Callable[[RouterId], Sequence[ScopeMark]]) -> None:
+        options_ = conf.swanherd
+        self._conf = conf
+        self._stopping = threading.Event()
+        self._announced = False
+        self.plane = choose_data_plane(options_.data_plane)
+        self._node = HomeNode()
+        self.swan = StrongSwan(
+            Path(options_.state_path) / "routers",
+            namespace.spawn,
+            namespace.namespace_inode,
+            self._look_at,
+            time.monotonic,
+        )
+        self._server = client.ServerClient(
+            conf, conf.host, options_.rpc_timeout, binary="neutron-l3-agent"
+        )
+        self._cache = CachedSource(
+            ResolvingSource(self._server, resolve), time.monotonic, options_.desired_max_age
+        )
+        self._source = HomeSource(self._cache, scope_marks)
+        timing = Timing(now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry)
+        world = World(self._source, self._node, self.swan, self.plane)
+        reporter = HomeReporter(self._server)
+        self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
+        self._announcements: KeyedQueue[tuple[RouterId, int]] = KeyedQueue(time.monotonic)
+        self._roles: dict[RouterId, Role] = {}
+        self._hints: Any = None
+
+    def start(self) -> None:
+        """Start all threads; hints are taken before the first comparison, so none is missed."""
+        options_ = self._conf.swanherd
+        self._node.find_touched()
+        self.swan.end_orphans()
+        self.wheel.start(options_.workers)
+        self._hints = client.listen(self._conf, self._conf.host, self.look)
+        self._every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
+        self._every(options_.compare_interval, self._compare, "swanherd-compare")
+        self._every(options_.compare_interval, self.wheel.look_at_known, "swanherd-drift")
+        self._every(0.0, self._watch, "swanherd-watch")
+        threading.Thread(target=self._announce, name="swanherd-announce", daemon=True).start()
+        LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
+
+    def stop(self) -> None:
+        """Stop all threads; leave daemons and what is in the namespaces as they are."""
+        self._stopping.set()
+        if self._hints is not None:
+            self._hints.stop()
+        self._announcements.close()
+        self.wheel.stop()
+        self.swan.close()
+
+    def look(self, router_id: RouterId) -> None:
+        """Ask the server anew and look at all of the router's namespaces; returns at once."""
+        self._cache.forget(router_id)
+        self.look_again(router_id)
+
+    def look_again(self, router_id: RouterId) -> None:
+        """Look at the router's namespaces, of which something has changed here."""
+        for kind in HomeNamespace:
+            self._look_at(key_of(router_id, kind))
+
+    def leave(self, router_id: RouterId, kinds: Sequence[HomeNamespace]) -> None:
+        """End charon before its namespace goes: in one without a name it would live on."""
+        for kind in kinds:
+            key = key_of(router_id, kind)
+            try:
+                if key in self.swan.routers():
+                    self.swan.apply(key, StopCharon())
+                if key in self._node.routers():
+                    self._node.apply(key, RemoveNamespace())
+            except Failure as failure:
+                LOG.warning("%s: %s", key, failure)
+            self._look_at(key)
+
+    def _look_at(self, key: RouterId) -> None:
+        self.wheel.look_again(key)
+
+    def _every(self, interval: float, work: Callable[[], None], name: str) -> None:
+        """Do `work` now and then every `interval` seconds; a Failure is logged."""
+
+        def loop() -> None:
+            while True:
+                try:
+                    work()
+                except Failure as failure:
+                    LOG.warning("%s: %s", name, failure)
+                    if self._stopping.wait(1.0):
+                        return
+                if self._stopping.wait(interval):
+                    return
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
+
+    def _compare(self) -> None:
+        self.wheel.compare(self._source.get_revisions())
+
+    def _heartbeat(self) -> None:
+        reports = [r for r in self.wheel.reports() if r.services or r.connections]
+        facts = {
+            "data_plane": str(self.plane),
+            "routers": len(reports),
+            "connections": sum(len(r.connections) for r in reports),
+            "queue": len(self.wheel),
+            "log_agent_heartbeats": False,
+        }
+        self._server.report_agent(facts, start=not self._announced)
+        self._announced = True
+
+    # Redundant routers
+
+    def _watch(self) -> None:
+        """Queue the redundant routers whose addresses came or went, or whose keepalived ended."""
+        watched = self._source.redundant()
+        if not watched:
+            self._stopping.wait(_WATCH)
+            return
+        for key in homes.wait(watched, _WATCH):
+            self._look_at(key)
+        for key, role in self._source.roles().items():
+            if self._roles.get(key) is not role and role is Role.ACTIVE:
+                self._announcements.add((key, 0))
+        self._roles = dict(self._source.roles())
+
+    def _announce(self) -> None:
+        while (item := self._announcements.take()) is not None:
+            key, number = item
+            try:
+                if self._source.roles().get(key) is Role.ACTIVE:
+                    self._node.announce(key)
+                    if number + 1 < len(_ANNOUNCEMENTS):
+                        pause = _ANNOUNCEMENTS[number + 1] - _ANNOUNCEMENTS[number]
+                        self._announcements.add_after((key, number + 1), pause)
+            except Failure as failure:
+                LOG.warning("Not announced: %s", failure)
+            finally:
+                self._announcements.done(item)
+
+
+class SwanherdL3Extension(l3_extension.L3AgentExtension):
+    """What Neutron's L3 agent loads. Its callbacks hold up Neutron's work, so they only queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._agent: L3Agent | None = None
+        self._routers: Any = None
+
+    def initialize(self, connection: Any, driver_type: str) -> None:
+        """Set up; called once, before any router."""
+        options.register_beside_neutron(cfg.CONF)
+        self._agent = L3Agent(cfg.CONF, self._scope_marks)
+        registry.subscribe(self._before_update, resources.ROUTER, events.BEFORE_UPDATE)
+
+    def consume_api(self, agent_api: Any) -> None:
+        """Take what tells of the agent's routers, and begin."""
+        self._routers = agent_api
+        self._ours.start()
+
+    def add_router(self, context: Any, data: dict[str, Any]) -> None:
+        """Queue the router."""
+        self._ours.look(RouterId(data["id"]))
+
+    def update_router(self, context: Any, data: dict[str, Any]) -> None:
+        """Queue the router: Neutron may have removed rules of ours."""
+        self._ours.look(RouterId(data["id"]))
+
+    def delete_router(self, context: Any, data: Any) -> None:
+        """End what is in the router's namespaces, which go when this returns."""
+        router_id = RouterId(data if isinstance(data, str) else data["id"])
+        self._ours.leave(router_id, tuple(HomeNamespace))
+
+    def ha_state_change(self, context: Any, data: dict[str, Any]) -> None:
+        """Queue the router; the address itself is seen earlier."""
+        self._ours.look_again(RouterId(data["router_id"]))
+
+    def update_network(self, context: Any, data: dict[str, Any]) -> None:
+        """Nothing: the routers concerned are updated too."""
+
+    @property
+    def _ours(self) -> L3Agent:
+        if self._agent is None:
+            raise RuntimeError("the extension isn't initialized")
+        return self._agent
+
+    def _before_update(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        """End charon in a namespace that goes with the gateway of a distributed router."""
+        router = payload.states[0].router
+        if router.get("distributed") and not router.get("gw_port"):
+            self._ours.leave(RouterId(router["id"]), (HomeNamespace.CENTRAL,))
+
+    def _scope_marks(self, router_id: RouterId) -> Sequence[ScopeMark]:
+        """Return the marks by which the router's firewall knows the scopes of its networks."""
+        info = self._routers.get_router_info(router_id) if self._routers else None
+        return tuple(_marks(info)) if info is not None else ()
+
+
+def _marks(info: Any) -> Sequence[ScopeMark]:
+    found = []
+    for port in list(info.internal_ports):
+        by_version = info.get_port_address_scope_mark(port)
+        for subnet in port.get("subnets", ()):
+            network = ipaddress.ip_network(subnet["cidr"])
+            mark = int(by_version[network.version].partition("/")[0], 16)
+            found.append(ScopeMark(network, mark))
+    return found

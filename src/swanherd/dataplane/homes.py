@@ -1,0 +1,115 @@
+"""A router's own namespace, which is Neutron's: what of it is ours, and what we need to know."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swanherd.core.home import parse_key
+from swanherd.core.model import IPInterface, RouterId
+from swanherd.core.network import ObservedNetwork, RouterGuard
+from swanherd.dataplane import network, router_nft
+from swanherd.dataplane.failing import failing
+from swanherd.dataplane.privileged import inside, routes, watch
+from swanherd.dataplane.privileged import nft as privileged_nft
+
+_CODE = "namespace_failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the router; its MAC and addresses."""
+
+    mac: str
+    addresses: frozenset[IPInterface]
+
+
+def all_keys() -> frozenset[RouterId]:
+    """Return every router's own namespace that this node has."""
+    try:
+        names = os.listdir(inside.DIRECTORY)
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(RouterId(name) for name in names if parse_key(RouterId(name))[0] is not None)
+
+
+def is_touched(key: RouterId) -> bool:
+    """Tell whether something of ours is in the namespace."""
+    with failing(key, _CODE):
+        try:
+            return bool(privileged_nft.listing(key))
+        except FileNotFoundError:
+            return False
+
+
+def observe(key: RouterId) -> ObservedNetwork:
+    """Return what of the namespace is ours, and which devices are in it."""
+    with failing(key, _CODE):
+        try:
+            seen: dict[str, Any] = routes.observe(key)
+            guard = router_nft.read(privileged_nft.listing(key)).guard
+        except FileNotFoundError:
+            return ObservedNetwork(exists=False)
+    return ObservedNetwork(
+        exists=True,
+        routes=frozenset(map(network.parse_route, seen["routes"])),
+        rules=frozenset(network.parse_rules(seen["rules"])),
+        guard=guard,
+        devices=frozenset(seen["links"]),
+    )
+
+
+def devices(key: RouterId) -> Mapping[str, Device]:
+    """Return the namespace's devices that are up; none if it isn't there."""
+    with failing(key, _CODE):
+        try:
+            seen: dict[str, Any] = routes.observe(key)
+        except FileNotFoundError:
+            return {}
+    return {
+        name: Device(link["mac"], frozenset(map(ipaddress.ip_interface, link["addresses"])))
+        for name, link in seen["links"].items()
+        if link["up"]
+    }
+
+
+def ensure_guard(key: RouterId, guard: RouterGuard) -> None:
+    """Make the table this guard's: the sets first, then the rules that ask them."""
+    with failing(key, "guard_failed"):
+        now = router_nft.read(privileged_nft.listing(key))
+        if now.guard == guard:
+            return
+        generation = now.generation
+        privileged_nft.load(key, router_nft.stage(guard, generation))
+        privileged_nft.load(key, router_nft.switch(guard, generation, now))
+        reading = router_nft.read(privileged_nft.listing(key))
+        privileged_nft.load(key, router_nft.mark(reading))
+
+
+def remove_ours(key: RouterId) -> None:
+    """Leave the namespace as Neutron has it; idempotent."""
+    with failing(key, _CODE):
+        try:
+            routes.remove_ours(key)
+            privileged_nft.load(key, router_nft.REMOVAL)
+        except FileNotFoundError:
+            return
+
+
+def processes(key: RouterId, command: str) -> frozenset[int]:
+    """Return the processes of that command's name in the namespace."""
+    with failing(key, _CODE):
+        return frozenset(watch.processes(key, command))
+
+
+def wait(pids: Mapping[RouterId, Sequence[int]], seconds: float) -> frozenset[RouterId]:
+    """Return which of these namespaces had a change of addresses, or lost one of the processes.
+
+    Waits at most so many seconds. One that wasn't watched before is among them at once.
+    """
+    with failing(RouterId("-"), _CODE):
+        changed = watch.wait({str(key): list(numbers) for key, numbers in pids.items()}, seconds)
+    return frozenset(map(RouterId, changed))
