@@ -4,7 +4,7 @@ BOX ?= user
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down enter status format check lint types contracts unit \
-	functional scenario test bench
+	functional scenario test bench losses
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ scenario: install ## tests on two real clouds (SWANHERD_LAB=test)
 test: check ## everything: check, functional, scenario
 	@$(MAKE) --no-print-directory functional
 	@$(MAKE) --no-print-directory scenario
+
+losses: install ## what each change costs a live tunnel, into build/losses.json
+	@$(BIN)/python -W ignore -m bench.losses
 
 bench: install ## figures into build/bench.json
 	@$(BIN)/python -m bench

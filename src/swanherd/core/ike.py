@@ -36,7 +36,7 @@ LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CharonOptions:
-    """What a charon is started with; a change needs a restart of the daemon."""
+    """What a charon is started with; only another data plane needs a restart of the daemon."""
 
     data_plane: DataPlane
     # An IKEv1 aggressive-mode responder with a PSK needs a daemon-wide option (LIVE: §8).
@@ -141,6 +141,13 @@ class StartCharon:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ReloadCharon:
+    """Let the running charon take these options; its data plane stays, and so do all SAs."""
+
+    options: CharonOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class StopCharon:
     """Stop charon, wait until it is gone, and remove its files."""
 
@@ -198,6 +205,7 @@ class TerminateChild:
 
 SwanAction = (
     StartCharon
+    | ReloadCharon
     | StopCharon
     | LoadSecret
     | UnloadSecret

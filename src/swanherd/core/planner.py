@@ -11,6 +11,7 @@ from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import (
     CharonOptions,
     ObservedCharon,
+    ReloadCharon,
     StartCharon,
     StopCharon,
     SwanAction,
@@ -64,13 +65,26 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     options = options_of(desired, plane)
     charon = observed.charon
     restart: tuple[SwanAction, ...] = ()
-    if not charon.running or charon.options != options:
+    if _can_reload(charon, options):
+        restart = (ReloadCharon(options),)
+    elif not charon.running or charon.options != options:
         before = (StopCharon(),) if charon.running else ()
         restart = (*before, StartCharon(options))
         charon = ObservedCharon(running=True, options=options, faults=charon.faults)
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
     tunnels, look_again = plan_tunnels(desired, charon, timing)
     return Plan((*early, *restart, *late, *tunnels), look_again)
+
+
+def _can_reload(charon: ObservedCharon, options: CharonOptions) -> bool:
+    """Tell whether the daemon can be told what differs, so that no tunnel notices."""
+    known = charon.options
+    return (
+        charon.running
+        and known is not None
+        and known != options
+        and known.data_plane is options.data_plane
+    )
 
 
 def plan_removal(*, on_node: bool, has_charon: bool) -> Plan:

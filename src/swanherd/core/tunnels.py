@@ -27,6 +27,9 @@ from swanherd.core.peering import Peering, peerings
 # Two IKE SAs of one config that came up within this many seconds are a race of both sides; with
 # more between them the peer is replacing the older one and ends it itself.
 RACE = 5
+# Seconds for which both stay side by side before one is ended: a peer that swaps an SA that is
+# itself young ends the old one within this time, and no race is to be decided (ADR 0004).
+SETTLED = 2
 
 _COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
 _LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
@@ -132,7 +135,10 @@ def plan_tunnels(
     for peering in wanted:
         view = _View(peering, charon.ike_sas, faults.get(peering.config.name), timing)
         actions += _prune_children(view)
-        actions += _prune_races(view)
+        races = _races(view)
+        actions += (TerminateIke(sa.unique_id, force=False) for sa in races if sa.age >= SETTLED)
+        waits += (float(SETTLED - sa.age) for sa in races if sa.age < SETTLED)
+        actions += _prune_attempts(view)
         initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []
@@ -192,15 +198,32 @@ def _prune_children(view: _View) -> Iterable[SwanAction]:
                 yield TerminateChild(child.unique_id)
 
 
-def _prune_races(view: _View) -> Iterable[SwanAction]:
-    """End IKE SAs that are one too many."""
+def _keeper(view: _View) -> IkeSa | None:
+    """Return the IKE SA that stays if it carries everything, whatever others there are."""
     live = [sa for sa in view.current if sa.state in _LIVE]
-    if not live:
-        return
-    keeper = min(live, key=_preference)
-    if view.peering.children <= carrying(view.name, [keeper]):
-        lost = (sa for sa in live if _lost_race(sa, keeper))
-        yield from (TerminateIke(sa.unique_id, force=False) for sa in lost)
+    keeper = min(live, key=_preference, default=None)
+    if keeper is None or not view.peering.children <= carrying(view.name, [keeper]):
+        return None
+    return keeper
+
+
+def _races(view: _View) -> tuple[IkeSa, ...]:
+    """Return the IKE SAs that lost a race of both sides."""
+    keeper = _keeper(view)
+    if keeper is None:
+        return ()
+    live = (sa for sa in view.current if sa.state in _LIVE)
+    return tuple(
+        # The younger of the two says how long they have been side by side.
+        dataclasses.replace(sa, age=min(sa.age, keeper.age))
+        for sa in live
+        if _lost_race(sa, keeper)
+    )
+
+
+def _prune_attempts(view: _View) -> Iterable[SwanAction]:
+    """End attempts of ours that the peer's own has made needless."""
+    if _keeper(view) is not None:
         coming = (sa for sa in view.current if sa.state in _COMING and sa.initiator)
         yield from (TerminateIke(sa.unique_id, force=True) for sa in coming)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
     CharonOptions,
+    ChildSa,
     IkeConfig,
     IkeSa,
     Initiate,
     LoadConfig,
     LoadSecret,
     ObservedCharon,
+    ReloadCharon,
     SaState,
     StartCharon,
     StopCharon,
@@ -34,6 +37,7 @@ from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 
 _LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
+_GOING = frozenset({SaState.REKEYED, SaState.DELETING, SaState.DELETED})
 
 
 class _Router:
@@ -93,12 +97,17 @@ class StrongSwan:
             self._lost(router_id, router)
             return ObservedCharon(running=False, faults=router.memory.faults)
 
-    def apply(self, router_id: RouterId, action: SwanAction) -> None:
+    def apply(  # noqa: C901 - one flat match, a line or two for each action
+        self, router_id: RouterId, action: SwanAction
+    ) -> None:
         """Do one action; idempotent."""
         router = self._router(router_id)
         match action:
             case StartCharon(options):
                 self._start(router_id, router, options)
+            case ReloadCharon(options):
+                reload = partial(router.commands.request, "reload-settings")
+                self._life.reload(router_id, options, reload)
             case StopCharon():
                 self._listener.detach(router_id)
                 router.commands.close()
@@ -119,10 +128,9 @@ class StrongSwan:
                 message = {"ike": config, "child": child, "timeout": -1}
                 router.commands.request("initiate", message)
             case TerminateIke(unique_id, force):
-                message = {"ike-id": unique_id, "force": "yes" if force else "no"}
-                self._terminate(router, unique_id, message)
+                self._terminate(router, "ike-id", unique_id, force=force)
             case TerminateChild(unique_id):
-                self._terminate(router, unique_id, {"child-id": unique_id})
+                self._terminate(router, "child-id", unique_id)
 
     def close(self) -> None:
         """Let go of all daemons; they and their tunnels go on."""
@@ -224,13 +232,19 @@ class StrongSwan:
             router.facts = {n: facts for n, facts in router.facts.items() if n != name}
             router.memory = router.memory.forget(name)
 
-    def _terminate(self, router: _Router, unique_id: int, message: Message) -> None:
+    def _terminate(
+        self, router: _Router, kind: str, unique_id: int, *, force: bool = False
+    ) -> None:
+        """End an SA by its id; one that is gone or just going is fine."""
+        message = {kind: unique_id, "force": "yes" if force else "no", "timeout": -1}
         try:
-            router.commands.request("terminate", {**message, "timeout": -1})
+            router.commands.request("terminate", message)
         except Permanent:
             sas = _list_sas(router.commands)
-            ids = {sa.unique_id for sa in sas} | {c.unique_id for sa in sas for c in sa.children}
-            if unique_id in ids:
+            found: Iterable[IkeSa | ChildSa] = sas
+            if kind == "child-id":
+                found = (child for sa in sas for child in sa.children)
+            if any(sa.unique_id == unique_id and sa.state not in _GOING for sa in found):
                 raise
 
 

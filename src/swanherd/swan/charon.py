@@ -108,6 +108,18 @@ class CharonLife:
             self._launch(router_id, options)
             check()
 
+    def reload(
+        self, router_id: RouterId, options: CharonOptions, tell: Callable[[], object]
+    ) -> None:
+        """Let the running charon read its settings anew; `tell` asks it to (reload-settings)."""
+        with self._locked(router_id):
+            paths = self.paths(router_id)
+            _write(paths.conf, settings.render(paths, options, self._retransmission))
+            tell()
+            # Last: what was never told is told again at the next look.
+            record = {**self._record(router_id), **dataclasses.asdict(options)}
+            _write(paths.state, json.dumps(record))
+
     def stop(self, router_id: RouterId) -> None:
         """Stop charon, wait until it is gone, and remove its files."""
         if not self.paths(router_id).directory.exists():

@@ -23,6 +23,7 @@ from swanherd.core.ike import (
     LoadedConfig,
     LoadSecret,
     ObservedCharon,
+    ReloadCharon,
     SaState,
     StartCharon,
     StopCharon,
@@ -227,6 +228,8 @@ class FakeCharon:
         match action:
             case StartCharon(options):
                 self._start(router_id, options)
+            case ReloadCharon(options):
+                self._running(router_id).options = options
             case StopCharon():
                 self._daemons.pop(router_id, None)
                 self._files.discard(router_id)

@@ -7,6 +7,7 @@ A test module derives a class from `SwanContract` and gives it a fixture `stage`
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -20,6 +21,7 @@ from swanherd.core.ike import (
     LoadedConfig,
     LoadSecret,
     ObservedCharon,
+    ReloadCharon,
     SaState,
     StartCharon,
     StopCharon,
@@ -116,6 +118,18 @@ class SwanContract:
         stage.swan.apply(stage.router, StartCharon(stage.options))
         after = stage.swan.observe(stage.router)
         assert _sas(before, stage.good) == _sas(after, stage.good)
+
+    def test_options_are_reloaded_and_no_sa_is_touched(self, stage: SwanStage) -> None:
+        """ReloadCharon changes what the daemon runs with, there and back; every SA stays."""
+        before = _bring_up(stage)
+        other = replace(stage.options, aggressive_psk=not stage.options.aggressive_psk)
+        for options in (other, stage.options):
+            stage.swan.apply(stage.router, ReloadCharon(options))
+            after = stage.swan.observe(stage.router)
+            assert options == after.options
+            assert _sas(before, stage.good) == _sas(after, stage.good)
+            stage.swan.apply(stage.router, StartCharon(options))
+            assert _sas(before, stage.good) == _sas(stage.swan.observe(stage.router), stage.good)
 
     def test_stopped_leaves_nothing(self, stage: SwanStage) -> None:
         """After StopCharon the router isn't listed and nothing is observed; twice is fine."""

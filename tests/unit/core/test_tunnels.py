@@ -191,6 +191,15 @@ class TestRace:
         later = dataclasses.replace(self.THEIRS, age=1000)
         assert actions(charon(self.MINE, later)) == ()
 
+    def test_a_peer_that_swaps_a_young_sa_has_the_time_to_end_it(self):
+        """Both are young: the one who swaps ends the old one; what stays after that is a race."""
+        young = [dataclasses.replace(sa, age=0) for sa in (self.MINE, self.THEIRS)]
+        got, look_again = plan_tunnels(DESIRED, charon(*young), Timing(0.0))
+        assert got == ()
+        assert 0 < look_again <= 2
+        late = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
+        assert (TerminateIke(2, force=False),) == actions(charon(*late))
+
     def test_an_own_attempt_ends_when_the_peers_succeeded(self):
         """No second IKE SA comes up later."""
         coming = ike_sa(3, state=SaState.CONNECTING, children=())

@@ -1,0 +1,81 @@
+"""`make losses`: every row, for IKEv2 and IKEv1, into build/losses.json and a table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.losses.measure import Result, measure_all
+from bench.losses.rows import ALLOWED, V1, V2, rows_of
+from bench.losses.stage import Settings, Stage, alone
+from swanherd.agent.node import OvnNode
+from swanherd.core.model import DataPlane, IkeVersion
+from swanherd.dataplane import esp
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Measure, print, write; the exit status is 1 if a promise isn't kept."""
+    options = _options()
+    alone()
+    plane = DataPlane(options.plane)
+    make_node = OvnNode
+    if options.node:
+        module, _, name = options.node.partition(":")
+        make_node = getattr(importlib.import_module(module), name)
+    allowed = {**ALLOWED, V2: options.v2_allowed}
+    results: list[Result] = []
+    for version in map(IkeVersion, options.ike):
+        wanted = [row for row in rows_of(version) if options.row in row.name]
+        settings = Settings(plane, version, options.delay, make_node=make_node)
+        with Stage(settings) as stage:
+            for result in measure_all(stage, wanted):
+                _print(result, allowed)
+                results.append(result)
+    _write(Path(options.out), results, options)
+    return 0 if all(result.holds(allowed) for result in results) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.losses", description=__doc__)
+    found = DataPlane.KERNEL if esp.kernel_has_esp() else DataPlane.USERSPACE
+    parser.add_argument("--plane", default=str(found), choices=[str(p) for p in DataPlane])
+    parser.add_argument("--delay", type=float, default=0, help="milliseconds one way")
+    parser.add_argument("--ike", nargs="+", default=[str(V2), str(V1)], help="v2, v1")
+    parser.add_argument("--row", default="", help="only rows whose name contains this")
+    parser.add_argument("--node", default="", help="module:function that makes the node")
+    parser.add_argument("--v2-allowed", type=int, default=ALLOWED[V2])
+    parser.add_argument("--out", default=str(ROOT / "build/losses.json"))
+    return parser.parse_args()
+
+
+def _print(result: Result, allowed: dict[IkeVersion, int]) -> None:
+    mark = "    " if result.holds(allowed) else "FAIL"
+    mine = "–" if result.concerned is None else str(result.concerned)
+    print(
+        f"{mark} {result.version} {result.row.name:52} lost {mine:>2}, others {result.others}, "
+        f"clear {len(result.clear)}, of {result.sent}  {result.wrong}",
+        flush=True,
+    )
+    if not result.holds(allowed):
+        print("     lost at", {n: list(at)[:9] for n, at in result.lost.items() if at}, flush=True)
+
+
+def _write(path: Path, results: Sequence[Result], options: argparse.Namespace) -> None:
+    document = {
+        "machine": f"{platform.system()} {platform.release()}",
+        "delay_ms": options.delay,
+        "results": [result.plain(options.plane) for result in results],
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""The changes: each row of the table of what a change does to a live tunnel (docs/live.md §2)."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.losses.stage import EAST, SOUTH, WEST, Never, Site, Stage
+from swanherd.core.ike import SaState
+from swanherd.core.model import (
+    ConnectionId,
+    Dpd,
+    DpdAction,
+    IkeVersion,
+    Initiator,
+    Phase1Mode,
+    Secret,
+    Status,
+    TrafficSelector,
+)
+from swanherd.testing import builders
+
+V1, V2 = IkeVersion.V1, IkeVersion.V2
+
+# What a change that the peer accepts may cost the child that it concerns, in packets.
+ALLOWED: Mapping[IkeVersion, int] = {V2: 1, V1: 5}
+NOTHING: Mapping[IkeVersion, int] = {V2: 0, V1: 0}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One change. `concerned` are the streams that it is about, which may lose `allowed`.
+
+    No other stream may lose a packet. `blocks`: it ends the tunnel, so `concerned` aren't counted.
+    """
+
+    name: str
+    effect: str
+    act: Callable[[Stage], None]
+    allowed: Mapping[IkeVersion, int] = dataclasses.field(default_factory=lambda: ALLOWED)
+    concerned: tuple[str, ...] = ("own", "own 2")
+    versions: tuple[IkeVersion, ...] = (V2, V1)
+    blocks: bool = False
+
+
+def _is_active(row: object) -> bool:
+    return getattr(row, "status", None) is Status.ACTIVE
+
+
+def sas(stage: Stage, site: Site = WEST) -> frozenset[tuple[str, int]]:
+    """Return the live child SAs: name and unique id."""
+    return frozenset(
+        (child.name, child.unique_id)
+        for sa in stage.swan.observe(site.router_id).ike_sas
+        for child in sa.children
+        if child.state is SaState.INSTALLED
+    )
+
+
+def _refused(stage: Stage, site: Site = WEST, name: str = "own") -> None:
+    """Wait until the peer's refusal shows, and that the old tunnel still carries all."""
+    soft = ("negotiating", "swapping")
+    row = stage.wait(site, lambda r: r.reason is not None and r.reason.code not in soft, name)
+    if row.status is not Status.PENDING_UPDATE:
+        raise Never(f"refused, but shown as {row}")
+
+
+def one_then_other(**changes: Any) -> Callable[[Stage], None]:
+    """Change west, let the peer refuse it, then change east: as two administrators do."""
+
+    def act(stage: Stage) -> None:
+        stage.change(WEST, **changes)
+        _refused(stage)
+        stage.change(EAST, **changes)
+
+    return act
+
+
+def at_once(**changes: Any) -> Callable[[Stage], None]:
+    """Change both sides at the same moment, so that both initiate."""
+
+    def act(stage: Stage) -> None:
+        for site in (WEST, EAST):
+            stage.change(site, **changes)
+
+    return act
+
+
+def one_side(**changes: Any) -> Callable[[Stage], None]:
+    """Change west alone in what each side has for itself."""
+    return lambda stage: stage.change(WEST, **changes)
+
+
+def refused(**changes: Any) -> Callable[[Stage], None]:
+    """Change west alone, let the peer refuse it, and take it back."""
+
+    def act(stage: Stage) -> None:
+        before = sas(stage)
+        old = stage.connections[WEST]["own"]
+        stage.change(WEST, **changes)
+        _refused(stage)
+        if not before <= sas(stage):
+            raise Never("the old SAs didn't stay")
+        stage.want(WEST, own=old)
+
+    return act
+
+
+def outlasts_grace(stage: Stage) -> None:
+    """A key that the peer never gets: the old tunnel ends after the grace time, with its cause."""
+    stage.change(WEST, psk=Secret("another"))
+    _refused(stage)
+    row = stage.wait(WEST, lambda r: r.status is Status.DOWN)
+    if row.reason is None or "psk" not in row.reason.code:
+        raise Never(f"ended without its cause: {row}")
+    stage.change(EAST, psk=Secret("another"))
+
+
+def _untouched(change: Callable[[Stage], None]) -> Callable[[Stage], None]:
+    """Do a change after which all SAs are those of before."""
+
+    def act(stage: Stage) -> None:
+        before = sas(stage)
+        change(stage)
+        stage.settle()
+        if before != sas(stage):
+            raise Never("an SA was touched")
+
+    return act
+
+
+def _moved(stage: Stage) -> None:
+    """East's public address is another one; west is told of it a moment later."""
+    here, there = EAST.public[1], stage.connections[EAST]["own"]
+    stage.want(
+        EAST,
+        own=dataclasses.replace(there, local_address=ipaddress.ip_address(here), local_id=here),
+    )
+    stage.change(WEST, peer_address=here, peer_id=here)
+
+
+def _identities(stage: Stage) -> None:
+    stage.change(WEST, local_id="west@example.org", peer_id="east.example.org")
+    stage.change(EAST, local_id="east.example.org", peer_id="west@example.org")
+
+
+def _one_network_more(stage: Stage) -> None:
+    more = builders.selector("10.1.0.0/24", "10.8.0.0/24")
+    stage.change(WEST, selectors=(*stage.connections[WEST]["own"].selectors, more))
+    code = "traffic_selector_mismatch"
+    stage.wait(WEST, lambda r: r.reason is not None and r.reason.code == code)
+    back = builders.selector("10.8.0.0/24", "10.1.0.0/24")
+    stage.change(EAST, selectors=(*stage.connections[EAST]["own"].selectors, back))
+
+
+def _one_network_less(stage: Stage) -> None:
+    for site in (WEST, EAST):
+        stage.change(site, selectors=stage.connections[site]["own"].selectors[:1])
+    stage.settle()
+
+
+def _down_and_up(stage: Stage) -> None:
+    stage.change(WEST, up=False)
+    stage.wait(WEST, lambda r: r.reason is not None and r.reason.code == "admin_down")
+    stage.change(WEST, up=True)
+
+
+def _beside_goes_and_comes(stage: Stage) -> None:
+    gone = {site: stage.connections[site]["beside"] for site in (WEST, SOUTH)}
+    for site in gone:
+        stage.want(site, beside=None)
+    stage.settle()
+    for site, connection in gone.items():
+        stage.want(site, beside=connection)
+
+
+def _new_agent(stage: Stage) -> None:
+    stage.stop_agent()
+    stage.start_agent()
+    stage.look_at_all()
+
+
+def _together_one_by_one(stage: Stage) -> None:
+    """Two connections that share a peering get a new key one after another, on both sides."""
+    for site in (WEST, EAST):
+        own = stage.connections[site]["own"]
+        pairs = [builders.selector(*p) for p in (("10.1.0.0/24", "10.8.0.0/24"),)]
+        more = pairs if site is WEST else [TrafficSelector(p.remote, p.local) for p in pairs]
+        second = ConnectionId(builders.make_id(f"{site.name} second"))
+        stage.want(site, second=dataclasses.replace(own, id=second, selectors=tuple(more)))
+    stage.settle()
+    for site in (WEST, EAST):
+        for name in ("own", "second"):
+            stage.change(site, name, psk=Secret("another"))
+            stage.cloud.until(lambda s=site, n=name: stage.row(s, n) is not None)  # type: ignore[misc]
+
+
+def _ike(version: IkeVersion, **changes: Any) -> dict[str, Any]:
+    return {"ike": builders.ike_policy(version=version, **changes)}
+
+
+def _rows(v: IkeVersion) -> tuple[Row, ...]:
+    aes128 = _ike(v, encryption="aes-128")
+    esp = {"ipsec": builders.ipsec_policy(encryption="aes-128")}
+    aggressive = _ike(v, mode=Phase1Mode.AGGRESSIVE)
+    pfs = {"ipsec": builders.ipsec_policy(dh_group="group14")}
+    return (
+        Row("name, description", "nothing", _untouched(one_side()), NOTHING),
+        Row("psk, one side after the other", "swap", one_then_other(psk=Secret("another"))),
+        Row("psk, both sides at once", "swap", at_once(psk=Secret("another"))),
+        Row("psk, refused and taken back", "old SA stays", refused(psk=Secret("x")), NOTHING),
+        Row("psk, refused for longer than the grace time", "DOWN, with the cause",
+            outlasts_grace, blocks=True),
+        Row("psk of two connections of one peering, one by one", "swap", _together_one_by_one),
+        Row("local_id and peer_id", "swap", _identities),
+        Row("peer_address", "swap, the old one forced", _moved),
+        Row("peer_cidrs: one more", "one child more", _one_network_more, NOTHING),
+        Row("peer_cidrs: one less", "one child less", _one_network_less, NOTHING,
+            concerned=("own 2",), blocks=True),
+        Row("ikepolicy: encryption, one side after the other", "swap", one_then_other(**aes128)),
+        Row("ikepolicy: encryption, both sides at once", "swap", at_once(**aes128)),
+        Row("ikepolicy: encryption, refused and taken back", "old SA stays",
+            refused(**aes128), NOTHING),
+        Row("ikepolicy: lifetime", "swap", one_side(**_ike(v, lifetime=7200))),
+        Row("ikepolicy: main to aggressive", "swap", at_once(**aggressive),
+            versions=(V1,)),
+        Row("ipsecpolicy: encryption, one side after the other", "swap of children",
+            one_then_other(**esp)),
+        Row("ipsecpolicy: encryption, both sides at once", "swap of children", at_once(**esp)),
+        Row("ipsecpolicy: encryption, refused and taken back", "old children stay",
+            refused(**esp), NOTHING),
+        Row("ipsecpolicy: pfs, both sides at once", "swap of children", at_once(**pfs)),
+        Row("ipsecpolicy: lifetime", "swap of children",
+            one_side(ipsec=builders.ipsec_policy(lifetime=7200))),
+        Row("dpd", "swap", one_side(dpd=Dpd(DpdAction.RESTART, 10, 40))),
+        Row("initiator", "nothing", _untouched(one_side(initiator=Initiator.RESPONSE_ONLY)),
+            NOTHING),
+        Row("mtu", "routes and MSS", _untouched(one_side(mtu=1300)), NOTHING),
+        Row("admin_state_up, down and up", "ended and blocked; set up", _down_and_up,
+            blocks=True),
+        Row("another connection goes and comes", "nothing of this one",
+            _beside_goes_and_comes, NOTHING, concerned=("beside",), blocks=True),
+        Row("agent restarts", "nothing", _untouched(_new_agent), NOTHING),
+    )  # fmt: skip
+
+
+def rows_of(version: IkeVersion) -> tuple[Row, ...]:
+    """Return the rows that there are for an IKE version."""
+    return tuple(row for row in _rows(version) if version in row.versions)

@@ -1,0 +1,346 @@
+"""Routers joined by tunnels as the agent makes them.
+
+West and east are the ones that rows change: their connection `own` protects two pairs of
+networks. `beside` is another connection of west, to another peer. Far west and far east have
+nothing to do with either. All routers are served by one wheel, as on one node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import ipaddress
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.losses.wires import WIRE, Bridges, make_routes, make_workload, run
+from swanherd.agent.node import Bridge, OvnNode
+from swanherd.core.ike import SaState
+from swanherd.core.model import (
+    Attachment,
+    ConnectionId,
+    DataPlane,
+    DesiredRouter,
+    IkeVersion,
+    PortId,
+    RouterId,
+    RouterReport,
+    RowStatus,
+    SiteConnection,
+    Status,
+)
+from swanherd.core.tunnels import Timing
+from swanherd.dataplane import namespace
+from swanherd.reconcile.loop import World
+from swanherd.reconcile.ports import Node
+from swanherd.reconcile.wheel import Wheel
+from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.settings import Retransmission
+from swanherd.testing import builders
+
+GRACE = 3.0  # seconds that the old SA stays while the peer refuses the new one
+LIMIT = 30.0  # seconds to wait for anything
+
+_NEW_NET, _NEW_MOUNT = 0x40000000, 0x00020000  # sched.h
+
+TRANSIT = ("169.254.0.2/30", "fd5a:4e84:d7c1::2/126")
+ROUTER_SIDE = ("169.254.0.1/30", "fd5a:4e84:d7c1::1/126")
+
+
+class Never(AssertionError):
+    """What a row waits for doesn't come."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What a stage is: `delay_ms` one way, `make_node` for kernels that need another guard."""
+
+    plane: DataPlane
+    version: IkeVersion
+    delay_ms: float = 0
+    grace: float = GRACE
+    path_mtu: int = 1500
+    retransmission: Retransmission = Retransmission()  # noqa: RUF009 (frozen)
+    make_node: Callable[[Bridge], Node] = OvnNode
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """One router: `number` makes its addresses, `networks` are those behind it."""
+
+    name: str
+    number: int
+    networks: tuple[str, ...]
+
+    @property
+    def router_id(self) -> RouterId:
+        """The router's id."""
+        return RouterId(builders.make_id(self.name))
+
+    @property
+    def public(self) -> tuple[str, ...]:
+        """Its public addresses: the one that it uses, the one that it moves to, IPv6."""
+        return (
+            f"198.51.100.{self.number}",
+            f"198.51.100.{self.number + 100}",
+            f"2001:db8:1::{self.number}",
+        )
+
+    @property
+    def workload(self) -> str:
+        """The namespace of its workload."""
+        return f"work{self.number}"
+
+    @property
+    def transit_bridge(self) -> str:
+        """The bridge between the workload and the namespace under test."""
+        return f"inside{self.number}"
+
+    def addresses(self, host: int) -> tuple[str, ...]:
+        """Return one address in each of its networks."""
+        return tuple(str(ipaddress.ip_network(n)[host]) for n in self.networks)
+
+
+WEST = Site("west", 1, ("10.1.0.0/24", "10.4.0.0/24", "fd01::/64"))
+EAST = Site("east", 2, ("10.2.0.0/24", "10.3.0.0/24", "10.8.0.0/24", "fd02::/64"))
+FAR_WEST = Site("far west", 3, ("10.6.0.0/24",))
+FAR_EAST = Site("far east", 4, ("10.7.0.0/24",))
+SOUTH = Site("south", 5, ("10.5.0.0/24",))
+SITES = (WEST, EAST, SOUTH, FAR_WEST, FAR_EAST)
+
+# The connections by the name that rows use: from, to, pairs of networks.
+_PAIRS: Mapping[str, tuple[Site, Site, tuple[tuple[str, str], ...]]] = {
+    "own": (WEST, EAST, (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.0.0/24", "10.3.0.0/24"))),
+    "beside": (WEST, SOUTH, (("10.4.0.0/24", "10.5.0.0/24"),)),
+    "other": (FAR_WEST, FAR_EAST, (("10.6.0.0/24", "10.7.0.0/24"),)),
+}
+
+
+def connections_of(site: Site, version: IkeVersion) -> dict[str, SiteConnection]:
+    """Return the site's connections as every row begins with them, by name."""
+    found = {}
+    for name, (west, east, pairs) in _PAIRS.items():
+        if site not in (west, east):
+            continue
+        here, there = (west, east) if site is west else (east, west)
+        selectors = tuple(builders.selector(*(p if site is west else p[::-1])) for p in pairs)
+        found[name] = builders.connection(
+            f"{site.name} {name}",
+            local_address=ipaddress.ip_address(here.public[0]),
+            peer_address=there.public[0],
+            peer_id=there.public[0],
+            ike=builders.ike_policy(version=version),
+            selectors=selectors,
+        )
+    return found
+
+
+def _attachment(
+    name: str, mac: str, addresses: Iterable[str], mtu: int, via: Sequence[str]
+) -> Attachment:
+    return Attachment(
+        PortId(builders.make_id(name)),
+        mac,
+        tuple(map(ipaddress.ip_interface, addresses)),
+        tuple(map(ipaddress.ip_address, via)),
+        mtu,
+    )
+
+
+def desired_of(
+    site: Site, connections: Mapping[str, SiteConnection], revision: int, mtu: int
+) -> DesiredRouter:
+    """Return what the site's router should be."""
+    lengths = {4: 24, 6: 64}
+    public = [f"{a}/{lengths[ipaddress.ip_address(a).version]}" for a in site.public]
+    macs = [f"02:00:00:00:0{n}:{site.number:02x}" for n in (1, 2)]
+    inside = [a.partition("/")[0] for a in ROUTER_SIDE]
+    return builders.desired(
+        *connections.values(),
+        id=site.router_id,
+        revision=revision,
+        public=_attachment(f"{site.name} public", macs[0], public, mtu, ()),
+        transit=_attachment(f"{site.name} transit", macs[1], TRANSIT, 1500, inside),
+        router_addresses=tuple(map(ipaddress.ip_address, site.addresses(1))),
+    )
+
+
+class Cloud:
+    """Source and reporter of the wheel: what is wanted, and what was last said of it."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[RouterId, DesiredRouter] = {}
+        self._said: dict[RouterId, RouterReport] = {}
+        self._changed = threading.Condition()
+
+    def get_router(self, router_id: RouterId) -> DesiredRouter | None:
+        """Return what the router should be."""
+        return self.wanted.get(router_id)
+
+    def get_revisions(self) -> Mapping[RouterId, int]:
+        """Return the routers' revisions."""
+        return {i: desired.revision for i, desired in self.wanted.items()}
+
+    def report(self, reports: Sequence[RouterReport]) -> None:
+        """Take in what an agent says."""
+        with self._changed:
+            self._said |= {report.router_id: report for report in reports}
+            self._changed.notify_all()
+
+    def row(self, router_id: RouterId, connection_id: ConnectionId) -> RowStatus | None:
+        """Return what was said of a connection under its router's present revision."""
+        report = self._said.get(router_id)
+        if report is None or report.revision != self.wanted[router_id].revision:
+            return None
+        return next((row for row in report.connections if row.id == connection_id), None)
+
+    def until(self, met: Callable[[], bool], limit: float = LIMIT) -> bool:
+        """Wait for reports until something is so; return whether it came."""
+        with self._changed:
+            return self._changed.wait_for(met, limit)
+
+
+class Stage:
+    """The running stage; a context manager. It needs namespaces of its own: see `alone`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cloud = Cloud()
+        self._state = Path(tempfile.mkdtemp(prefix="losses-"))
+        self.connections = {s: connections_of(s, settings.version) for s in SITES}
+        inside = {site.router_id: site.transit_bridge for site in SITES}
+        self.node = settings.make_node(Bridges(inside, settings.delay_ms))
+        self._revision = 0
+        self.start_agent()
+
+    def __enter__(self) -> Stage:
+        for site in SITES:
+            workloads = site.addresses(5)
+            make_workload(site.workload, site.transit_bridge, ROUTER_SIDE, workloads)
+            make_routes(site.workload, [a.partition("/")[0] for a in TRANSIT])
+            self.want(site)
+        self.settle()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_agent()
+        for site in SITES:
+            for pid in map(int, _pids(f"qvpn-{site.router_id}")):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for name in (f"qvpn-{site.router_id}", site.workload):
+                subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
+        for bridge in (WIRE, *(site.transit_bridge for site in SITES)):
+            run("ip", "link", "del", bridge)
+        shutil.rmtree(self._state, ignore_errors=True)
+
+    def start_agent(self) -> None:
+        """Start what an agent process is; the daemons of the last one go on."""
+        self.swan = StrongSwan(
+            self._state,
+            namespace.spawn,
+            namespace.namespace_inode,
+            lambda router_id: self.wheel.look_again(router_id),
+            time.monotonic,
+            self.settings.retransmission,
+        )
+        world = World(self.cloud, self.node, self.swan, self.settings.plane)
+        timing = Timing(0.0, grace=self.settings.grace)
+        self.wheel = Wheel(world, self.cloud, timing, time.monotonic, random.random)
+        self.wheel.start(workers=2)
+
+    def stop_agent(self) -> None:
+        """Stop it; nothing that it made is touched."""
+        self.wheel.stop()
+        self.swan.close()
+
+    def look_at_all(self) -> None:
+        """Let the wheel turn for every router, as an agent does at its start."""
+        for site in SITES:
+            self.wheel.look_again(site.router_id)
+
+    def want(self, site: Site, **changes: SiteConnection | None) -> None:
+        """Want these connections of the site, by name; None removes one. A new revision."""
+        self.connections[site] |= {n: c for n, c in changes.items() if c is not None}
+        for name in [n for n, c in changes.items() if c is None]:
+            self.connections[site].pop(name, None)
+        self._revision += 1
+        desired = desired_of(site, self.connections[site], self._revision, self.settings.path_mtu)
+        self.cloud.wanted[site.router_id] = desired
+        self.wheel.look_again(site.router_id)
+
+    def change(self, site: Site, name: str = "own", **attributes: Any) -> None:
+        """Change attributes of one connection of the site."""
+        changed = dataclasses.replace(self.connections[site][name], **attributes)
+        self.want(site, **{name: changed})
+
+    def reset(self) -> None:
+        """Go back to what every row begins with, and wait until all is so."""
+        for site in SITES:
+            first = connections_of(site, self.settings.version)
+            if self.connections[site] != first:
+                self.connections[site] = first
+                self.want(site)
+        self.settle()
+
+    def row(self, site: Site, name: str = "own") -> RowStatus | None:
+        """Return what is said of a connection, None while its revision isn't applied."""
+        return self.cloud.row(site.router_id, self.connections[site][name].id)
+
+    def wait(self, site: Site, met: Callable[[RowStatus], bool], name: str = "own") -> RowStatus:
+        """Wait until what is said of a connection is as wanted, and return it."""
+
+        def ready() -> bool:
+            row = self.row(site, name)
+            return row is not None and met(row)
+
+        if not self.cloud.until(ready):
+            raise Never(f"{site.name} {name}: the last report was {self.row(site, name)}")
+        row = self.row(site, name)
+        assert row is not None
+        return row
+
+    def settle(self) -> None:
+        """Wait until every connection is ACTIVE and no IKE SA of another generation is left."""
+        for site in SITES:
+            for name in self.connections[site]:
+                self.wait(site, lambda row: row.status is Status.ACTIVE, name)
+        deadline = time.monotonic() + LIMIT
+        while left := [site.name for site in SITES if not self._is_tidy(site)]:
+            if time.monotonic() > deadline:
+                raise Never(f"old SAs stay at {left}")
+            self.cloud.until(lambda: False, 0.05)
+
+    def _is_tidy(self, site: Site) -> bool:
+        charon = self.swan.observe(site.router_id)
+        loaded = {config.name for config in charon.configs}
+        names = [sa.config for sa in charon.ike_sas if sa.state is SaState.ESTABLISHED]
+        return set(names) <= loaded and len(names) == len(set(names))
+
+
+def _pids(name: str) -> list[str]:
+    done = subprocess.run(
+        ("ip", "netns", "pids", name), check=False, capture_output=True, text=True
+    )
+    return done.stdout.split()
+
+
+def alone() -> None:
+    """Give this process a network and a /run/netns of its own; they go with it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_NET | _NEW_MOUNT):
+        raise OSError(ctypes.get_errno(), "unshare: root is needed")
+    run("mount", "--make-rprivate", "/")
+    Path("/run/netns").mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
+    run("ip", "link", "set", "lo", "up")
