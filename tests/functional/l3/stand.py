@@ -360,3 +360,66 @@ def desired(
     router = make.desired(connection, public=attachment(here), id=here.router_id)
     connected = tuple(map(ipaddress.ip_network, here.networks))
     return make.at_home(router, dataclasses.replace(home, connected=connected))
+
+
+FLOATING = {"west": "203.0.113.101", "east": "203.0.113.102"}
+
+
+def distributed(plan: Plan) -> HomeNamespace:
+    """Make a distributed router on one node: its part for workloads, its central part, and a fip.
+
+    The workload has a floating IP, so its packets leave by the namespace of floating IPs.
+    """
+    router = key_of(plan.router_id, HomeNamespace.ROUTER)
+    central = key_of(plan.router_id, HomeNamespace.CENTRAL)
+    switch, fip = f"switch-{plan.name}", f"fip-{plan.name}"
+    for name in (router, central, switch, fip):
+        namespace_of(name)
+        forwards(name)
+    run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
+    run("ip", "-n", switch, "link", "set", "br0", "up")
+    to_internet(plan, central)
+    _floating_ips(plan, router, fip)
+    name = f"vm-{plan.name}"
+    namespace_of(name)
+    lengths = (24, 64)
+    for number, (where, device, host) in enumerate(
+        ((router, plan.qr, 1), (central, f"sg-{plan.name}", 9), (name, "eth0", 5))
+    ):
+        wire(where, device, switch, f"port{number}")
+        run("ip", "-n", switch, "link", "set", f"port{number}", "master", "br0")
+        addresses = zip(plan.inner(host), lengths, strict=True)
+        address(where, device, *(f"{a}/{n}" for a, n in addresses))
+    for version, gateway, central_address in zip("46", plan.inner(1), plan.inner(9), strict=True):
+        family = f"-{version}"
+        run("ip", "-n", name, family, "route", "add", "default", "via", gateway)
+        way = ("default", "via", central_address, "dev", plan.qr, "table", "777")
+        run("ip", "-n", router, family, "route", "add", *way)
+        source = plan.networks["46".index(version)]
+        rule = ("from", source, "lookup", "777", "priority", "168034305")
+        run("ip", "-n", router, family, "rule", "add", *rule)
+    rules.restore(central, rules.centralized(plan.qg, (f"sg-{plan.name}",), plan.public[0]))
+    floating = FLOATING[plan.name]
+    rules.restore(
+        router,
+        rules.centralized("rfp-x", (plan.qr,), floating, [(floating, plan.inner(5)[0])]),
+    )
+    return HomeNamespace.CENTRAL
+
+
+def _floating_ips(plan: Plan, router: str, fip: str) -> None:
+    """Make the way of the workload's floating IP, as neutron's dvr_local_router does."""
+    floating = FLOATING[plan.name]
+    wire(router, "rfp-x", fip, "fpr-x")
+    address(router, "rfp-x", "169.254.106.114/31")
+    address(fip, "fpr-x", "169.254.106.115/31")
+    run("ip", "-n", router, "address", "add", f"{floating}/32", "dev", "rfp-x")
+    wire(fip, "fg-x", INTERNET, f"fg-{plan.name}")
+    run("ip", "-n", INTERNET, "link", "set", f"fg-{plan.name}", "master", "br0")
+    address(fip, "fg-x", f"203.0.113.{200 + plan.number}/24")
+    within(fip, "sysctl", "-qw", "net.ipv4.conf.fg-x.proxy_arp=1")
+    run("ip", "-n", fip, "route", "add", "default", "via", GATEWAYS[0])
+    run("ip", "-n", fip, "route", "add", f"{floating}/32", "via", "169.254.106.114")
+    rule = ("from", plan.inner(5)[0], "lookup", "16", "priority", "57481")
+    run("ip", "-n", router, "rule", "add", *rule)
+    run("ip", "-n", router, "route", "add", "default", "via", "169.254.106.115", "table", "16")
