@@ -41,7 +41,7 @@ def main() -> int:
 
 def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     """Yield figures by name."""
-    stage.start_agent()
+    stage.start_agent(options.profile)
     stage.server.wait_compared(60)
     yield "rss_idle_mb", rss(stage.agent)
     each = options.connections // options.routers
@@ -65,7 +65,14 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     settle(stage)
     yield "rss_mb", rss(stage.agent)
     yield "rss_charons_mb", sum(rss(pid) for pid in charons(stage))
+    if options.profile:
+        # Only what an edit costs: what came before is no part of the figures.
+        stage.restart_agent()
+        stage.server.wait_compared(60)
     yield from edits(stage, routers, options.edits)
+    if options.profile:
+        stage.stop_agent()
+        return
     yield from idle(stage)
     yield from restart(stage, routers)
     if options.soak:

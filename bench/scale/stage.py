@@ -18,7 +18,7 @@ from bench.scale.server import StandIn
 from lab import bus, neutron, services, wires
 from lab import up as lifecycle
 from lab.boxes import Box
-from lab.layout import Lab
+from lab.layout import VENV, Lab
 from lab.netns import enter
 from lab.openvswitch import OVSDB
 from lab.processes import wait_for
@@ -103,14 +103,24 @@ class Stage:
 
     # The agent
 
-    def start_agent(self) -> None:
-        """Start the agent's process."""
-        cloud = self.lab.clouds[0]
-        neutron.start_agent(self.lab, cloud, cloud.central)
+    def start_agent(self, profile: str | None = None) -> None:
+        """Start the agent's process; with a profiler if there is a file for its figures."""
+        files = ("neutron.conf", "swanherd-agent.conf")
+        options = [f"--config-file={self.node.directory / name}" for name in files]
+        argv = (f"{VENV}/bin/{neutron.AGENT}", *options)
+        env = {}
+        if profile:
+            argv = (f"{VENV}/bin/python", "-m", "bench.scale.profiled", *options)
+            env = {"PROFILE": profile}
+        services.start(self.node, Service(neutron.AGENT, argv, env, alone=True))
 
     def restart_agent(self) -> None:
         """Stop it as a service manager does, and start it again."""
         services.restart(self.node, neutron.AGENT)
+
+    def stop_agent(self) -> None:
+        """Stop the agent; the daemons go on."""
+        services.stop(self.node, neutron.AGENT)
 
     @property
     def agent(self) -> int:
