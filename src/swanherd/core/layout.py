@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from swanherd.core.memo import remember
 from swanherd.core.model import (
     Attachment,
     ConnectionId,
@@ -49,6 +50,7 @@ DEFAULT_ROUTE: dict[int, IPNetwork] = {
 }
 
 
+@remember
 def tunnel_mtu(connection: SiteConnection, plane: DataPlane, path_mtu: int) -> int:
     """Return the largest inner packet in bytes: min(API's mtu, path − the suite's overhead)."""
     if connection.local_address is None:
@@ -79,6 +81,7 @@ def effective_mtus(desired: DesiredRouter, plane: DataPlane) -> dict[ConnectionI
     return {c.id: tunnel_mtu(c, plane, path_mtu) for c in desired.connections}
 
 
+@remember
 def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
     """Return the namespace's network for the desired state."""
     mtus = effective_mtus(desired, plane)

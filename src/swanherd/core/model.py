@@ -160,7 +160,7 @@ class TrafficSelector:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class SiteConnection:
     """One IPsec site connection: a peer and the traffic to protect.
 
@@ -254,7 +254,7 @@ class Home:
     marks: tuple[ScopeMark, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class DesiredRouter:
     """Everything one router's VPN should be, at one revision.
 

@@ -14,6 +14,7 @@ import hmac
 import re
 import uuid
 
+from swanherd.core.memo import remember
 from swanherd.core.model import (
     ConnectionId,
     IpsecPolicy,
@@ -29,6 +30,7 @@ def _digest(key: Secret, *parts: str) -> bytes:
     return hmac.new(key.value.encode(), "\0".join(parts).encode(), hashlib.sha256).digest()
 
 
+@remember
 def peering_id(connection: SiteConnection, key: Secret) -> ConnectionId:
     """Return the id that connections share if a responder can't tell them apart.
 
@@ -45,6 +47,7 @@ def peering_id(connection: SiteConnection, key: Secret) -> ConnectionId:
     return ConnectionId(str(uuid.UUID(bytes=_digest(key, "peering", *parts)[:16])))
 
 
+@remember
 def generation(connection: SiteConnection, key: Secret) -> str:
     """Return 16 hex digits that differ whenever the IKE SA has to be negotiated anew.
 

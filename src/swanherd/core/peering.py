@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from swanherd.core.ike import IkeConfig
+from swanherd.core.memo import remember
 from swanherd.core.model import (
     ConnectionId,
     DesiredRouter,
@@ -37,11 +38,7 @@ class Peering:
     config: IkeConfig
     members: tuple[SiteConnection, ...]
     unlike: frozenset[ConnectionId]
-
-    @property
-    def children(self) -> frozenset[str]:
-        """The names of all children."""
-        return frozenset(name for name, _ in self.config.children)
+    children: frozenset[str]  # the names of all
 
     def initiable(self) -> frozenset[str]:
         """Return the children that are ours to begin."""
@@ -54,11 +51,13 @@ class Peering:
         )
 
 
+@remember
 def children_of(connection: SiteConnection) -> frozenset[str]:
     """Return the names of a connection's children."""
     return frozenset(child_name(s, connection.ipsec) for s in connection.selectors)
 
 
+@remember
 def peerings(desired: DesiredRouter) -> tuple[Peering, ...]:
     """Return what charon should have loaded, sorted by the configs' names."""
     key = desired.naming_key
@@ -81,17 +80,32 @@ def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:
 
 def _peering(key: Secret, identity: ConnectionId, members: Iterable[SiteConnection]) -> Peering:
     first, *others = members
+    if not others:
+        config = _config_alone(first, key, identity)
+        return Peering(config, (first,), frozenset(), children_of(first))
+    config = _config(first, others, key, identity)
     digest = generation(first, key)
+    unlike = (c.id for c in others if generation(c, key) != digest)
+    names = frozenset(name for name, _ in config.children)
+    return Peering(config, (first, *others), frozenset(unlike), names)
+
+
+@remember
+def _config_alone(connection: SiteConnection, key: Secret, identity: ConnectionId) -> IkeConfig:
+    return _config(connection, (), key, identity)
+
+
+def _config(
+    first: SiteConnection, others: Sequence[SiteConnection], key: Secret, identity: ConnectionId
+) -> IkeConfig:
     children = {
         child_name(s, c.ipsec): (s, c.ipsec) for c in (first, *others) for s in c.selectors
     }
     names = sorted(children)
     selectors = sorted({s for s, _ in children.values()}, key=lambda s: s.sort_key)
-    config = IkeConfig(
-        config_name(identity, digest),
+    return IkeConfig(
+        config_name(identity, generation(first, key)),
         dataclasses.replace(first, id=identity, selectors=tuple(selectors)),
         tuple((name, children[name][0]) for name in names),
         tuple((name, children[name][1]) for name in names),
     )
-    unlike = (c.id for c in others if generation(c, key) != digest)
-    return Peering(config, (first, *others), frozenset(unlike))

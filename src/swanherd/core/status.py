@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from swanherd.core.details import LiveSas, details_of, live_sas
 from swanherd.core.home import network_of, runs_charon
-from swanherd.core.ike import Fault, ObservedCharon
+from swanherd.core.ike import Fault
 from swanherd.core.layout import effective_mtus
 from swanherd.core.model import (
     DataPlane,
@@ -24,7 +24,7 @@ from swanherd.core.model import (
 from swanherd.core.naming import pair_of
 from swanherd.core.peering import Peering, children_of, peerings
 from swanherd.core.planner import Observed
-from swanherd.core.tunnels import carrying, carrying_pairs
+from swanherd.core.tunnels import by_config, carrying, carrying_pairs
 
 ADMIN_DOWN = Reason("admin_down", "It is administratively down.", "Set admin_state_up to true.")
 NO_SELECTORS = Reason(
@@ -96,6 +96,8 @@ def _tunnel_report(
     standby = desired.role is Role.STANDBY
     mtus = effective_mtus(desired, plane) if desired.public is not None else {}
     live = live_sas(observed.charon.ike_sas)
+    current = by_config(observed.charon.ike_sas)
+    pairs = carrying_pairs(observed.charon.ike_sas)
 
     def told(connection: SiteConnection) -> RowStatus:
         mtu = mtus.get(connection.id) if connection.local_address is not None else None
@@ -113,7 +115,9 @@ def _tunnel_report(
             return RowStatus(connection.id, status, trouble.router)
         if standby:
             return RowStatus(connection.id, Status.DOWN, STANDBY)
-        return _tunnel_row(connection, peering, observed.charon, faults.get(peering.config.name))
+        name = peering.config.name
+        up = children_of(connection) & carrying(name, current.get(name, ()))
+        return _tunnel_row(connection, peering, _Seen(up, pairs, faults.get(name)))
 
     def service_row(service_id: str, *, up: bool) -> RowStatus:
         if not up:
@@ -170,17 +174,24 @@ def _why_not_wanted(connection: SiteConnection) -> Reason:
     return NO_SELECTORS if not connection.selectors else NO_LOCAL_ADDRESS
 
 
-def _tunnel_row(
-    connection: SiteConnection, peering: Peering, charon: ObservedCharon, fault: Fault | None
-) -> RowStatus:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """Of one connection: its children that are up, and the pairs that anything carries."""
+
+    up: frozenset[str]
+    pairs: frozenset[str]
+    fault: Fault | None
+
+
+def _tunnel_row(connection: SiteConnection, peering: Peering, seen: _Seen) -> RowStatus:
     """Return ACTIVE only if every child carries traffic under the current generation."""
     wanted = children_of(connection)
-    up = wanted & carrying(peering.config.name, charon.ike_sas)
-    if up == wanted and connection.id not in peering.unlike:
+    if seen.up == wanted and connection.id not in peering.unlike:
         return RowStatus(connection.id, Status.ACTIVE)
-    reason = _why_not_up(connection, peering, fault, up=len(up), wanted=len(wanted))
+    up = len(seen.up)
+    reason = _why_not_up(connection, peering, seen.fault, up=up, wanted=len(wanted))
     pairs = {pair_of(name) for name in wanted}
-    if pairs <= carrying_pairs(charon.ike_sas):
+    if pairs <= seen.pairs:
         # All of it is carried, but not as the API has it now.
         shown = SWAPPING if reason is NEGOTIATING else reason
         return RowStatus(connection.id, Status.PENDING_UPDATE, shown)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from swanherd.core.ike import (
     Fault,
     IkeSa,
     Initiate,
     LoadConfig,
-    LoadedConfig,
     LoadSecret,
     ObservedCharon,
     SaState,
@@ -52,10 +51,10 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _View:
-    """One peering as a look at charon shows it."""
+    """One peering as a look at charon shows it; `current` are its generation's IKE SAs."""
 
     peering: Peering
-    sas: tuple[IkeSa, ...]
+    current: tuple[IkeSa, ...]
     fault: Fault | None
     timing: Timing
 
@@ -64,13 +63,8 @@ class _View:
         return self.peering.config.name
 
     @property
-    def current(self) -> tuple[IkeSa, ...]:
-        """The IKE SAs of the current generation."""
-        return tuple(sa for sa in self.sas if sa.config == self.name)
-
-    @property
     def carrying(self) -> frozenset[str]:
-        return carrying(self.name, self.sas)
+        return carrying(self.name, self.current)
 
     @property
     def awaited(self) -> frozenset[str]:
@@ -132,8 +126,15 @@ def plan_tunnels(
     waits: list[float] = []
     views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
+    current = by_config(charon.ike_sas)
+    resting: set[str] = set()
     for peering in wanted:
-        view = _View(peering, charon.ike_sas, faults.get(peering.config.name), timing)
+        name = peering.config.name
+        view = _View(peering, current.get(name, ()), faults.get(name), timing)
+        if _rests(view):
+            resting.add(name)
+            views.append(view)
+            continue
         actions += _prune_children(view)
         races = _races(view)
         actions += (TerminateIke(sa.unique_id, force=False) for sa in races if sa.age >= SETTLED)
@@ -143,9 +144,41 @@ def plan_tunnels(
         actions += initiate
         waits += [wait] if wait is not None else []
         views.append(view)
-    actions += _end_unwanted(views, charon.ike_sas)
-    waits += [view.patience for view in views if 0 < view.patience < float("inf")]
+    actions += _end_unwanted(views, resting, charon.ike_sas)
+    waits += [
+        view.patience
+        for view in views
+        if view.name not in resting and 0 < view.patience < float("inf")
+    ]
     return tuple(actions), min(waits, default=None)
+
+
+def _rests(view: _View) -> bool:
+    """Tell at little cost of a peering that all of it is up, and so nothing is to be done.
+
+    With many connections nearly all of them rest at each look.
+    """
+    if view.fault is not None or len(view.current) != 1:
+        return False
+    (sa,) = view.current
+    return (
+        sa.state is SaState.ESTABLISHED
+        and not sa.busy
+        and len(sa.children) == len(view.peering.children)
+        and all(
+            child.state is SaState.INSTALLED and child.name in view.peering.children
+            for child in sa.children
+        )
+        and len({child.name for child in sa.children}) == len(sa.children)
+    )
+
+
+def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:
+    """Return the IKE SAs by the name of their config."""
+    found: dict[str, tuple[IkeSa, ...]] = {}
+    for sa in sas:
+        found[sa.config] = (*found.get(sa.config, ()), sa)
+    return found
 
 
 def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
@@ -155,13 +188,13 @@ def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
 
 
 def _load(wanted: Sequence[Peering], charon: ObservedCharon) -> Iterable[SwanAction]:
-    for config in (peering.config for peering in wanted):
-        loaded = LoadedConfig(config.name, frozenset(name for name, _ in config.children))
-        is_new = all(c.name != config.name for c in charon.configs)
+    loaded = {config.name: config.children for config in charon.configs}
+    for peering in wanted:
+        config, children = peering.config, loaded.get(peering.config.name)
         # A new generation may mean a new key; the secret's id stays the peering's.
-        if is_new or config.connection.id not in charon.secrets:
+        if children is None or config.connection.id not in charon.secrets:
             yield LoadSecret(config.connection)
-        if loaded not in charon.configs:
+        if children != peering.children:
             yield LoadConfig(config)
     names = {peering.config.name for peering in wanted}
     yield from map(UnloadConfig, sorted(c.name for c in charon.configs if c.name not in names))
@@ -244,11 +277,14 @@ def _lost_race(sa: IkeSa, keeper: IkeSa) -> bool:
     )
 
 
-def _end_unwanted(views: Sequence[_View], sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
+def _end_unwanted(
+    views: Sequence[_View], resting: Container[str], sas: Iterable[IkeSa]
+) -> Iterable[SwanAction]:
     """End IKE SAs of other generations and peers: not before what takes their place carries."""
     by_id = {view.peering.config.connection.id: view for view in views}
     names = {view.name for view in views}
-    awaited = {pair_of(name) for view in views for name in view.awaited}
+    busy = (view for view in views if view.name not in resting)
+    awaited = {pair_of(name) for view in busy for name in view.awaited}
     for sa in sas:
         if sa.config in names or sa.state not in _LIVE | _COMING:
             continue
