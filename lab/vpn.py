@@ -189,15 +189,29 @@ def _rows(cloud: Cloud, table: str) -> list[str]:
     return [f"{table} {line}" for line in listing.splitlines() if "swanherd" in line]
 
 
-def agent_view(end: End, command: str = "show") -> dict[str, Any]:
-    """Return what swanherdctl tells of the end's router on the gateway node that serves it."""
+def views(end: End, command: str = "show") -> dict[str, dict[str, Any]]:
+    """Return what swanherdctl tells of the end's router, by gateway node that has it."""
+    found: dict[str, dict[str, Any]] = {}
     for box in end.cloud.gateways:
         argv = ["swanherdctl", "--json", command, end.site.router_id]
         done = box.run(argv, check=False)
         if done.returncode == 0 and (view := json.loads(done.stdout))["placed_here"]:
-            found: dict[str, Any] = view
-            return found
-    raise LabError(f"no agent of cloud {end.cloud.name} serves router {end.site.router_id}")
+            found[box.name] = view
+    return found
+
+
+def roles(end: End) -> dict[str, str]:
+    """Return the role of each gateway node that has the end's router."""
+    return {name: view["desired"]["role"] for name, view in views(end).items()}
+
+
+def agent_view(end: End, command: str = "show") -> dict[str, Any]:
+    """Return what swanherdctl tells of the end's router on the gateway node that serves it."""
+    found = views(end, command)
+    serving = next((name for name, role in roles(end).items() if role == "active"), "none")
+    if serving not in found:
+        raise LabError(f"no agent of cloud {end.cloud.name} serves router {end.site.router_id}")
+    return found[serving]
 
 
 def namespace_of(end: End) -> str:

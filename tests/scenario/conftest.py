@@ -23,8 +23,9 @@ BACKEND = os.environ.get("BACKEND") or "ovn"
 SHAPES = {
     "ovn": Shape(backend_a="ovn", backend_b="ovn-dvr"),
     "ovs": Shape(backend_a="ovs", backend_b="ovs"),
+    "failover": Shape(gateways=2),
 }
-collect_ignore_glob = [f"test_{other}_*.py" for other in SHAPES if other != BACKEND]
+collect_ignore_glob = [f"test_{other}*.py" for other in SHAPES if other != BACKEND]
 REUSE = bool(os.environ.get("REUSE"))
 # What an earlier run left in the clouds has other names and networks.
 _numbers = itertools.count(random.randrange(40, 200) if REUSE else 16)

@@ -15,11 +15,14 @@ from swanherd.agent import control
 from swanherd.agent.doctor import Doctor
 from swanherd.agent.node import OvnNode
 from swanherd.agent.surroundings import choose_data_plane, resolve
+from swanherd.agent.takeover import Takeover
 from swanherd.core.diagnosis import ClockSeen
-from swanherd.core.failures import Failure
-from swanherd.core.model import RouterId
+from swanherd.core.failures import Failure, Temporary
+from swanherd.core.model import PortId, Reason, Role, RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace, probe
+from swanherd.ovn.bindings import Bindings, Certificates, Where
+from swanherd.ovn.database import EVERY_ROUTER
 from swanherd.ovn.vswitch import Vswitch
 from swanherd.reconcile.loop import World, preview
 from swanherd.reconcile.resolver import ResolvingSource
@@ -31,6 +34,7 @@ from swanherd.swan.adapter import StrongSwan
 LOG = logging.getLogger(__name__)
 
 CONTROL_SOCKET = "agent.sock"
+NO_OVN = Reason("ovn_unknown", "Open vSwitch doesn't tell where OVN is: has it been set up?")
 
 
 class OvnAgent:
@@ -59,8 +63,14 @@ class OvnAgent:
         self._source = CachedSource(
             ResolvingSource(self._server, resolve), time.monotonic, options.desired_max_age
         )
+        self.takeover = Takeover(
+            Bindings(self._where, self._on_port, options.fence_after / 4),
+            self._source,
+            node,
+            options.fence_after,
+        )
         self._timing = Timing(now=0.0, grace=options.swap_grace, last_retry=options.last_retry)
-        self._world = World(self._source, node, self.swan, self.plane)
+        self._world = World(self.takeover.roles, node, self.swan, self.plane)
         self.wheel = Wheel(self._world, self._server, self._timing, time.monotonic, random.random)
         self._stops: list[Callable[[], None]] = []
 
@@ -83,6 +93,7 @@ class OvnAgent:
         options = self._conf.swanherd
         self._stops.append(control.serve(self._state / CONTROL_SOCKET, self._commands()))
         self.wheel.start(options.workers)
+        self.takeover.start(self.wheel)
         hints = client.listen(self._conf, self._conf.host, self._on_hint)
         self._stops.append(hints.stop)
         self._every(options.report_interval, self._heartbeat, "heartbeat")
@@ -96,6 +107,7 @@ class OvnAgent:
         self._stopping.set()
         for stop in reversed(self._stops):
             stop()
+        self.takeover.stop()
         self.wheel.stop()
         self.swan.close()
         self._vswitch.close()
@@ -110,6 +122,21 @@ class OvnAgent:
     def _on_hint(self, router_id: RouterId) -> None:
         self._source.forget(router_id)
         self.wheel.look_again(router_id)
+
+    def _on_port(self, port_id: PortId) -> None:
+        self.takeover.on_port(port_id)
+
+    def _where(self) -> Where:
+        """Return where OVN is, as configured or as this node's ovn-controller knows it."""
+        options = self._conf.ovn
+        remote = options.ovn_sb_connection or self._vswitch.southbound()
+        chassis = self._vswitch.system_id()
+        if not remote or not chassis:
+            raise Temporary(EVERY_ROUTER, NO_OVN)
+        if "ssl:" in remote:
+            files = (options.ovn_sb_private_key, options.ovn_sb_certificate)
+            Certificates(*files, options.ovn_sb_ca_cert).use()
+        return Where(remote, chassis)
 
     def _on_charon_event(self, router_id: RouterId) -> None:
         self.wheel.look_again(router_id)
@@ -139,10 +166,13 @@ class OvnAgent:
     def _facts(self) -> dict[str, Any]:
         """Return what `openstack network agent show` tells of this agent."""
         reports = self.wheel.reports()
+        active = [r for r in reports if r.role is Role.ACTIVE]
         return {
             "data_plane": str(self.plane),
-            "routers": len(reports),
-            "connections": sum(len(r.connections) for r in reports),
+            "routers": len(active),
+            "standby_routers": len(reports) - len(active),
+            "fenced": self.takeover.roles.fenced,
+            "connections": sum(len(r.connections) for r in active),
             "queue": len(self.wheel),
             "log_agent_heartbeats": False,
         }

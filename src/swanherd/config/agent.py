@@ -66,6 +66,32 @@ AGENT_OPTS: Sequence[cfg.Opt] = (
         min=1.0,
         help="The longest pause in seconds between two attempts to reach a peer.",
     ),
+    cfg.FloatOpt(
+        "fence_after",
+        default=60.0,
+        min=5.0,
+        help="Seconds after which an agent that can't reach OVN's southbound database stops "
+        "sending for all its routers: another gateway may serve them by then. So long two may "
+        "serve one router, at most; and so long the database may be away without harm.",
+    ),
+)
+
+OVN_OPTS: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "ovn_sb_connection",
+        default="",
+        help="Where OVN's southbound database answers; several remotes with commas between. "
+        "Empty: where this node's ovn-controller finds it.",
+    ),
+    cfg.StrOpt(
+        "ovn_sb_private_key", default="", help="File of the private key, for an ssl: remote."
+    ),
+    cfg.StrOpt(
+        "ovn_sb_certificate", default="", help="File of the certificate, for an ssl: remote."
+    ),
+    cfg.StrOpt(
+        "ovn_sb_ca_cert", default="", help="File of the authority's certificate, for ssl:."
+    ),
 )
 
 OVS_OPTS: Sequence[cfg.Opt] = (
@@ -78,7 +104,12 @@ OVS_OPTS: Sequence[cfg.Opt] = (
 
 # What is registered by whom: Neutron registers [DEFAULT] host itself, so in its processes only
 # the other groups are.
-GROUPS = (("DEFAULT", DEFAULT_OPTS), ("swanherd", AGENT_OPTS), ("ovs", OVS_OPTS))
+GROUPS = (
+    ("DEFAULT", DEFAULT_OPTS),
+    ("swanherd", AGENT_OPTS),
+    ("ovs", OVS_OPTS),
+    ("ovn", OVN_OPTS),
+)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -20,13 +20,52 @@ class Gateway:
     active: str | None = None
     candidates: tuple[str, ...] = ()
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where the router's VPN may be: where the gateway is, then the other candidates."""
+        first = () if self.active is None else (self.active,)
+        return tuple(dict.fromkeys((*first, *self.candidates)))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Agents:
-    """Hosts of VPN agents: those that Neutron knows, and of these the ones that answer."""
+    """Hosts of VPN agents that are administratively up: those that Neutron knows.
+
+    Of these, the ones that answer; and the ones that are gone: their chassis doesn't answer OVN
+    either. While nobody answers it is the bus that is away, and the heartbeats tell nothing.
+    """
 
     known: frozenset[str] = frozenset()
     alive: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def usable(self) -> frozenset[str]:
+        """Hosts to which a router may move."""
+        return (self.alive or self.known) - self.gone
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placement:
+    """The host that serves a router, and those that stand by, the next one first.
+
+    `pin` is the host on which an operator wants it; None once that can't be.
+    """
+
+    host: str | None = None
+    standbys: tuple[str, ...] = ()
+    pin: str | None = None
+
+
+def place(current: Placement, gateway: Gateway, agents: Agents) -> Placement:
+    """Return where a router that is placed as `current` should be now."""
+    pin = current.pin if _can_stay(current.pin, gateway, agents) else None
+    host = pin or choose(current.host, gateway, agents)
+    # Who doesn't answer may do so again: a standby costs nothing.
+    # Without a host nothing keeps standbys from claiming the ports all at once.
+    others = (h for h in gateway.hosts if h in agents.known and h != host)
+    standbys = tuple(others) if host else ()
+    return Placement(host, standbys, pin)
 
 
 def choose(current: str | None, gateway: Gateway, agents: Agents) -> str | None:
@@ -36,9 +75,14 @@ def choose(current: str | None, gateway: Gateway, agents: Agents) -> str | None:
     """
     if current == gateway.active and current in agents.known:
         return current
-    if gateway.active in agents.alive:
+    if gateway.active in agents.usable:
         return gateway.active
-    usable = [host for host in gateway.candidates if host in agents.alive]
-    if current in usable or not usable:
+    if _can_stay(current, gateway, agents):
         return current
-    return usable[0]
+    usable = [host for host in gateway.candidates if host in agents.usable]
+    return usable[0] if usable else current
+
+
+def _can_stay(host: str | None, gateway: Gateway, agents: Agents) -> bool:
+    """Tell whether a host may keep a router that OVN doesn't call there."""
+    return host in gateway.hosts and host in agents.known - agents.gone

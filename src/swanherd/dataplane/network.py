@@ -15,6 +15,9 @@ from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.namespace import name_of
 from swanherd.dataplane.privileged import links, packets, routes
 
+# Pauses in seconds: OVN's switch may take a moment to let a port speak, and a frame may be lost.
+_ANNOUNCEMENTS = (0.02,) * 60 + (0.25,) * 16
+
 _LOOPBACK = "lo"
 
 # From here on a rule's priority is the one that the core gave it; below, it follows from the
@@ -103,10 +106,10 @@ def remove_device(router_id: RouterId, device: str) -> None:
 
 
 def announce(router_id: RouterId, device: str, mac: str, addresses: Iterable[IPInterface]) -> None:
-    """Tell the neighbours for a second where the addresses are now; returns at once."""
+    """Tell the neighbours again and again where the addresses are now; returns at once."""
     messages = [frames.announcement(mac, interface.ip) for interface in sorted(addresses, key=str)]
     with failing(router_id, "link_failed"):
-        packets.send(name_of(router_id), device, messages, 20, 0.05)
+        packets.send(name_of(router_id), device, messages, _ANNOUNCEMENTS)
 
 
 def ensure_host_address(router_id: RouterId, address: IPAddress) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ovs.db import idl
@@ -36,7 +36,22 @@ def refused(router_id: RouterId, database: str, cause: object) -> Temporary:
 
 
 class Replica(connection.OvsdbIdl):
-    """An IDL that knows whether what it holds is what the server has now."""
+    """An IDL that knows whether what it holds is what the server has now.
+
+    `changed` is called with a table's name and a row, on the connection's thread.
+    """
+
+    changed: Callable[[str, Any], None] | None = None
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        """Tell of a changed row."""
+        if self.changed is not None:
+            self.changed(row._table.name, row)  # noqa: SLF001 - no other way to the name
+
+    @property
+    def heard_at(self) -> float:
+        """When the server last said something, in monotonic seconds; at first: the start."""
+        return float(self._session.reconnect.last_activity) / 1000
 
     @property
     def alive(self) -> bool:
@@ -49,16 +64,26 @@ class Database(ovs_idl.Backend, api.API):
 
     `columns` is table → column → type as RFC 7047 §3.2 writes them. The schema isn't asked of
     the server, so that a server that is away at the start is no special case. Timeout in
-    seconds, for connecting and for each transaction. Thread-safe.
+    seconds, for connecting and for each transaction; after `probe` seconds of silence the server
+    is asked whether it is there. Thread-safe.
     """
 
     lookup_table: Mapping[str, object] = {}
 
-    def __init__(self, remote: str, name: str, columns: Columns, timeout: float = 10) -> None:
+    def __init__(
+        self,
+        remote: str,
+        name: str,
+        columns: Columns,
+        timeout: float = 10,
+        probe: float | None = None,
+    ) -> None:
         self.schema = name
         helper = idl.SchemaHelper(schema_json=_schema(name, columns))
         helper.register_all()
-        replica = Replica(remote, helper)
+        self.replica = replica = Replica(
+            remote, helper, probe_interval=None if probe is None else int(probe * 1000)
+        )
         super().__init__(connection.Connection(replica, timeout), start=False)
 
     # The library keeps one connection for each class; ours are one for each object.
@@ -91,6 +116,10 @@ class Database(ovs_idl.Backend, api.API):
         with self.reading(router_id):
             pass
         commit(self, router_id, *commands)
+
+    def connect(self) -> None:
+        """Connect, if that wasn't done; Temporary if there is no answer now."""
+        self._connect(EVERY_ROUTER)
 
     def close(self) -> None:
         """End the connection and its thread."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from swanherd.core.model import RouterId
 from swanherd.core.placement import Gateway
-from swanherd.ovn.database import held
+from swanherd.ovn.database import EVERY_ROUTER, held
 
 
 def gateway(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> Gateway:
@@ -31,6 +31,25 @@ def gateway(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> Gate
         active = next((row.hostname for row in bound), None) or hostnames.get(pinned)
     candidates = tuple(hostnames[c] for _, c in ranked if c in hostnames)
     return Gateway(active, candidates)
+
+
+def heard(nb: Any, sb: Any, patience: float) -> frozenset[str]:
+    """Return the hostnames of the chassis whose ovn-controller answers; `patience` in seconds.
+
+    It answers by copying nb_cfg of the northbound database (ovn-sb(5), Chassis_Private), which
+    whoever asks has raised before. Its time is compared with the newest answer's, so that nobody's
+    clock but the chassis' own ones matters.
+    """
+    with held(nb, EVERY_ROUTER):
+        asked = max((row.nb_cfg for row in nb.tables["NB_Global"].rows.values()), default=0)
+    with held(sb, EVERY_ROUTER):
+        rows = [row for row in sb.tables["Chassis_Private"].rows.values() if row.chassis]
+        newest = max((row.nb_cfg_timestamp for row in rows), default=0)
+        return frozenset(
+            row.chassis[0].hostname
+            for row in rows
+            if asked - row.nb_cfg <= 1 or newest - row.nb_cfg_timestamp < patience * 1000
+        )
 
 
 def _candidates(port: Any) -> Iterator[tuple[int, str]]:

@@ -76,6 +76,10 @@ class Vswitch:
         """Return the chassis' hostname as OVN knows it, or an empty string if none is set."""
         return self._external_ids().get("hostname", "")
 
+    def southbound(self) -> str:
+        """Return where ovn-controller finds the southbound database, or an empty string."""
+        return self._external_ids().get("ovn-remote", "")
+
     def close(self) -> None:
         """End the connection."""
         self._database.close()

@@ -13,8 +13,9 @@ from swanherd.reconcile.ports import Source
 
 LOG = logging.getLogger(__name__)
 
-# Seconds for which a server that didn't answer isn't asked again about what is known.
-QUIET = 5.0
+# Seconds for which a server that didn't answer isn't asked again about what is known: unless it
+# has sent a hint or told revisions, which is asked for periodically and holds up no router.
+QUIET = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class CachedSource:
         """Ask the server; what differs from its answer is asked for at the next look."""
         revisions = self._source.get_revisions()
         with self._lock:
+            self._quiet_until = float("-inf")
             different = [
                 router_id
                 for router_id, answer in self._answers.items()
@@ -80,6 +82,12 @@ class CachedSource:
         for router_id in different:
             self.forget(router_id)
         return revisions
+
+    def recall(self, router_id: RouterId) -> DesiredRouter | None:
+        """Return what the server said last, without asking it; None if it never said."""
+        with self._lock:
+            known = self._answers.get(router_id)
+        return None if known is None else known.desired
 
     def forget(self, router_id: RouterId) -> None:
         """Ask the server at the next look; it is there, since it has just spoken."""

@@ -27,6 +27,8 @@ class RouterRow:
 
     `services` counts its vpnservices: 0 means that everything of it is to be removed and the
     row forgotten. `northbound_revision` is the last revision that the backend has fully applied.
+    `host` serves the router; `standbys` are ready to, the next one first; `pin` is where an
+    operator wants it. `ready`: hosts whose agents say that they have all of this revision.
     """
 
     router_id: RouterId
@@ -37,6 +39,15 @@ class RouterRow:
     naming_key: Secret
     problem: Reason | None
     services: int
+    standbys: tuple[str, ...] = ()
+    pin: str | None = None
+    ready: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host whose agent has something of the router: who serves it comes first."""
+        first = () if self.host is None else (self.host,)
+        return (*first, *self.standbys)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,8 +97,17 @@ class RouterStore(Protocol):
         """Return what must be steered into the router's namespace."""
         ...
 
-    def set_placement(self, context: Any, router_id: RouterId, host: str | None) -> int:
-        """Record the host that serves the router; return the epoch, raised if the host changed."""
+    def set_placement(
+        self, context: Any, router_id: RouterId, host: str | None, standbys: Sequence[str] = ()
+    ) -> int:
+        """Record who serves the router and who stands by; return the epoch.
+
+        It is raised if the host changed.
+        """
+        ...
+
+    def unpin(self, context: Any, router_id: RouterId, host: str) -> None:
+        """Take back an operator's pin to this host, and no other."""
         ...
 
     def set_external_addresses(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
 from oslo_log import log as logging
 
-from swanherd.core.model import DesiredRouter, RouterId, RouterReport
+from swanherd.core.model import DesiredRouter, Role, RouterId, RouterReport
 from swanherd.server import desired
 from swanherd.server.backend import Backend
 from swanherd.server.db.repository import Repository
@@ -18,7 +19,10 @@ LOG = logging.getLogger(__name__)
 
 
 class AgentHandler:
-    """Answers from the database; an agent learns only of routers that its host serves."""
+    """Answers from the database; an agent learns only of routers that its host serves.
+
+    Or stands by for: then the role says so.
+    """
 
     def __init__(self, store: Repository, backend: Backend, intake: Intake) -> None:
         self._store = store
@@ -30,16 +34,17 @@ class AgentHandler:
         """Return what the router should be; None if that host has nothing to do with it."""
         context = n_context.get_admin_context()
         row = self._store.get_router_row(context, router_id)
-        if row is None or row.host != host or row.services == 0:
+        if row is None or host not in row.hosts or row.services == 0:
             return None
         # The row is read first: what is read after it is at least as new as its revision, and
         # a revision that rises meanwhile brings another look.
         wiring = self._backend.wiring(context, router_id)
-        return desired.build(context, row, wiring)
+        role = Role.ACTIVE if host == row.host else Role.STANDBY
+        return dataclasses.replace(desired.build(context, row, wiring), role=role)
 
     @db_api.retry_db_errors
     def get_revisions(self, host: str) -> Mapping[RouterId, int]:
-        """Return the revision of every router that the host serves."""
+        """Return the revision of every router that the host serves or stands by for."""
         rows = self._store.list_rows_of_host(n_context.get_admin_context(), host)
         return {row.router_id: row.revision for row in rows if row.services}
 

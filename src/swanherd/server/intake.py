@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 from oslo_log import log as logging
 
-from swanherd.core.model import RouterReport, RowStatus
-from swanherd.server.db import history, protected
+from swanherd.core.model import Role, RouterReport, RowStatus
+from swanherd.server.db import candidates, history, protected
 from swanherd.server.db.models import RouterStateRow, StatusRow, VpnServiceRow
 from swanherd.server.db.repository import Repository
 from swanherd.server.db.status import Target, apply_shown, facts_of, problem_of
@@ -48,7 +48,7 @@ class Intake:
         """Write what the reports change, in a constant number of queries.
 
         A report counts only from the host that has the router, in its present epoch, and for
-        rows that no later report was taken in for.
+        rows that no later report was taken in for. Of a standby only its readiness is noted.
         """
         latest = {report.router_id: report for report in sorted(reports, key=_age)}
         with db_api.CONTEXT_WRITER.using(context) as session:
@@ -58,6 +58,7 @@ class Intake:
                 for router_id, report in latest.items()
                 if _is_current(routers.get(router_id), host, report)
             }
+            candidates.told(session, host, latest)
             said = {
                 row.id: (report.revision, row)
                 for report in current.values()
@@ -110,7 +111,7 @@ def _is_current(router: RouterStateRow | None, host: str, report: RouterReport) 
     if router is None:
         return False
     current = router.host == host and router.epoch == report.epoch
-    if not current:
+    if not current and report.role is not Role.STANDBY:
         LOG.info(
             "Ignored a report of %s for router %s: epoch %s, it is on %s in epoch %s",
             host,

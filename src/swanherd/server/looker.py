@@ -71,7 +71,7 @@ class Looker:
     def _tell(
         self, router_id: RouterId, before: RouterRow | None, after: RouterRow | None
     ) -> None:
-        hosts = {row.host for row in (before, after) if row is not None and row.host is not None}
+        hosts = {host for row in (before, after) if row is not None for host in row.hosts}
         for host in sorted(hosts):
             self._hint(host, router_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from neutron_lib.callbacks import events as callback_events
 from neutron_lib.callbacks import priority_group, registry, resources
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
+from oslo_config import cfg
 from oslo_log import log as logging
 
 from swanherd.core import placement, steering
@@ -82,6 +84,9 @@ class OvnBackend:
         # The guard comes first: whatever else fails, nothing leaves in clear.
         self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
         host = self._place(admin, row, router)
+        if host != row.host:
+            # The transit goes first: where the public port is, there the agent begins.
+            row = self._steer_again(admin, row, router)
         problem = self._connect(admin, router_id, router, host)
         if problem is None and host is None:
             problem = placement.NO_AGENT
@@ -151,13 +156,19 @@ class OvnBackend:
 
     def _finish(self, context: Any, before: RouterRow, router: Router | None) -> None:
         """Steer at the revision that the other parts have made, and record it."""
+        row = self._steer_again(context, before, router)
+        if row.services and row.northbound_revision < row.revision:
+            self._store.set_northbound_revision(context, row.router_id, row.revision)
+
+    def _steer_again(self, context: Any, before: RouterRow, router: Router | None) -> RouterRow:
+        """Steer at the revision of now, if it is another; return the row as it is now."""
         row = self._store.get_router_row(context, before.router_id)
         if row is None or row.services == 0:
-            return  # deleted meanwhile: whoever did that looks again
+            # Deleted meanwhile: whoever did that looks again.
+            return dataclasses.replace(before, services=0)
         if (row.revision, row.host) != (before.revision, before.host):
             self._steer(context, row, router)
-        if row.northbound_revision < row.revision:
-            self._store.set_northbound_revision(context, row.router_id, row.revision)
+        return row
 
     def _place(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
         gateway = placement.Gateway()
@@ -166,11 +177,28 @@ class OvnBackend:
             gateway = southbound.gateway(
                 driver.nb_ovn, driver.sb_ovn, row.router_id, router.gateway_port_id
             )
-        host = placement.choose(row.host, gateway, agents(context))
-        if host != row.host:
-            LOG.info("Router %s is served by %s, no longer %s", row.router_id, host, row.host)
-            self._store.set_placement(context, row.router_id, host)
-        return host
+        current = placement.Placement(row.host, row.standbys, row.pin)
+        placed = placement.place(current, gateway, self._agents(context))
+        if placed.host != row.host:
+            LOG.info("Router %s goes to %s, from %s", row.router_id, placed.host, row.host)
+        if (placed.host, placed.standbys) != (row.host, row.standbys):
+            self._store.set_placement(context, row.router_id, placed.host, placed.standbys)
+        if row.pin is not None and placed.pin is None:
+            LOG.info("Router %s is no longer pinned to %s", row.router_id, row.pin)
+            self._store.unpin(context, row.router_id, row.pin)
+        return placed.host
+
+    @staticmethod
+    def _agents(context: Any) -> placement.Agents:
+        """Return the VPN agents; of those that don't answer, OVN is asked for their chassis."""
+        found = agents(context)
+        silent = found.known - found.alive
+        if not silent:
+            return found
+        driver = _driver()
+        driver.ping_all_chassis()  # at most every half of agent_down_time
+        heard = southbound.heard(driver.nb_ovn, driver.sb_ovn, cfg.CONF.agent_down_time)
+        return dataclasses.replace(found, gone=silent - heard)
 
     def _connect(
         self, context: Any, router_id: RouterId, router: Router | None, host: str | None

@@ -27,12 +27,13 @@ class Retransmission:
     """When charon sends an unanswered message again, and when it gives up; in seconds.
 
     The pauses are `timeout * base ** n`, at most `limit`, n from 0 to `tries`: in all 93 s here.
-    That is also how long an IKEv2 peer may be dead before dead peer detection says so.
+    That is also how long an IKEv2 peer may be dead before dead peer detection says so. The first
+    pause is short, since right after a gateway has moved an answer may get lost on its way.
     """
 
-    timeout: float = 1.2
+    timeout: float = 0.3
     base: float = 1.8
-    tries: int = 11
+    tries: int = 13
     limit: float = 10.0
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swanherd.core.placement import Agents, Gateway, choose
+from swanherd.core.placement import Agents, Gateway, Placement, choose, place
 
 few = settings(max_examples=50, deadline=None)
 
 HOSTS = st.sampled_from(["g1", "g2", "g3", "g4"])
 ANY_HOST = st.none() | HOSTS
 SETS = st.frozensets(HOSTS)
-AGENTS = st.builds(lambda known, alive: Agents(known | alive, alive), SETS, SETS)
+AGENTS = st.builds(
+    lambda known, alive, gone: Agents(known | alive, alive, gone - alive), SETS, SETS, SETS
+)
 GATEWAYS = st.builds(Gateway, ANY_HOST, st.lists(HOSTS, unique=True, max_size=4).map(tuple))
 
 
@@ -31,6 +33,20 @@ def test_a_lost_heartbeat_alone_moves_nothing() -> None:
     """While the gateway stays, an agent that doesn't answer keeps its routers."""
     silent = Agents(frozenset({"g1", "g2"}), frozenset({"g2"}))
     assert choose("g1", Gateway("g1", ("g1", "g2")), silent) == "g1"
+    # Neither does it where OVN has the gateway on a chassis without an agent.
+    assert choose("g1", Gateway("g3", ("g3", "g2", "g1")), silent) == "g1"
+
+
+def test_a_chassis_that_is_gone_too_loses_its_routers() -> None:
+    """Neither its agent nor its ovn-controller answers, and the gateway isn't there."""
+    gone = Agents(frozenset({"g1", "g2"}), frozenset({"g2"}), frozenset({"g1"}))
+    assert choose("g1", Gateway("g3", ("g3", "g1", "g2")), gone) == "g2"
+
+
+def test_without_the_bus_ovn_alone_decides() -> None:
+    """If no agent's heartbeat arrives, the VPN follows the gateway to a known agent."""
+    deaf = Agents(frozenset({"g1", "g2"}), frozenset())
+    assert choose("g1", Gateway("g2", ("g1", "g2")), deaf) == "g2"
 
 
 def test_a_chassis_without_an_agent_is_skipped() -> None:
@@ -59,8 +75,36 @@ def test_a_choice_is_final(current: str | None, gateway: Gateway, agents: Agents
 def test_a_new_host_has_an_agent_and_may_host_the_gateway(
     current: str | None, gateway: Gateway, agents: Agents
 ) -> None:
-    """A router moves only to an agent that answers, where the gateway is or may go."""
+    """A router moves only to an agent that may be used, where the gateway is or may go."""
     chosen = choose(current, gateway, agents)
     if chosen != current:
-        assert chosen in agents.alive
+        assert chosen in agents.usable
         assert chosen in {gateway.active, *gateway.candidates}
+
+
+@few
+@given(ANY_HOST, ANY_HOST, GATEWAYS, AGENTS)
+def test_a_placement_is_final_and_tells_its_hosts_apart(
+    current: str | None, pin: str | None, gateway: Gateway, agents: Agents
+) -> None:
+    """Placing again changes nothing; standbys are the other candidates with an agent."""
+    placed = place(Placement(current, (), pin), gateway, agents)
+    assert place(placed, gateway, agents) == placed
+    assert placed.host not in placed.standbys
+    known = {h for h in gateway.hosts if h in agents.known}
+    expected = known - {placed.host} if placed.host else set()
+    assert expected == set(placed.standbys)
+
+
+@few
+@given(ANY_HOST, HOSTS, GATEWAYS, AGENTS)
+def test_a_pin_holds_while_its_candidate_lives(
+    current: str | None, pin: str, gateway: Gateway, agents: Agents
+) -> None:
+    """A lost heartbeat doesn't break it; a chassis that is gone, or no candidate, does."""
+    placed = place(Placement(current, (), pin), gateway, agents)
+    if pin in gateway.hosts and pin in agents.known - agents.gone:
+        assert (placed.host, placed.pin) == (pin, pin)
+    else:
+        assert placed.pin is None
+        assert placed.host == choose(current, gateway, agents)

@@ -64,6 +64,7 @@ class ScriptedBackend(NoBackend):
     def __init__(self, store):
         super().__init__(store)
         self.host = None
+        self.standbys = ()
         self.addresses = (None, None)
         self.failure = None
         self.northbound = True
@@ -73,7 +74,7 @@ class ScriptedBackend(NoBackend):
             raise self.failure
         row = self._store.get_router_row(context, router_id)
         if row is not None and row.services:
-            self._store.set_placement(context, router_id, self.host)
+            self._store.set_placement(context, router_id, self.host, self.standbys)
             self._store.set_external_addresses(context, router_id, *self.addresses)
             self._store.set_problem(context, router_id, None)
         if self.northbound:

@@ -1,3 +1,4 @@
+import dataclasses
 import ipaddress
 
 import sqlalchemy as sa
@@ -5,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swanherd.core.failures import Permanent, Temporary
-from swanherd.core.model import Reason, RouterReport, RowStatus, Status
+from swanherd.core.model import Reason, Role, RouterReport, RowStatus, Status
 from swanherd.server.handler import AgentHandler
 from swanherd.server.shown import AGENT_LOST, NO_ADDRESS
 from tests.unit.server.cloud import uuid
@@ -333,3 +334,74 @@ def test_services_of_another_plugin_are_taken_in(cloud, engine):
     cloud.looker.look(R1)
     report(cloud, Status.ACTIVE)
     assert status(cloud, made) == ("ACTIVE", None)
+
+
+def standing_by(cloud, *hosts):
+    cloud.store.set_placement(cloud.fresh(), R1, "g1", hosts)
+
+
+def test_a_standby_has_the_router_in_its_role_and_is_told_of_each_change(cloud):
+    """It learns the same as who serves; a host that is no candidate any more learns nothing."""
+    made = placed(cloud)
+    standing_by(cloud, "g2", "g3")
+    handler = AgentHandler(cloud.store, cloud.backend, cloud.intake)
+    revision = cloud.row().revision
+    for host, role in (("g1", Role.ACTIVE), ("g2", Role.STANDBY), ("g3", Role.STANDBY)):
+        assert handler.get_revisions(host) == {R1: revision}
+        assert handler.get_router(host, R1).role is role
+    assert handler.get_revisions("g4") == {}
+    assert handler.get_router("g4", R1) is None
+    cloud.hints.clear()
+    cloud.backend.standbys = ("g2",)
+    cloud.update("ipsec_site_connection", made["id"], psk="other")
+    assert {"g1", "g2", "g3"} == {host for host, _ in cloud.hints}
+    assert handler.get_router("g3", R1) is None
+
+
+def test_what_a_standby_says_is_its_readiness_and_no_status(cloud):
+    """Ready means: of the present revision. The status stays the serving agent's word."""
+    made = placed(cloud)
+    report(cloud, Status.ACTIVE)
+    standing_by(cloud, "g2")
+    row = cloud.row()
+    assert (row.host, row.standbys, row.ready) == ("g1", ("g2",), {"g1"} & row.ready)
+    value = RouterReport(
+        router_id=R1,
+        revision=row.revision,
+        epoch=row.epoch,
+        services=(),
+        connections=(RowStatus(made["id"], Status.DOWN, None),),
+        role=Role.STANDBY,
+    )
+    cloud.intake.take(cloud.fresh(), "g2", [value])
+    assert "g2" in cloud.row().ready
+    assert status(cloud, made)[0] == "ACTIVE"
+    cloud.intake.take(cloud.fresh(), "g2", [dataclasses.replace(value, ready=False)])
+    assert "g2" not in cloud.row().ready
+    cloud.intake.take(cloud.fresh(), "g2", [value])
+    cloud.update("ipsec_site_connection", made["id"], psk="other")
+    assert "g2" not in cloud.row().ready
+
+
+def test_a_move_to_a_standby_keeps_the_other_as_one(cloud):
+    """The epoch rises, a pin stays until it is taken back by who saw it."""
+    placed(cloud)
+    standing_by(cloud, "g2")
+    before = cloud.row()
+    cloud.store.pin(cloud.fresh(), R1, "g2")
+    cloud.store.set_placement(cloud.fresh(), R1, "g2", ("g1",))
+    row = cloud.row()
+    assert (row.host, row.standbys, row.pin) == ("g2", ("g1",), "g2")
+    assert row.epoch == before.epoch + 1
+    cloud.store.unpin(cloud.fresh(), R1, "g1")
+    assert cloud.row().pin == "g2"
+    cloud.store.unpin(cloud.fresh(), R1, "g2")
+    assert cloud.row().pin is None
+
+
+def test_a_router_that_is_forgotten_has_no_candidates(cloud):
+    """Nothing of it is left for who makes it again."""
+    service = cloud.create("vpnservice")
+    standing_by(cloud, "g2")
+    cloud.delete("vpnservice", service["id"])
+    assert cloud.store.list_rows_of_host(cloud.fresh(), "g2") == ()

@@ -11,10 +11,8 @@ from swanherd.dataplane.privileged import default, inside
 
 
 @default.entrypoint
-def send(
-    namespace: str, device: str, frames: Sequence[bytes], times: int, interval: float
-) -> None:
-    """Send the frames `times` times in the background, `interval` seconds apart."""
+def send(namespace: str, device: str, frames: Sequence[bytes], pauses: Sequence[float]) -> None:
+    """Send the frames in the background, and again after each of the pauses (seconds)."""
 
     def opened() -> socket.socket:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -27,15 +25,15 @@ def send(
 
     # The socket stays in the namespace where it was opened, whoever uses it.
     sock = inside.within(namespace, opened)
-    arguments = (sock, frames, times, interval)
+    arguments = (sock, frames, pauses)
     threading.Thread(target=_repeat, args=arguments, name="announce", daemon=True).start()
 
 
-def _repeat(sock: socket.socket, frames: Sequence[bytes], times: int, interval: float) -> None:
+def _repeat(sock: socket.socket, frames: Sequence[bytes], pauses: Sequence[float]) -> None:
     pause = threading.Event()
     # The device may go while we speak.
     with sock, contextlib.suppress(OSError):
-        for _ in range(times):
+        for seconds in (*pauses, 0.0):
             for frame in frames:
                 sock.send(frame)
-            pause.wait(interval)
+            pause.wait(seconds)

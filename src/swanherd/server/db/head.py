@@ -22,6 +22,7 @@ OUR_TABLES = frozenset(
         models.AgentBindingRow,
         models.RouterStateRow,
         models.StatusRow,
+        models.CandidateRow,
     )
 )
 

@@ -1,4 +1,4 @@
-"""The tables: those of neutron-vpnaas by name and column, and two of our own.
+"""The tables: those of neutron-vpnaas by name and column, and three of our own.
 
 Enumerations are strings: what the API may store is the API's matter, so that a new algorithm, or
 a default that goes out of fashion, needs no migration.
@@ -270,3 +270,19 @@ class StatusRow(model_base.BASEV2):
     effective_mtu: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
     tunnel: orm.Mapped[str | None] = orm.mapped_column(JSON_TEXT)
     events: orm.Mapped[str | None] = orm.mapped_column(JSON_TEXT)
+
+
+class CandidateRow(model_base.BASEV2):
+    """A host that may serve a router: the one that does, or one that stands by.
+
+    `rank` orders them, 0 comes next. `pinned`: an operator wants the router there. `ready` and
+    `applied_revision` are what the host's agent last said; None before it has said anything.
+    """
+
+    __tablename__ = "swanherd_candidates"
+    router_id: orm.Mapped[str] = orm.mapped_column(sa.String(36), primary_key=True)
+    host: orm.Mapped[str] = orm.mapped_column(sa.String(HOST_SIZE), primary_key=True, index=True)
+    rank: orm.Mapped[int] = orm.mapped_column(sa.Integer, nullable=False)
+    pinned: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, nullable=False)
+    ready: orm.Mapped[bool | None] = orm.mapped_column(sa.Boolean)
+    applied_revision: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,8 +13,9 @@ from neutron_lib.db import api as db_api
 
 from swanherd.core.model import Reason, RouterId, Secret
 from swanherd.server.backend import RouterRow, RouterTraffic
-from swanherd.server.db import protected
+from swanherd.server.db import candidates, protected
 from swanherd.server.db.models import (
+    CandidateRow,
     RouterStateRow,
     StatusRow,
     VpnServiceRow,
@@ -53,8 +54,10 @@ class Repository:
         return self._read(context, sa.true())
 
     def list_rows_of_host(self, context: Any, host: str) -> tuple[RouterRow, ...]:
-        """Return the rows of the routers that the host serves."""
-        return self._read(context, RouterStateRow.host == host)
+        """Return the rows of the routers that the host serves or stands by for."""
+        standing = sa.select(CandidateRow.router_id).where(CandidateRow.host == host)
+        mine = sa.or_(RouterStateRow.host == host, RouterStateRow.router_id.in_(standing))
+        return self._read(context, mine)
 
     def router_traffic(self, context: Any, router_id: RouterId) -> RouterTraffic:
         """Return what must be steered into the router's namespace."""
@@ -62,17 +65,37 @@ class Repository:
             return protected.traffic_of(session, router_id)
 
     @db_api.retry_if_session_inactive()
-    def set_placement(self, context: Any, router_id: RouterId, host: str | None) -> int:
-        """Record the host that serves the router; return the epoch, raised if the host changed."""
+    def set_placement(
+        self, context: Any, router_id: RouterId, host: str | None, standbys: Sequence[str] = ()
+    ) -> int:
+        """Record who serves the router and who stands by; return the epoch.
+
+        It is raised if the host changed.
+        """
         with db_api.CONTEXT_WRITER.using(context) as session:
             row = self._locked(session, router_id)
             if row is None:
                 return 0
+            hosts = (*((host,) if host else ()), *standbys)
+            candidates.replace(session, router_id, hosts)
             if row.host != host:
                 row.host = host
                 row.epoch += 1
                 self._changed(session, row)
             return int(row.epoch)
+
+    @db_api.retry_if_session_inactive()
+    def pin(self, context: Any, router_id: RouterId, host: str) -> None:
+        """Record that the router is to be on this candidate, wherever its gateway is."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            if self._locked(session, router_id) is not None:
+                candidates.pin(session, router_id, host)
+
+    @db_api.retry_if_session_inactive()
+    def unpin(self, context: Any, router_id: RouterId, host: str) -> None:
+        """Take back the pin to this host, and no other."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            candidates.unpin(session, router_id, host)
 
     @db_api.retry_if_session_inactive()
     def set_external_addresses(
@@ -135,6 +158,7 @@ class Repository:
             if row is not None and protected.services_of(session, [router_id]):
                 return False
             if row is not None:
+                candidates.replace(session, router_id, ())
                 session.delete(row)
             return True
 
@@ -204,9 +228,10 @@ class Repository:
         )
         query = sa.select(RouterStateRow, services).where(condition)
         with db_api.CONTEXT_READER.using(context) as session:
+            found = list(session.execute(query.order_by(RouterStateRow.router_id)))
+            others = candidates.of_routers(session, [row.router_id for row, _ in found])
             return tuple(
-                _router_row(row, count)
-                for row, count in session.execute(query.order_by(RouterStateRow.router_id))
+                _router_row(row, count, others.get(row.router_id, ())) for row, count in found
             )
 
 
@@ -294,7 +319,7 @@ class Change:
         return {row.id: row for row in rows}
 
 
-def _router_row(row: RouterStateRow, services: int) -> RouterRow:
+def _router_row(row: RouterStateRow, services: int, others: Sequence[CandidateRow]) -> RouterRow:
     return RouterRow(
         router_id=RouterId(row.router_id),
         revision=row.revision,
@@ -304,4 +329,11 @@ def _router_row(row: RouterStateRow, services: int) -> RouterRow:
         naming_key=Secret(row.naming_key),
         problem=problem_of(row),
         services=services,
+        standbys=tuple(other.host for other in others if other.host != row.host),
+        pin=next((other.host for other in others if other.pinned), None),
+        ready=frozenset(
+            other.host
+            for other in others
+            if other.ready and (other.applied_revision or 0) >= row.revision
+        ),
     )

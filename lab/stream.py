@@ -1,0 +1,75 @@
+"""A stream of packets through a tunnel, and what became of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+from lab.boxes import end
+from lab.processes import wait_for
+from lab.sites import Workload
+
+_ANSWER = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+)", re.MULTILINE)
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stream saw: packets sent and unanswered, and the longest time without an answer."""
+
+    sent: int
+    lost: int
+    outage: float  # seconds
+
+
+@dataclasses.dataclass(slots=True)
+class Stream:
+    """100 pings a second from a workload to an address."""
+
+    process: subprocess.Popen[str]
+    file: pathlib.Path
+
+    @classmethod
+    def start(cls, workload: Workload, address: str) -> Stream:
+        """Start it; returns when the first answer has come."""
+        name = f"{workload.name}-{next(_numbers)}.ping"
+        file = workload.box.lab.directory("streams") / name
+        file.touch()
+        ping = f"exec ping -n -D -i 0.01 {address} >{file}"
+        stream = cls(workload.box.popen(["sh", "-c", ping], netns=workload.name), file)
+        wait_for(lambda: _ANSWER.search(file.read_text()), 10, f"answers of {address}")
+        return stream
+
+    def run_for(self, seconds: float) -> None:
+        """Let it run."""
+        until = time.monotonic() + seconds
+        wait_for(lambda: time.monotonic() > until, seconds + 5, "time", every=0.05)
+
+    def wait_for_answers(self, since: float, limit: float = 60) -> None:
+        """Wait until a second of answers has come after `since` (time.time()) without a pause."""
+
+        def steady() -> bool:
+            times = [t for t, _ in self._answers() if t > since]
+            return len(times) > 50 and times[-1] - times[-51] < 1.5
+
+        wait_for(steady, limit, "answers again", every=0.1)
+
+    def stop(self) -> Outcome:
+        """End it; what was sent in the last tenth of a second isn't counted."""
+        end(self.process, signal.SIGINT)
+        self.process.communicate(timeout=10)
+        answers = self._answers()
+        times = [t for t, _ in answers]
+        last = answers[-1][1]
+        seen = {number for _, number in answers}
+        outage = max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+        return Outcome(last, last - len(seen), outage)
+
+    def _answers(self) -> list[tuple[float, int]]:
+        text = self.file.read_text()
+        return [(float(at), int(number)) for at, number in _ANSWER.findall(text)]
