@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from lab.boxes import Box
 from lab.cloud import Cloud
 from lab.layout import LabError
 from lab.processes import wait_for
@@ -215,8 +216,30 @@ def agent_view(end: End, command: str = "show") -> dict[str, Any]:
 
 
 def namespace_of(end: End) -> str:
-    """Return the name of the router's VPN namespace on its gateway node."""
-    return f"qvpn-{end.site.router_id}"
+    """Return the name of the namespace in which the router's charon runs, on a gateway node."""
+    if end.cloud.plan.has_ovn:
+        return f"qvpn-{end.site.router_id}"
+    return f"{'snat' if end.site.kind == 'dvr' else 'qrouter'}-{end.site.router_id}"
+
+
+def charons(end: End) -> list[tuple[Box, int]]:
+    """Return the daemons of the end's router: the box and the process id in it."""
+    found = []
+    for box in end.cloud.gateways:
+        listed = box.run(["ip", "netns", "pids", namespace_of(end)], check=False).stdout.split()
+        for pid in listed:
+            name = box.run(["cat", f"/proc/{pid}/comm"], check=False).stdout
+            found += [(box, int(pid))] if name.startswith("charon") else []
+    return found
+
+
+def kill_charons(end: End) -> None:
+    """End the daemons of the end's router at once; LabError if there is none."""
+    listed = charons(end)
+    if not listed:
+        raise LabError(f"{end.site.name}: no charon in {namespace_of(end)}")
+    for box, pid in listed:
+        box.run(["kill", "-9", str(pid)], check=False)
 
 
 def child_sas(end: End) -> set[tuple[str, int]]:

@@ -6,9 +6,10 @@ machine's own network namespace.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lab.boxes import Box
 from lab.layout import (
@@ -79,6 +80,24 @@ def add_host(lab: Lab, name: str, addresses: Sequence[str]) -> None:
     )
     inet.run(["ethtool", "-K", f"h-{name}", "tx", "off"])
     inet.run(["ethtool", "-K", "eth0", "tx", "off"], name)
+
+
+@contextlib.contextmanager
+def internet_cut(lab: Lab) -> Iterator[None]:
+    """Let nothing pass between the two clouds' public networks, as long as the block lasts."""
+    inet = Box(lab, INTERNET_BOX)
+    one, other = (cloud.public_bridge for cloud in lab.clouds)
+    rules = "".join(
+        f"add rule inet cut forward iifname {a} oifname {b} drop\n"
+        for a, b in ((one, other), (other, one))
+    )
+    hook = "{ type filter hook forward priority 0; }"
+    made = f"add table inet cut\nadd chain inet cut forward {hook}\n{rules}"
+    inet.run(["nft", "-f", "-"], input=made)
+    try:
+        yield
+    finally:
+        inet.run(["nft", "delete", "table", "inet", "cut"])
 
 
 def lay_common(lab: Lab) -> None:

@@ -91,13 +91,14 @@ def make_pair(clouds, clients):
     """Make two sites with a workload each, and ends; what is made goes at the module's end."""
     made = []
 
-    def make(inner=(4,), **policies):
+    def make(inner=(4,), kinds=("", ""), **policies):
         number = next(_numbers)
         ends, workloads = [], []
-        for index, (cloud, client) in enumerate(zip(clouds, clients, strict=True), 1):
+        for index, cloud in enumerate(clouds, 1):
+            client, kind = clients[index - 1], kinds[index - 1]
             cidrs = {4: f"10.{number}.{index}.0/24", 6: f"fd00:{number}:{index}::/64"}
             name = f"s{number}-{cloud.name}"
-            site = make_site(cloud, client, name, [cidrs[f] for f in inner])
+            site = make_site(cloud, client, name, [cidrs[f] for f in inner], kind=kind)
             workloads.append(boot(cloud, client, site, f"w{number}"))
             ends.append(make_end(cloud, client, site, **policies))
         pair = Pair(*ends, *workloads)

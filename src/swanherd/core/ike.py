@@ -83,8 +83,9 @@ class IkeSa:
     """A live IKE SA; `age` in seconds since it was established.
 
     `busy`: tasks are queued or active that will make or end children. `initiator_spi` (hex) is
-    the same on both sides, whatever NAT lies between. `nat_local` and `nat_remote`: NAT detection
-    (RFC 7296 §2.23) found one there, or the peer pretends it to have ESP in UDP.
+    the same on both sides, whatever NAT lies between. `answered`: the peer has sent its own SPI,
+    and may be up before this side is. `nat_local` and `nat_remote`: NAT detection (RFC 7296
+    §2.23) found one there, or the peer pretends it to have ESP in UDP.
     """
 
     config: str
@@ -97,6 +98,7 @@ class IkeSa:
     children: tuple[ChildSa, ...]
     age: int = 0
     initiator_spi: str = ""
+    answered: bool = False
     nat_local: bool = False
     nat_remote: bool = False
     remote_port: int = 0

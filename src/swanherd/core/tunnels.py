@@ -137,7 +137,9 @@ def plan_tunnels(
             continue
         actions += _prune_children(view)
         races = _races(view)
-        actions += (TerminateIke(sa.unique_id, force=False) for sa in races if sa.age >= SETTLED)
+        # Told and forgotten: a peer that has ended it already would never confirm, and until
+        # charon gave up asking, packets would go into its children.
+        actions += (TerminateIke(sa.unique_id, force=True) for sa in races if sa.age >= SETTLED)
         waits += (float(SETTLED - sa.age) for sa in races if sa.age < SETTLED)
         actions += _prune_attempts(view)
         initiate, wait = _initiate(view)
@@ -255,10 +257,14 @@ def _races(view: _View) -> tuple[IkeSa, ...]:
 
 
 def _prune_attempts(view: _View) -> Iterable[SwanAction]:
-    """End attempts of ours that the peer's own has made needless."""
+    """End attempts of ours that the peer's own has made needless.
+
+    One that the peer has answered may be up there by now: ended here without a word it would
+    take the peer's packets. It comes up or fails, and is a race then.
+    """
     if _keeper(view) is not None:
-        coming = (sa for sa in view.current if sa.state in _COMING and sa.initiator)
-        yield from (TerminateIke(sa.unique_id, force=True) for sa in coming)
+        own = (sa for sa in view.current if sa.state in _COMING and sa.initiator)
+        yield from (TerminateIke(sa.unique_id, force=True) for sa in own if not sa.answered)
 
 
 def _preference(sa: IkeSa) -> tuple[int, str]:

@@ -260,6 +260,7 @@ def _parse_ike_sa(name: str, body: Mapping[str, Any]) -> IkeSa:
         ),
         age=int(body.get("established", 0)),
         initiator_spi=_text(body.get("initiator-spi", b"")),
+        answered=bool(_text(body.get("responder-spi", b"")).strip("0")),
         nat_local=body.get("nat-local") == b"yes",
         nat_remote=body.get("nat-remote") == b"yes",
         remote_port=int(body.get("remote-port", 0)),

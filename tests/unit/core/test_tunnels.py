@@ -179,12 +179,12 @@ class TestRace:
 
     def test_both_sides_end_the_same_one(self):
         """Whatever addresses and ids each side sees: the lowest initiator SPI stays."""
-        assert (TerminateIke(2, force=False),) == actions(charon(self.MINE, self.THEIRS))
+        assert (TerminateIke(2, force=True),) == actions(charon(self.MINE, self.THEIRS))
         mirrored = [
             dataclasses.replace(sa, initiator=not sa.initiator, unique_id=9 - sa.unique_id)
             for sa in (self.MINE, self.THEIRS)
         ]
-        assert (TerminateIke(9 - 2, force=False),) == actions(charon(*mirrored))
+        assert (TerminateIke(9 - 2, force=True),) == actions(charon(*mirrored))
 
     def test_a_peer_that_replaces_its_sa_is_left_alone(self):
         """What came up much later is the peer's own swap: it ends the older one itself."""
@@ -198,12 +198,17 @@ class TestRace:
         assert got == ()
         assert 0 < look_again <= 2
         late = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
-        assert (TerminateIke(2, force=False),) == actions(charon(*late))
+        assert (TerminateIke(2, force=True),) == actions(charon(*late))
 
     def test_an_own_attempt_ends_when_the_peers_succeeded(self):
         """No second IKE SA comes up later."""
         coming = ike_sa(3, state=SaState.CONNECTING, children=())
         assert (TerminateIke(3, force=True),) == actions(charon(self.THEIRS, coming))
+
+    def test_an_own_attempt_that_the_peer_has_answered_is_let_come_up(self):
+        """The peer may send into it by now; once it is up, both sides know which one stays."""
+        coming = ike_sa(3, state=SaState.CONNECTING, children=(), answered=True)
+        assert actions(charon(self.THEIRS, coming)) == ()
 
 
 @pytest.mark.parametrize(

@@ -321,3 +321,10 @@ def test_secrets() -> None:
     """get-shared lists connection ids."""
     assert codec.parse_secrets({"keys": [b"a", b"b"]}) == frozenset({"a", "b"})
     assert codec.parse_secrets({}) == frozenset()
+
+
+@pytest.mark.parametrize(("spi", "answered"), [(b"0" * 16, False), (b"00000000000000cd", True)])
+def test_an_attempt_is_answered_once_the_peer_has_an_spi(spi: bytes, answered: bool) -> None:
+    """charon shows zeros until the peer's first message is there."""
+    (sa,) = codec.parse_sas({"x-1": {**SA, "responder-spi": spi}})
+    assert sa.answered is answered
