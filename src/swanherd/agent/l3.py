@@ -194,15 +194,15 @@ class SwanherdL3Extension(l3_extension.L3AgentExtension):
         self._routers: Any = None
 
     def initialize(self, connection: Any, driver_type: str) -> None:
-        """Set up; called once, before any router."""
+        """Set up and begin; called once, after `consume_api` and before any router."""
         options.register_beside_neutron(cfg.CONF)
         self._agent = L3Agent(cfg.CONF, self._scope_marks)
         registry.subscribe(self._before_update, resources.ROUTER, events.BEFORE_UPDATE)
+        self._agent.start()
 
     def consume_api(self, agent_api: Any) -> None:
-        """Take what tells of the agent's routers, and begin."""
+        """Take what tells of the agent's routers; called first."""
         self._routers = agent_api
-        self._ours.start()
 
     def add_router(self, context: Any, data: dict[str, Any]) -> None:
         """Queue the router."""

@@ -167,8 +167,13 @@ class CharonLife:
     def _end(self, router_id: RouterId) -> None:
         found = self._find(router_id)
         if found is not None and not process.end(found, _STOP_LIMIT):
-            text = f"strongSwan (process {found.pid}) doesn't stop."
-            raise Temporary(router_id, Reason("charon_stop_failed", text))
+            raise Temporary(router_id, _stop_failed(found.pid))
+        record = self._record(router_id)
+        pid = record.get("pid")
+        if isinstance(pid, int) and not process.wait_ended(
+            pid, record.get("started"), _STOP_LIMIT
+        ):
+            raise Temporary(router_id, _stop_failed(pid))
 
     # Starting
 
@@ -279,6 +284,10 @@ class CharonLife:
                 tick.poll(20)
             else:
                 return True
+
+
+def _stop_failed(pid: int) -> Reason:
+    return Reason("charon_stop_failed", f"strongSwan (process {pid}) doesn't stop.")
 
 
 def _is_same(handle: int, path: Path) -> bool:

@@ -92,6 +92,25 @@ def end(process: Process, patience: float) -> bool:
         os.close(handle)
 
 
+def wait_ended(pid: int, started: object, patience: float) -> bool:
+    """Wait until a process that is on its way out has ended; return whether it has.
+
+    A killed process loses its command line first and its files last: until it has ended, the
+    TUN device and the ports that it had aren't free.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return int(fields[19]) != started or has_ended(handle, patience)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    finally:
+        os.close(handle)
+
+
 def has_ended(handle: int, patience: float) -> bool:
     """Wait at most `patience` seconds for the process of a pidfd to end."""
     poll = select.poll()

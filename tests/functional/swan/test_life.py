@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from swanherd.core.failures import Permanent, Temporary
-from swanherd.core.ike import IkeConfig, LoadConfig, StartCharon, StopCharon
+from swanherd.core.ike import DataPlane, IkeConfig, LoadConfig, StartCharon, StopCharon
 from swanherd.core.model import Secret
 from swanherd.swan import sessions
 from swanherd.testing import builders
-from tests.functional.swan.stage import OPTIONS, Stage, children_up, pair, run
+from tests.functional.swan.stage import OPTIONS, PLANE, Stage, children_up, pair, run
 
 
 def charons(stage: Stage) -> set[int]:
@@ -71,6 +71,16 @@ def test_kill_is_told(started: Stage) -> None:
     started.swan.observe(started.west)
     os.kill(started.pid(started.west), signal.SIGKILL)
     assert not started.wait(started.west, lambda o: not o.running).running
+
+
+@pytest.mark.skipif(PLANE is DataPlane.KERNEL, reason="the kernel needs no TUN device")
+def test_what_takes_a_killed_charons_place_has_its_tun_device(started: Stage) -> None:
+    """Started before the kernel has let go of the old one's, it would run without, for ever."""
+    for _ in range(10):
+        os.kill(started.pid(started.west), signal.SIGKILL)
+        started.swan.apply(started.west, StartCharon(OPTIONS))
+        name = started.namespaces[started.west]
+        assert "ipsec0" in run("ip", "-n", name, "-o", "link")
 
 
 def test_there_is_never_a_second_charon(stage: Stage) -> None:
