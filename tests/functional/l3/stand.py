@@ -169,6 +169,15 @@ class Site:
             raise AssertionError(f"last report: {seen[-1]}") from None
         return seen[-1]
 
+    def arrived(self, source: str, send: Callable[[], object]) -> int:
+        """Return how many packets from an address come to the workload meanwhile."""
+        rule = ("INPUT", "-s", source)
+        within(self.workload, "iptables", "-I", *rule)
+        send()
+        listed = within(self.workload, "iptables", "-nvxL", "INPUT", "1")
+        within(self.workload, "iptables", "-D", *rule)
+        return int(listed.split()[0])
+
     def ping(self, address: str, *arguments: str, count: int = 1) -> bool:
         argv = ("ping", "-n", "-c", str(count), "-i", "0.2", "-W", "1", *arguments, address)
         done = subprocess.run(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import os
+import signal
+import time
 
 import pytest
 
@@ -96,9 +99,34 @@ def test_a_pair_is_closed_both_ways_without_the_tunnel(both):
         assert not west.ping("10.2.0.77")
         assert not west.ping(EAST.inner(5)[0])
     assert not seen.between(WEST.networks[0], EAST.networks[0])
-    assert not _pings(INTERNET, "10.2.0.77", WEST.inner(5)[0])
+    inwards = (INTERNET, "10.2.0.77", WEST.inner(5)[0])
+    assert west.arrived("10.2.0.77", lambda: _pings(*inwards)) == 0
     assert not _pings(INTERNET, "10.2.0.77", WEST.inner(1)[0])
     assert west.ping("198.51.100.7")
+
+
+def test_a_pair_is_closed_when_charon_is_dead(both):
+    """Its device is gone and with it the routes: what is left is the way in clear."""
+    west, east = both
+    connect(west, east)
+    run("ip", "-n", INTERNET, "route", "add", WEST.networks[0], "via", WEST.public[0])
+    run("ip", "-n", INTERNET, "address", "add", "10.2.0.77/32", "dev", "br0")
+    for pid in run("ip", "netns", "pids", west.key).split():
+        os.kill(int(pid), signal.SIGKILL)
+    until_gone(west.key, "ipsec0")
+    with Capture() as seen:
+        assert not west.ping("10.2.0.77")
+    assert not seen.between(WEST.networks[0], EAST.networks[0])
+    assert WEST.public[0] not in seen.sources(ICMP)
+    inwards = (INTERNET, "10.2.0.77", WEST.inner(5)[0])
+    assert west.arrived("10.2.0.77", lambda: _pings(*inwards)) == 0
+    assert not _pings(INTERNET, "10.2.0.77", WEST.inner(1)[0])
+
+
+def until_gone(name, device):
+    deadline = time.monotonic() + 5
+    while device in run("ip", "-n", name, "-br", "link"):
+        assert time.monotonic() < deadline
 
 
 def _pings(name, source, destination):
