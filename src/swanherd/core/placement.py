@@ -86,3 +86,20 @@ def choose(current: str | None, gateway: Gateway, agents: Agents) -> str | None:
 def _can_stay(host: str | None, gateway: Gateway, agents: Agents) -> bool:
     """Tell whether a host may keep a router that OVN doesn't call there."""
     return host in gateway.hosts and host in agents.known - agents.gone
+
+
+def keep_or_choose(
+    current: str | None,
+    bound: tuple[str, ...],
+    masters: frozenset[str],
+    known: frozenset[str],
+) -> str | None:
+    """Return the host that serves a router of L3 agents: of those that Neutron gave it to.
+
+    The one that serves it stays: a redundant router is moved by the agent that has its address,
+    which knows it seconds before Neutron.
+    """
+    if current in bound and (current in known or not known):
+        return current
+    usable = [host for host in bound if host in known] or list(bound)
+    return next((host for host in usable if host in masters), usable[0] if usable else None)

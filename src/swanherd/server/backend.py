@@ -8,11 +8,12 @@ commit, by the periodic sweep and on events, in any server process and more than
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from swanherd.core.model import (
     Attachment,
+    Home,
     IPAddress,
     Reason,
     RouterId,
@@ -69,12 +70,16 @@ class RouterTraffic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wiring:
-    """How the router's VPN namespace is attached, and what keeps it from being so."""
+    """How the router's VPN namespace is attached, and what keeps it from being so.
+
+    `home` tells for a host what of it is there, where it is in the router's own namespaces.
+    """
 
     public: Attachment | None = None
     transit: Attachment | None = None
     router_addresses: tuple[IPAddress, ...] = ()
     problem: Reason | None = None
+    home: Callable[[str], Home] | None = None
 
 
 class RouterStore(Protocol):
@@ -140,8 +145,11 @@ class Backend(Protocol):
 
     `server.plugin` makes it as `OvnBackend(store, look)`: `look(router_id)` is what events and
     the sweep call. It runs `ensure`, records a failure as the router's problem, and hints the
-    agents of the router's host before and after; it never raises.
+    agents of the router's host before and after; it never raises. `has_maintenance_worker`:
+    Neutron's worker for OVN runs the sweep.
     """
+
+    has_maintenance_worker: bool
 
     def serves(self, context: Any, router_id: RouterId) -> bool:
         """Tell whether routers of this kind are this backend's."""
@@ -160,6 +168,18 @@ class Backend(Protocol):
         """Return how the router is attached now; reads only."""
         ...
 
+    def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:
+        """Return every host whose agent has something of the router."""
+        ...
+
+    def routers_of(self, context: Any, host: str) -> Collection[RouterId] | None:
+        """Return the routers of which the host's agent has something; None: as the rows say."""
+        ...
+
+    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+        """Hear that a host serves a router that isn't placed there; return whether it is now."""
+        ...
+
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """Return the periodics objects for Neutron's OVN maintenance worker (single active)."""
         ...
@@ -174,6 +194,8 @@ class Backend(Protocol):
 
 class NoBackend:
     """Serves nothing outside the database: what is left where no backend fits the cloud."""
+
+    has_maintenance_worker = True  # nothing needs a sweep
 
     def __init__(self, store: RouterStore) -> None:
         self._store = store
@@ -195,6 +217,18 @@ class NoBackend:
     def wiring(self, context: Any, router_id: RouterId) -> Wiring:
         """Nothing is attached."""
         return Wiring()
+
+    def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:
+        """Those that the row says."""
+        return row.hosts
+
+    def routers_of(self, context: Any, host: str) -> Collection[RouterId] | None:
+        """As the rows say."""
+        return None
+
+    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+        """Never: nobody but the server places routers."""
+        return False
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None."""

@@ -34,21 +34,33 @@ class AgentHandler:
         """Return what the router should be; None if that host has nothing to do with it."""
         context = n_context.get_admin_context()
         row = self._store.get_router_row(context, router_id)
-        if row is None or host not in row.hosts or row.services == 0:
+        if row is None or row.services == 0 or host not in self._backend.hosts(context, row):
             return None
         # The row is read first: what is read after it is at least as new as its revision, and
         # a revision that rises meanwhile brings another look.
         wiring = self._backend.wiring(context, router_id)
+        home = wiring.home(host) if wiring.home is not None else None
         role = Role.ACTIVE if host == row.host else Role.STANDBY
-        return dataclasses.replace(desired.build(context, row, wiring), role=role)
+        return dataclasses.replace(desired.build(context, row, wiring), role=role, home=home)
 
     @db_api.retry_db_errors
     def get_revisions(self, host: str) -> Mapping[RouterId, int]:
         """Return the revision of every router that the host serves or stands by for."""
-        rows = self._store.list_rows_of_host(n_context.get_admin_context(), host)
+        context = n_context.get_admin_context()
+        ids = self._backend.routers_of(context, host)
+        if ids is None:
+            rows = self._store.list_rows_of_host(context, host)
+        else:
+            everything = self._store.list_router_rows(context)
+            rows = tuple(row for row in everything if row.router_id in ids)
         return {row.router_id: row.revision for row in rows if row.services}
 
     def report_status(self, host: str, reports: Sequence[RouterReport]) -> None:
         """Take in what is true on the host."""
         LOG.debug("Agent %s reports %d routers", host, len(reports))
-        self._intake.take(n_context.get_admin_context(), host, reports)
+        context = n_context.get_admin_context()
+        for report in reports:
+            if report.role is Role.ACTIVE:
+                # If that moves the router, this report is of the epoch before: another follows.
+                self._backend.claimed(context, report.router_id, host)
+        self._intake.take(context, host, reports)

@@ -71,7 +71,10 @@ class Looker:
     def _tell(
         self, router_id: RouterId, before: RouterRow | None, after: RouterRow | None
     ) -> None:
-        hosts = {host for row in (before, after) if row is not None for host in row.hosts}
+        rows = [row for row in (before, after) if row is not None]
+        hosts = {host for row in rows for host in row.hosts}
+        if self.backend is not None and rows:
+            hosts |= set(self.backend.hosts(n_context.get_admin_context(), rows[-1]))
         for host in sorted(hosts):
             self._hint(host, router_id)
 

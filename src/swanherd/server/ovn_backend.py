@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from neutron.api import wsgi
@@ -51,6 +51,8 @@ class OvnBackend:
 
     `look` is what events call: it runs `ensure`, records failures and hints the agents.
     """
+
+    has_maintenance_worker = True
 
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store
@@ -110,6 +112,18 @@ class OvnBackend:
             router_addresses=tuple(sorted({i.address for i in protected}, key=_by_family)),
             problem=row.problem if row else None,
         )
+
+    def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:
+        """Return the hosts that the row says."""
+        return row.hosts
+
+    def routers_of(self, context: Any, host: str) -> Collection[RouterId] | None:
+        """As the rows say."""
+        return None
+
+    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+        """Never: the gateway's place decides."""
+        return False
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """Return what the single active OVN maintenance worker runs for us."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neutron.api import extensions as api_extensions
+from neutron.worker import PeriodicWorker
 from neutron_lib.api.definitions import (
     vpn,
     vpn_aes_ccm_gcm,
@@ -91,6 +92,9 @@ class SwanherdPlugin(
         self.sweep = Sweep(self.store, self.intake, self.looker.sweep)
         guards.subscribe()
         masking.install()
+        if not self.backend.has_maintenance_worker:
+            interval = self._conf.sweep_interval
+            self.add_worker(PeriodicWorker(self.sweep.run_safely, interval, interval, "vpn-sweep"))
 
     @classmethod
     def get_plugin_type(cls) -> str:
@@ -123,11 +127,19 @@ class SwanherdPlugin(
 
 
 def _backend(store: Repository, looker: Looker) -> Backend:
-    """Return the backend that fits the cloud's core plugin."""
+    """Return the backend that fits the cloud: what serves its routers."""
     drivers = getattr(directory.get_plugin(), "mechanism_manager", None)
-    if drivers is None or "ovn" not in drivers.mech_drivers:
-        LOG.warning("No OVN mechanism driver: VPN services are stored but nothing serves them.")
-        return NoBackend(store)
-    from swanherd.server.ovn_backend import OvnBackend
+    mechanisms = drivers.mech_drivers if drivers is not None else ()
+    if "ovn" in mechanisms:
+        from swanherd.server.ovn_backend import OvnBackend
 
-    return OvnBackend(store, looker.look)
+        return OvnBackend(store, looker.look)
+    if "openvswitch" in mechanisms:
+        from swanherd.server.l3_backend import L3Backend
+
+        return L3Backend(store, looker.look)
+    LOG.warning(
+        "Neither OVN's nor Open vSwitch's mechanism driver: VPN services are stored but nothing "
+        "serves them."
+    )
+    return NoBackend(store)

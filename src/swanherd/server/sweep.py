@@ -7,8 +7,11 @@ from typing import Any
 
 from futurist import periodics
 from neutron_lib import context as n_context
+from neutron_lib import exceptions as lib_exc
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
+from swanherd.core.failures import Failure
 from swanherd.core.model import RouterId
 from swanherd.server import placement
 from swanherd.server.db.repository import Repository
@@ -37,6 +40,13 @@ class Sweep:
         for row in self._store.list_router_rows(context):
             self._look(row.router_id)
         self._intake.agents_lost(context, placement.agents(context).alive)
+
+    def run_safely(self) -> None:
+        """Do one pass; a failure is logged, as it would end the worker's loop."""
+        try:
+            self.run()
+        except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
+            LOG.warning("The sweep waits for the next pass: %s", error)
 
 
 def periodic_sweep(sweep: Sweep, interval: int, has_lock: Callable[[], bool]) -> Any:

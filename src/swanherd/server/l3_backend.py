@@ -1,0 +1,211 @@
+"""The backend for routers that L3 agents serve: legacy, redundant (HA) and distributed (DVR).
+
+The VPN lives in the routers' own namespaces and uses their own external addresses: no port and no
+row of another database is made. Which hosts have a router is Neutron's to say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from neutron.common.ovn import utils as ovn_utils
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.plugins import constants as plugin_const
+from neutron_lib.plugins import directory
+from oslo_log import log as logging
+
+from swanherd.core.model import (
+    Attachment,
+    Home,
+    HomeNamespace,
+    IPAddress,
+    PortId,
+    Reason,
+    RouterId,
+)
+from swanherd.core.placement import keep_or_choose
+from swanherd.server import topology
+from swanherd.server.backend import RouterRow, RouterStore, Wiring
+from swanherd.server.l3_topology import L3Router, l3_router_of
+from swanherd.server.maintenance import Looks
+from swanherd.server.placement import agents
+from swanherd.server.topology import BoundPort, Router
+
+LOG = logging.getLogger(__name__)
+
+NO_GATEWAY = Reason(
+    "no_gateway",
+    "The router has no external gateway.",
+    "Set the router's gateway to the external network.",
+)
+NOT_SCHEDULED = Reason(
+    "router_not_scheduled",
+    "No L3 agent has the router.",
+    "The operator must look after the L3 agents; a router without interfaces isn't scheduled.",
+)
+NO_EXTENSION = Reason(
+    "no_agent",
+    "The L3 agent that has the router doesn't serve VPNs.",
+    "The operator must add swanherd to [agent] extensions of the L3 agents.",
+)
+
+
+class L3Backend:
+    """Follows Neutron's scheduling of routers to L3 agents (see `Backend`)."""
+
+    has_maintenance_worker = False
+
+    def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
+        self._store = store
+        self._looks = Looks(store, look, NO_GATEWAY.code)
+        self._looks.subscribe()
+        registry.subscribe(self._port_changed, resources.PORT, events.AFTER_UPDATE)
+
+    def serves(self, context: Any, router_id: RouterId) -> bool:
+        """Tell whether L3 agents serve the router."""
+        if ovn_utils.is_ovn_l3(directory.get_plugin(plugin_const.L3)):
+            return False
+        return topology.router_of(context.elevated(), router_id) is not None
+
+    def ensure(self, context: Any, router_id: RouterId) -> None:
+        """Make the router's row fit what Neutron says; idempotent."""
+        admin = n_context.get_admin_context()
+        row = self._store.get_router_row(admin, router_id)
+        if row is None:
+            return
+        if row.services == 0:
+            self._store.forget_router(admin, router_id)
+            return
+        router = topology.router_of(admin, router_id)
+        port = self._gateway_port(admin, router)
+        v4, v6 = (port.address(4), port.address(6)) if port else (None, None)
+        self._store.set_external_addresses(admin, router_id, v4, v6)
+        problem = self._place(admin, row)
+        if router is None or router.gateway_port_id is None:
+            problem = NO_GATEWAY
+        if problem != row.problem:
+            self._store.set_problem(admin, router_id, problem)
+        now = self._store.get_router_row(admin, router_id)
+        if now is not None and now.northbound_revision < now.revision:
+            self._store.set_northbound_revision(admin, router_id, now.revision)
+
+    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+        """Return how the router is attached now, wherever; reads only."""
+        admin = context.elevated()
+        row = self._store.get_router_row(admin, router_id)
+        router = topology.router_of(admin, router_id)
+        port = self._gateway_port(admin, router)
+        home = _Home(l3_router_of(admin, router_id), router) if router else None
+        return Wiring(
+            public=_attachment(port) if port else None,
+            problem=row.problem if row else None,
+            home=home.on if home else None,
+        )
+
+    def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:
+        """Return every host that Neutron has given a part of the router."""
+        return _hosts(context, row.router_id, l3_router_of(context, row.router_id))
+
+    def routers_of(self, context: Any, host: str) -> Collection[RouterId]:
+        """Return the routers of which Neutron has given the host a part."""
+        plugin = directory.get_plugin(plugin_const.L3)
+        return frozenset(map(RouterId, plugin.list_router_ids_on_host(context, host)))
+
+    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+        """Move a router to this host, whose agent says that it serves it.
+
+        If it is redundant, the host has its addresses: Neutron itself hears of that seconds later,
+        and of a node that died perhaps never. Else Neutron has just moved it there.
+        """
+        row = self._store.get_router_row(context, router_id)
+        if row is None or row.host == host:
+            return False
+        found = l3_router_of(context, router_id)
+        if host not in found.bound or not (found.redundant or row.host not in found.bound):
+            return False
+        LOG.info("Router %s is served by %s, no longer %s", router_id, host, row.host)
+        self._store.set_placement(context, router_id, host)
+        self._looks.add(router_id)
+        return True
+
+    def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
+        """None: OVN has no part in it."""
+        return ()
+
+    def start(self, trigger: Any) -> None:
+        """Nothing to watch but Neutron's own callbacks."""
+
+    # Parts
+
+    def _place(self, context: Any, row: RouterRow) -> Reason | None:
+        found = l3_router_of(context, row.router_id)
+        known = agents(context).known
+        host = keep_or_choose(row.host, found.bound, found.masters, known)
+        if host != row.host:
+            LOG.info("Router %s is served by %s, no longer %s", row.router_id, host, row.host)
+            self._store.set_placement(context, row.router_id, host)
+        if host is None:
+            return NOT_SCHEDULED
+        return None if host in known else NO_EXTENSION
+
+    @staticmethod
+    def _gateway_port(context: Any, router: Router | None) -> BoundPort | None:
+        if router is None or router.gateway_port_id is None:
+            return None
+        return topology.port_of(context, router.gateway_port_id)
+
+    def _port_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        """A gateway port may get other addresses without its router being touched."""
+        port = payload.latest_state
+        if port.get("device_owner") == constants.DEVICE_OWNER_ROUTER_GW:
+            self._looks.add(RouterId(port["device_id"]))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Home:
+    """The router's own namespaces on any of its hosts."""
+
+    found: L3Router
+    router: Router
+
+    def on(self, host: str) -> Home:
+        """Return what of it is on a host."""
+        whole, there = HomeNamespace.ROUTER, host in self.found.bound
+        if self.found.distributed:
+            # Neutron makes the central part with the gateway.
+            whole = HomeNamespace.CENTRAL
+            there = there and self.router.gateway_port_id is not None
+        return Home(
+            namespace=whole if there else None,
+            connected=tuple(sorted({i.cidr for i in self.router.inside}, key=str)),
+            distributed=self.found.distributed,
+            detours=self.found.detours,
+            redundant=self.found.redundant,
+        )
+
+
+def _hosts(context: Any, router_id: RouterId, found: L3Router) -> tuple[str, ...]:
+    """Return every host that has a part of the router."""
+    hosts = set(found.bound)
+    if found.distributed:
+        plugin = directory.get_plugin(plugin_const.L3)
+        hosts |= set(plugin.get_hosts_to_notify(context, router_id))
+    return tuple(sorted(hosts))
+
+
+def _attachment(port: BoundPort) -> Attachment:
+    gateways: dict[int, IPAddress] = {}
+    for each in port.addresses:
+        if each.gateway is not None:
+            gateways.setdefault(each.gateway.version, each.gateway)
+    return Attachment(
+        port_id=PortId(port.id),
+        mac=port.mac,
+        addresses=tuple(each.interface for each in port.addresses),
+        gateways=tuple(gateways.values()),
+        mtu=port.mtu,
+    )
