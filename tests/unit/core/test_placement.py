@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swanherd.core.placement import Agents, Gateway, Placement, choose, place
+from swanherd.core.placement import Agents, Gateway, Placement, choose, keep_or_choose, place
 
 few = settings(max_examples=50, deadline=None)
 
@@ -108,3 +109,24 @@ def test_a_pin_holds_while_its_candidate_lives(
     else:
         assert placed.pin is None
         assert placed.host == choose(current, gateway, agents)
+
+
+@pytest.mark.parametrize(
+    ("current", "bound", "masters", "known", "host"),
+    [
+        (None, (), (), (), None),
+        (None, ("a", "b"), ("b",), ("a", "b"), "b"),
+        (None, ("a", "b"), (), ("b",), "b"),
+        # Where Neutron says that another has the addresses, its own agent says so first.
+        ("a", ("a", "b"), ("b",), ("a", "b"), "a"),
+        ("a", ("b",), (), ("a", "b"), "b"),
+        ("a", ("a", "b"), (), ("b",), "b"),
+        # No agent of ours at all: the router stays, and the API says why it doesn't work.
+        ("a", ("a", "b"), (), (), "a"),
+        (None, ("a",), (), (), "a"),
+    ],
+)
+def test_a_router_of_l3_agents_is_where_neutron_put_it(current, bound, masters, known, host):
+    """Among the hosts that it is bound to, the one that serves it stays."""
+    found = keep_or_choose(current, bound, frozenset(masters), frozenset(known))
+    assert found == host
