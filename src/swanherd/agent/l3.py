@@ -15,11 +15,13 @@ from neutron_lib.agent import l3_extension
 from neutron_lib.callbacks import events, registry, resources
 from oslo_config import cfg
 
+from swanherd.agent import control
 from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
 from swanherd.agent.surroundings import choose_data_plane, resolve
+from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
-from swanherd.core.home import key_of
+from swanherd.core.home import key_of, parse_key
 from swanherd.core.ike import StopCharon
 from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
 from swanherd.core.network import RemoveNamespace
@@ -67,19 +69,25 @@ class L3Agent:
             ResolvingSource(self._server, resolve), time.monotonic, options_.desired_max_age
         )
         self._source = HomeSource(self._cache, scope_marks)
-        timing = Timing(now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry)
-        world = World(self._source, self._node, self.swan, self.plane)
+        self._timing = timing = Timing(
+            now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
+        )
+        self._world = world = World(self._source, self._node, self.swan, self.plane)
         reporter = HomeReporter(self._server)
         self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
         self._announcements: KeyedQueue[tuple[RouterId, int]] = KeyedQueue(time.monotonic)
         self._roles: dict[RouterId, Role] = {}
         self._hints: Any = None
+        self._stop_telling: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
         options_ = self._conf.swanherd
         self._node.find_touched()
         self.swan.end_orphans()
+        teller = Teller(self.wheel, self._world, self._timing, self._about, self._tunnel_key)
+        path = Path(options_.state_path) / CONTROL_SOCKET
+        self._stop_telling = control.serve(path, teller.commands())
         self.wheel.start(options_.workers)
         self._hints = client.listen(self._conf, self._conf.host, self.look)
         self._every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
@@ -92,6 +100,7 @@ class L3Agent:
     def stop(self) -> None:
         """Stop all threads; leave daemons and what is in the namespaces as they are."""
         self._stopping.set()
+        self._stop_telling()
         if self._hints is not None:
             self._hints.stop()
         self._announcements.close()
@@ -144,16 +153,30 @@ class L3Agent:
         self.wheel.compare(self._source.get_revisions())
 
     def _heartbeat(self) -> None:
+        self._server.report_agent(self._facts(), start=not self._announced)
+        self._announced = True
+
+    def _about(self) -> dict[str, Any]:
+        return {"host": self._conf.host, **self._facts()}
+
+    def _facts(self) -> dict[str, Any]:
         reports = [r for r in self.wheel.reports() if r.services or r.connections]
-        facts = {
+        return {
             "data_plane": str(self.plane),
             "routers": len(reports),
             "connections": sum(len(r.connections) for r in reports),
             "queue": len(self.wheel),
             "log_agent_heartbeats": False,
         }
-        self._server.report_agent(facts, start=not self._announced)
-        self._announced = True
+
+    def _tunnel_key(self, router_id: RouterId) -> RouterId:
+        """Return the router's namespace that tells most: the one with charon, if it is here."""
+        if parse_key(router_id)[0] is not None:
+            return router_id
+        central = key_of(router_id, HomeNamespace.CENTRAL)
+        if self._source.get_router(central) is not None:
+            return central
+        return key_of(router_id, HomeNamespace.ROUTER)
 
     # Redundant routers
 

@@ -7,24 +7,23 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
-from swanherd.agent.doctor import Doctor
 from swanherd.agent.node import OvnNode
 from swanherd.agent.surroundings import choose_data_plane, resolve
 from swanherd.agent.takeover import Takeover
-from swanherd.core.diagnosis import ClockSeen
+from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.core.failures import Failure, Temporary
 from swanherd.core.model import PortId, Reason, Role, RouterId
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import namespace, probe
+from swanherd.dataplane import namespace
 from swanherd.ovn.bindings import Bindings, Certificates, Where
 from swanherd.ovn.database import EVERY_ROUTER
 from swanherd.ovn.vswitch import Vswitch
-from swanherd.reconcile.loop import World, preview
+from swanherd.reconcile.loop import World
 from swanherd.reconcile.resolver import ResolvingSource
 from swanherd.reconcile.source import CachedSource
 from swanherd.reconcile.wheel import Wheel
@@ -33,7 +32,6 @@ from swanherd.swan.adapter import StrongSwan
 
 LOG = logging.getLogger(__name__)
 
-CONTROL_SOCKET = "agent.sock"
 NO_OVN = Reason("ovn_unknown", "Open vSwitch doesn't tell where OVN is: has it been set up?")
 
 
@@ -45,8 +43,6 @@ class OvnAgent:
         self._conf = conf
         self._state = Path(options.state_path)
         self._stopping = threading.Event()
-        self._started_at = time.monotonic()
-        self._clock_offset = time.time() - self._started_at
         self._announced = False
         self._broken = False
         self.plane = choose_data_plane(options.data_plane)
@@ -91,7 +87,8 @@ class OvnAgent:
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
         options = self._conf.swanherd
-        self._stops.append(control.serve(self._state / CONTROL_SOCKET, self._commands()))
+        teller = Teller(self.wheel, self._world, self._timing, self._about)
+        self._stops.append(control.serve(self._state / CONTROL_SOCKET, teller.commands()))
         self.wheel.start(options.workers)
         self.takeover.start(self.wheel)
         hints = client.listen(self._conf, self._conf.host, self._on_hint)
@@ -163,6 +160,9 @@ class OvnAgent:
         self._server.report_agent(self._facts(), start=not self._announced)
         self._announced = True
 
+    def _about(self) -> dict[str, Any]:
+        return {"host": self._conf.host, **self._facts()}
+
     def _facts(self) -> dict[str, Any]:
         """Return what `openstack network agent show` tells of this agent."""
         reports = self.wheel.reports()
@@ -176,64 +176,3 @@ class OvnAgent:
             "queue": len(self.wheel),
             "log_agent_heartbeats": False,
         }
-
-    # What swanherdctl may ask
-
-    def _commands(self) -> Mapping[str, control.Answer]:
-        doctor = Doctor(
-            self.plane,
-            self.wheel,
-            self._look,
-            probe.path_to,
-            self._clock_seen,
-            time.monotonic,
-        )
-        return {
-            "agent": self._tell_agent,
-            "show": self._tell_router,
-            "plan": self._tell_plan,
-            "doctor": doctor.examine,
-        }
-
-    def _clock_seen(self) -> ClockSeen:
-        stepped = time.time() - time.monotonic() - self._clock_offset
-        return ClockSeen(probe.clock_is_synchronised(), stepped)
-
-    def _tell_agent(self, _request: Mapping[str, Any]) -> Any:
-        reports = {r.router_id: r for r in self.wheel.reports()}
-        return {
-            "host": self._conf.host,
-            "uptime_s": round(time.monotonic() - self._started_at, 1),
-            "turns": self.wheel.turns,
-            **self._facts(),
-            "reports": reports,
-        }
-
-    def _tell_router(self, request: Mapping[str, Any]) -> Any:
-        seen = self._preview(request)
-        if seen is None:
-            return {"placed_here": False}
-        desired, observed, todo = seen
-        report = {r.router_id: r for r in self.wheel.reports()}.get(desired.id)
-        return {
-            "placed_here": True,
-            "data_plane": self.plane,
-            "desired": desired,
-            "observed": {"network": observed.network, "charon": observed.charon},
-            "plan": todo.actions,
-            "report": report,
-        }
-
-    def _tell_plan(self, request: Mapping[str, Any]) -> Any:
-        seen = self._preview(request)
-        if seen is None:
-            return {"placed_here": False, "actions": ()}
-        return {"placed_here": True, "actions": seen[2].actions, "look_again": seen[2].look_again}
-
-    def _preview(self, request: Mapping[str, Any]) -> Any:
-        return self._look(RouterId(str(request["router"])))
-
-    def _look(self, router_id: RouterId) -> Any:
-        now = time.monotonic()
-        timing = Timing(now, self._timing.grace, self._timing.first_retry, self._timing.last_retry)
-        return preview(router_id, self._world, timing)
