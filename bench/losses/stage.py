@@ -11,10 +11,12 @@ import contextlib
 import ctypes
 import dataclasses
 import ipaddress
+import json
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -23,9 +25,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import vici
+
 from bench.losses.wires import WIRE, Bridges, make_routes, make_workload, run
 from swanherd.agent.node import Bridge, OvnNode
-from swanherd.core.ike import SaState
+from swanherd.core.ike import IkeSa, SaState
 from swanherd.core.model import (
     Attachment,
     ConnectionId,
@@ -38,6 +42,7 @@ from swanherd.core.model import (
     RowStatus,
     SiteConnection,
     Status,
+    TrafficSelector,
 )
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
@@ -309,6 +314,46 @@ class Stage:
         row = self.row(site, name)
         assert row is not None
         return row
+
+    def second_to_the_same_peer(self) -> None:
+        """Let west and east have a second connection, with identities of its own."""
+        west = builders.selector("10.1.0.0/24", "10.8.0.0/24")
+        for here, there, pair in (
+            (WEST, EAST, west),
+            (EAST, WEST, TrafficSelector(west.remote, west.local)),
+        ):
+            second = dataclasses.replace(
+                self.connections[here]["own"],
+                id=ConnectionId(builders.make_id(f"{here.name} second")),
+                local_id=f"second.{here.name}",
+                peer_id=f"second.{there.name}",
+                selectors=(pair,),
+            )
+            self.want(here, second=second)
+
+    def pid(self, site: Site) -> int:
+        """Return the process id of the site's charon."""
+        record = json.loads((self._state / site.router_id / "charon.json").read_text())
+        return int(record["pid"])
+
+    def observed(self, site: Site, name: str = "own") -> tuple[IkeSa, ...]:
+        """Return the IKE SAs to the peer of one connection."""
+        peer = self.connections[site][name].peer_address
+        sas = self.swan.observe(site.router_id).ike_sas
+        return tuple(sa for sa in sas if sa.remote_host == peer)
+
+    def raw_sas(self, site: Site) -> list[dict[str, Any]]:
+        """Return what charon itself tells of the IKE SAs to the other of west and east."""
+        peer = self.connections[site]["own"].peer_address
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(self._state / site.router_id / "charon.vici"))
+            told = list(vici.Session(sock).streamed_request("list-sas", "list-sa"))
+        sas: list[dict[str, Any]] = [sa for message in told for sa in message.values()]
+        return [sa for sa in sas if sa["remote-host"].decode() == peer]
+
+    def identities(self, site: Site) -> set[tuple[str, str]]:
+        """Return local and remote identity of those IKE SAs, as charon writes them."""
+        return {(sa["local-id"].decode(), sa["remote-id"].decode()) for sa in self.raw_sas(site)}
 
     def settle(self) -> None:
         """Wait until every connection is ACTIVE and no IKE SA of another generation is left."""

@@ -129,7 +129,7 @@ class Traffic:
             now = time.monotonic()
             if now >= due:
                 self._send(now)
-                due = max(due + 1 / RATE, now - 0.2)  # after a long pause: no burst
+                due = max(due + 1 / RATE, now)  # after a pause: no burst
             if self._alarm is not None and now >= self._alarm[0]:
                 alarm, self._alarm = self._alarm, None
                 alarm[1]()

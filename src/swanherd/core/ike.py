@@ -85,7 +85,8 @@ class IkeSa:
     `busy`: tasks are queued or active that will make or end children. `initiator_spi` (hex) is
     the same on both sides, whatever NAT lies between. `answered`: the peer has sent its own SPI,
     and may be up before this side is. `nat_local` and `nat_remote`: NAT detection (RFC 7296
-    §2.23) found one there, or the peer pretends it to have ESP in UDP.
+    §2.23) found one there, or the peer pretends it to have ESP in UDP. `unanswered`: when the
+    oldest request that the peer hasn't answered was sent, in monotonic seconds.
     """
 
     config: str
@@ -102,6 +103,7 @@ class IkeSa:
     nat_local: bool = False
     nat_remote: bool = False
     remote_port: int = 0
+    unanswered: float | None = None
     details: IkeDetails | None = dataclasses.field(default=None, compare=False)
 
 
@@ -199,6 +201,14 @@ class TerminateIke:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DeclareDead:
+    """End an IKE SA whose peer is dead: its config gets the fault `dpd_timeout`."""
+
+    config: str
+    unique_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TerminateChild:
     """End one child SA."""
 
@@ -215,5 +225,6 @@ SwanAction = (
     | UnloadConfig
     | Initiate
     | TerminateIke
+    | DeclareDead
     | TerminateChild
 )

@@ -83,7 +83,7 @@ def _can_reload(charon: ObservedCharon, options: CharonOptions) -> bool:
         charon.running
         and known is not None
         and known != options
-        and known.data_plane is options.data_plane
+        and dataclasses.replace(known, aggressive_psk=options.aggressive_psk) == options
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Container, Iterable, Sequence
 
 from swanherd.core.ike import (
+    DeclareDead,
     Fault,
     IkeSa,
     Initiate,
@@ -29,6 +30,8 @@ RACE = 5
 # Seconds for which both stay side by side before one is ended: a peer that swaps an SA that is
 # itself young ends the old one within this time, and no race is to be decided (ADR 0004).
 SETTLED = 2
+# Seconds for which a peer counts as just found dead.
+_JUST = 2.0
 
 _COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
 _LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
@@ -135,6 +138,9 @@ def plan_tunnels(
             resting.add(name)
             views.append(view)
             continue
+        dead, wait = _dead(view)
+        actions += dead
+        waits += [wait] if wait is not None else []
         actions += _prune_children(view)
         races = _races(view)
         # Told and forgotten: a peer that has ended it already would never confirm, and until
@@ -146,6 +152,7 @@ def plan_tunnels(
         actions += initiate
         waits += [wait] if wait is not None else []
         views.append(view)
+    actions += _dead_with_their_peer(views, timing.now)
     actions += _end_unwanted(views, resting, charon.ike_sas)
     waits += [
         view.patience
@@ -166,6 +173,7 @@ def _rests(view: _View) -> bool:
     return (
         sa.state is SaState.ESTABLISHED
         and not sa.busy
+        and sa.unanswered is None
         and len(sa.children) == len(view.peering.children)
         and all(
             child.state is SaState.INSTALLED and child.name in view.peering.children
@@ -202,6 +210,49 @@ def _load(wanted: Sequence[Peering], charon: ObservedCharon) -> Iterable[SwanAct
     yield from map(UnloadConfig, sorted(c.name for c in charon.configs if c.name not in names))
     ids = {peering.config.connection.id for peering in wanted}
     yield from map(UnloadSecret, sorted(charon.secrets - ids))
+
+
+def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
+    """End the IKE SAs whose peer is dead, and tell when the next one would be.
+
+    The question came `interval` after the last sign of life, so dpd's timeout ends `timeout -
+    interval` after the question. IKEv2 has no such timeout of its own (RFC 7296 §2.4); in IKEv1
+    charon keeps it.
+    """
+    connection = view.peering.config.connection
+    dpd = connection.dpd
+    if connection.ike.version is IkeVersion.V1 or dpd.action is DpdAction.DISABLED:
+        return (), None
+    patience = max(dpd.timeout - dpd.interval, 1)
+    due = {
+        sa.unique_id: sa.unanswered + patience - view.timing.now
+        for sa in view.current
+        if sa.state in _LIVE and sa.unanswered is not None
+    }
+    dead = tuple(DeclareDead(view.name, ike_id) for ike_id, left in due.items() if left <= 0)
+    return dead, min((left for left in due.values() if left > 0), default=None)
+
+
+def _dead_with_their_peer(views: Sequence[_View], now: float) -> Iterable[SwanAction]:
+    """End what else goes to a peer that was just found dead, where the API's action says so.
+
+    Only in the moment that it was found, and not what was set up since: that is alive.
+    """
+    ends = {
+        (view.peering.config.connection.peer_address, view.fault.first)
+        for view in views
+        if view.fault is not None
+        and view.fault.code == "dpd_timeout"
+        and now - view.fault.first < _JUST
+        and view.peering.config.connection.dpd.action is DpdAction.RESTART_BY_PEER
+    }
+    for view in views:
+        connection = view.peering.config.connection
+        for sa in view.current:
+            if sa.state not in _LIVE or connection.dpd.action is DpdAction.DISABLED:
+                continue
+            if any(connection.peer_address == peer and sa.age > now - at for peer, at in ends):
+                yield DeclareDead(view.name, sa.unique_id)
 
 
 def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
     CharonOptions,
     ChildSa,
+    DeclareDead,
     IkeConfig,
     IkeSa,
     Initiate,
@@ -28,13 +30,14 @@ from swanherd.core.ike import (
     UnloadSecret,
 )
 from swanherd.core.model import DataPlane, Reason, RouterId
-from swanherd.swan import codec
+from swanherd.swan import causes, codec
 from swanherd.swan.charon import CharonLife, NamespaceInode, Spawn, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
-from swanherd.swan.events import ChildChange, Event, IkeChange
+from swanherd.swan.events import ChildChange, Event, IkeChange, Notice
 from swanherd.swan.faults import FaultMemory
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
+from swanherd.swan.silence import Silence
 
 _LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
 _GOING = frozenset({SaState.REKEYED, SaState.DELETING, SaState.DELETED})
@@ -47,6 +50,7 @@ class _Router:
         self.commands = commands
         self.lock = threading.Lock()
         self.memory = FaultMemory()
+        self.silence = Silence()
         self.facts: Mapping[str, ConfigFacts] = {}
 
 
@@ -127,6 +131,8 @@ class StrongSwan:
                 # Without a limit of time it returns at once, and no thread of charon's waits.
                 message = {"ike": config, "child": child, "timeout": -1}
                 router.commands.request("initiate", message)
+            case DeclareDead(config_name, unique_id):
+                self._declare_dead(router, config_name, unique_id)
             case TerminateIke(unique_id, force):
                 self._terminate(router, "ike-id", unique_id, force=force)
             case TerminateChild(unique_id):
@@ -165,12 +171,17 @@ class StrongSwan:
             router.facts = {loaded.name: facts for loaded, facts in configs}
             router.memory = router.memory.seen(established).keep_only(router.facts)
             faults = router.memory.faults
+            router.silence = router.silence.keep_only(sa.unique_id for sa in sas)
+            since = router.silence.since
         return ObservedCharon(
             running=True,
             options=self._life.options(router_id),
             configs=frozenset(loaded for loaded, _ in configs),
             secrets=secrets,
-            ike_sas=sas,
+            ike_sas=tuple(
+                replace(sa, unanswered=since[sa.unique_id]) if sa.unique_id in since else sa
+                for sa in sas
+            ),
             faults=faults,
         )
 
@@ -194,8 +205,10 @@ class StrongSwan:
             before = router.memory.faults
             for event in events:
                 router.memory = router.memory.feed(event, router.facts, now)
+                ids = router.memory.established.get(getattr(event, "config", ""), ())
+                router.silence = router.silence.feed(event, ids, now)
             changed = router.memory.faults != before
-        if changed or any(isinstance(event, (IkeChange, ChildChange)) for event in events):
+        if changed or any(map(_matters, events)):
             self._on_event(router_id)
 
     # Acting
@@ -232,6 +245,11 @@ class StrongSwan:
             router.facts = {n: facts for n, facts in router.facts.items() if n != name}
             router.memory = router.memory.forget(name)
 
+    def _declare_dead(self, router: _Router, config: str, unique_id: int) -> None:
+        with router.lock:
+            router.memory = router.memory.recorded(config, "dpd_timeout", self._clock())
+        self._terminate(router, "ike-id", unique_id, force=True)
+
     def _terminate(
         self, router: _Router, kind: str, unique_id: int, *, force: bool = False
     ) -> None:
@@ -246,6 +264,13 @@ class StrongSwan:
                 found = (child for sa in sas for child in sa.children)
             if any(sa.unique_id == unique_id and sa.state not in _GOING for sa in found):
                 raise
+
+
+def _matters(event: Event) -> bool:
+    """Tell whether it is time to look: an SA came or went, or a peer is slow to answer."""
+    return isinstance(event, (IkeChange, ChildChange)) or (
+        isinstance(event, Notice) and event.type == causes.RETRANSMIT
+    )
 
 
 def _rendered(router_id: RouterId, render: Callable[[], Message]) -> Message:

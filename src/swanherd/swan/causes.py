@@ -132,7 +132,7 @@ _PLAIN = {
     28: "sa_expired",  # IKE_SA_EXPIRED
 }
 _PEER_AUTH_FAILED, _PARSE_ERROR_BODY, _TIMEOUT, _IKE_PROPOSAL = 3, 5, 6, 8
-_RETRANSMIT, _INIT_UNREACHABLE = 20, 24
+RETRANSMIT, ANSWERED, _INIT_UNREACHABLE = 20, 21, 24
 
 # Those records whose text says what the peer proposed.
 TELLING = frozenset({_IKE_PROPOSAL, 9, 10})
@@ -150,7 +150,7 @@ def code_of_notice(notice: Notice, *, is_v1: bool, is_up: bool, no_route: bool) 
     if kind == _IKE_PROPOSAL:
         ours = "ike_no_proposal_or_no_connection"
         return ours if notice.config else "ike_proposal_mismatch"
-    if kind in (_TIMEOUT, _RETRANSMIT, _INIT_UNREACHABLE):
+    if kind in (_TIMEOUT, RETRANSMIT, _INIT_UNREACHABLE):
         if is_up:
             return "dpd_timeout" if kind == _TIMEOUT else None
         return "peer_unreachable" if no_route else "peer_silent"

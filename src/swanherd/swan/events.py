@@ -43,6 +43,7 @@ class Exchange:
     kind: str
     request: bool
     payloads: frozenset[str]
+    ike_id: int = 0  # charon's unique id of the IKE SA
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ class EventReader:
                     kind=match[2],
                     request=match[3] == "request",
                     payloads=frozenset(match[4].split()),
+                    ike_id=int(message.get("ikesa-uniqueid", b"0")),
                 )
         return None
 

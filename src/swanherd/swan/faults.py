@@ -145,11 +145,18 @@ class FaultMemory:
 
     def ended(self, config: str, facts: Mapping[str, ConfigFacts], now: float) -> FaultMemory:
         """Return the memory after an SA went; if the peer said D, it was the peer."""
-        if config not in facts:
+        if config not in facts or self._died(config, now):
             return self
         if now - self.deletes.get(config, now - _TOGETHER) < _TOGETHER:
             return self.recorded(config, "peer_deleted", now)
         return self.changed(ends={**self.ends, config: now})
+
+    def _died(self, config: str, now: float) -> bool:
+        """Tell whether the peer was just found dead: then a delete of its own was another SA's."""
+        known = self.entries.get(config)
+        if known is None or known.fault.code != "dpd_timeout":
+            return False
+        return now - known.proved < _TOGETHER
 
     def recorded(self, config: str, code: str, now: float, detail: str = "") -> FaultMemory:
         """Return the memory with one more failure of the config."""

@@ -15,6 +15,7 @@ from swanherd.core.failures import Failure, Permanent, Temporary
 from swanherd.core.ike import (
     CharonOptions,
     ChildSa,
+    DeclareDead,
     Fault,
     IkeConfig,
     IkeSa,
@@ -252,6 +253,9 @@ class FakeCharon:
                 self._initiate(router_id, daemon, config_name, child)
             case TerminateIke(unique_id, _):
                 daemon.sas.pop(unique_id, None)
+            case DeclareDead(config_name, unique_id):
+                daemon.sas.pop(unique_id, None)
+                self._fault(router_id, config_name, "dpd_timeout")
             case TerminateChild(unique_id):
                 for sa in daemon.sas.values():
                     sa.children = [c for c in sa.children if c.unique_id != unique_id]

@@ -34,12 +34,13 @@ from swanherd.core.model import (
 from swanherd.testing import builders
 from tests.functional.swan.stage import PLANE, Stage, children_up, make_stage, mirror, pair, run
 
+SIZES = ("128", "192", "256")
 CIPHERS = {
     "3des": ("3DES_CBC", ""),
-    **{f"aes-{n}": ("AES_CBC", n) for n in ("128", "192", "256")},
-    **{f"aes-{n}-ctr": ("AES_CTR", n) for n in ("128", "256")},
-    **{f"aes-256-{mode}-{n}": (f"AES_{mode.upper()}_{n}", "256")
-       for mode in ("ccm", "gcm") for n in ("8", "12", "16")},
+    **{f"aes-{size}": ("AES_CBC", size) for size in SIZES},
+    **{f"aes-{size}-ctr": ("AES_CTR", size) for size in SIZES},
+    **{f"aes-{size}-{mode}-{n}": (f"AES_{mode.upper()}_{n}", size)
+       for size in SIZES for mode in ("ccm", "gcm") for n in ("8", "12", "16")},
 }  # fmt: skip
 PLAIN = ("3des", "aes-128", "aes-192", "aes-256")
 INTEGRITY = {
@@ -49,6 +50,14 @@ INTEGRITY = {
     "sha512": "HMAC_SHA2_512_256",
     "aes-xcbc": "AES_XCBC_96",
     "aes-cmac": "AES_CMAC_96",
+}
+PRFS = {
+    "sha1": "PRF_HMAC_SHA1",
+    "sha256": "PRF_HMAC_SHA2_256",
+    "sha384": "PRF_HMAC_SHA2_384",
+    "sha512": "PRF_HMAC_SHA2_512",
+    "aes-xcbc": "PRF_AES128_XCBC",
+    "aes-cmac": "PRF_AES128_CMAC",
 }
 GROUPS = {
     "group1": "MODP_768",

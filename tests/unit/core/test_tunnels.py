@@ -4,6 +4,7 @@ import pytest
 
 from swanherd.core.ike import (
     ChildSa,
+    DeclareDead,
     Fault,
     IkeSa,
     Initiate,
@@ -223,6 +224,70 @@ def test_what_is_not_wanted_any_more_ends_at_once(desired):
         TerminateIke(1, force=True),
     }
     assert expected == got
+
+
+class TestDeadPeer:
+    """The question came `interval` after the last sign of life."""
+
+    DPD = Dpd(DpdAction.RESTART, 10, 25)
+
+    @staticmethod
+    def seen(connection, **changes):
+        config = ike_config(connection, DESIRED.naming_key)
+        loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
+        children = tuple(
+            ChildSa(name, n, SaState.INSTALLED) for n, (name, _) in enumerate(config.children)
+        )
+        sa = ike_sa(config=config.name, children=children, **changes)
+        secrets = frozenset({config.connection.id})
+        return config, charon(sa, configs=[loaded], secrets=secrets)
+
+    def test_it_is_found_when_the_timeout_is_over_and_not_before(self):
+        """And the plan says when to look again."""
+        connection = make.connection(dpd=self.DPD)
+        config, observed = self.seen(connection, unanswered=100.0)
+        got, look_again = plan_tunnels(make.desired(connection), observed, Timing(101.2))
+        assert got == ()
+        assert look_again == pytest.approx(13.8)
+        expected = (DeclareDead(config.name, 1),)
+        assert expected == actions(observed, make.desired(connection), now=115.0)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"dpd": Dpd(DpdAction.DISABLED, 10, 25)},
+            # charon keeps the time itself
+            {"dpd": DPD, "ike": make.ike_policy(version=IkeVersion.V1)},
+        ],
+        ids=["disabled", "v1"],
+    )
+    def test_nobody_else_is_declared_dead(self, changes):
+        """Whatever isn't answered, for however long."""
+        connection = make.connection(**changes)
+        _, observed = self.seen(connection, unanswered=0.0)
+        assert actions(observed, make.desired(connection), now=10_000.0) == ()
+
+    @pytest.mark.parametrize("action", [DpdAction.RESTART_BY_PEER, DpdAction.RESTART])
+    def test_restart_by_peer_takes_along_what_goes_to_the_same_peer(self, action):
+        """In the moment that it was found dead, and not what was set up since."""
+        one = make.connection("one", dpd=Dpd(action, 10, 25), local_id="one")
+        other = make.connection(
+            "other", dpd=self.DPD, selectors=(make.selector("10.1.0.0/24", "10.9.0.0/24"),)
+        )
+        config, observed = self.seen(other, age=50)
+        one_config = ike_config(one, DESIRED.naming_key)
+        found = Fault(one_config.name, "dpd_timeout", "text", "hint", 100.0, 100.0)
+        observed = dataclasses.replace(observed, faults=(found,))
+        desired = make.desired(one, other)
+        expected = DeclareDead(config.name, 1)
+        assert (expected in actions(observed, desired, now=100.1)) == (
+            action is DpdAction.RESTART_BY_PEER
+        )
+        assert expected not in actions(observed, desired, now=110.0)
+        young = dataclasses.replace(
+            observed, ike_sas=(dataclasses.replace(observed.ike_sas[0], age=0),)
+        )
+        assert expected not in actions(young, desired, now=100.1)
 
 
 def test_clear_waits_for_the_peer_after_a_dead_peer_was_found():

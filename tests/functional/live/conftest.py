@@ -1,0 +1,51 @@
+"""A stage of routers in a network and a /run/netns that nobody else sees."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import subprocess
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+with warnings.catch_warnings():
+    # oslo.privsep imports eventlet, where that is installed, and eventlet warns of itself.
+    warnings.simplefilter("ignore")
+    from bench.losses.stage import Settings, Stage
+    from swanherd.core.model import DataPlane, IkeVersion
+
+_NEW_NET, _NEW_MOUNT = 0x40000000, 0x00020000
+_libc = ctypes.CDLL(None, use_errno=True)
+PLANE = DataPlane(os.environ.get("SWANHERD_TEST_DATA_PLANE", "userspace"))
+
+
+@pytest.fixture(scope="session")
+def own_mounts() -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    assert _libc.unshare(_NEW_MOUNT) == 0
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    pathlib.Path("/run/netns").mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=True)
+
+
+@pytest.fixture(scope="module", params=IkeVersion)
+def stage(own_mounts: None, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The routers of `bench.losses`, once for each IKE version; every test begins with all up."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    assert _libc.unshare(_NEW_NET) == 0
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        with Stage(Settings(PLANE, request.param)) as made:
+            yield made
+    finally:
+        assert _libc.setns(home, _NEW_NET) == 0
+        os.close(home)
+
+
+@pytest.fixture(autouse=True)
+def fresh(stage: Stage) -> None:
+    stage.reset()

@@ -1,0 +1,200 @@
+"""What attributes do on a live tunnel, seen on the wire and in both daemons."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import ipaddress
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+
+import pytest
+
+from bench.losses.stage import EAST, WEST, Stage
+from bench.losses.traffic import within
+from bench.losses.wires import WIRE, run
+from swanherd.core.ike import SaState, TerminateIke
+from swanherd.core.model import IkeVersion, Initiator, Secret, Status, TrafficSelector
+from swanherd.testing import builders
+
+_DISCOVER, _MTU = {4: 10, 6: 23}, {4: 14, 6: 24}  # IP_MTU_DISCOVER, IP_MTU; in IPv6 their like
+_LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
+_DO = 2
+_HEADERS = {4: 28, 6: 48}  # IP and UDP
+_PATHS = {4: ("10.1.0.5", "10.2.0.5"), 6: ("fd01::5", "fd02::5")}
+
+
+def udp(address: str) -> socket.socket:
+    version = ipaddress.ip_address(address).version
+    sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.bind((address, 7000))
+    sock.settimeout(3)
+    sock.setsockopt(_LEVEL[version], _DISCOVER[version], _DO)
+    return sock
+
+
+def passes(stage: Stage, version: int, size: int) -> int | None:
+    """Send one packet of that size from west to east; None if it came, else the MTU told."""
+    source, target = _PATHS[version]
+    payload = b"x" * (size - _HEADERS[version])
+    run("ip", "-n", WEST.workload, f"-{version}", "route", "flush", "cache")
+    with (
+        closing(within(WEST.workload, partial(udp, source))) as sender,
+        closing(within(EAST.workload, partial(udp, target))) as receiver,
+    ):
+        sender.connect((target, 7000))
+        try:
+            sender.send(payload)
+            receiver.settimeout(0.5)
+            return None if receiver.recv(65536) == payload else -1
+        except OSError as error:
+            if not isinstance(error, TimeoutError) and error.errno != errno.EMSGSIZE:
+                raise
+        # The ICMP message waits at the socket, or the kernel has it already.
+        return sender.getsockopt(_LEVEL[version], _MTU[version])
+
+
+@pytest.mark.parametrize("mtu", [1300, 1500])
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_largest_packet_passes_and_one_byte_more_is_told(
+    stage: Stage, version: int, mtu: int
+) -> None:
+    """`effective_mtu` bytes pass; one more: ICMP too big, or packet too big, with that number."""
+    networks = [str(ipaddress.ip_network(n)) for n in ("10.1.0.0/24", "10.2.0.0/24")]
+    if version == 6:
+        networks = ["fd01::/64", "fd02::/64"]
+    pair = builders.selector(*networks)
+    stage.change(WEST, mtu=mtu, selectors=(pair,))
+    stage.change(EAST, mtu=mtu, selectors=(TrafficSelector(pair.remote, pair.local),))
+    stage.settle()
+    row = stage.row(WEST)
+    assert row is not None
+    assert row.effective_mtu is not None
+    assert row.effective_mtu <= mtu
+    assert passes(stage, version, row.effective_mtu) is None
+    assert passes(stage, version, row.effective_mtu + 1) == row.effective_mtu
+    assert passes(stage, version, row.effective_mtu) is None
+
+
+@contextmanager
+def ike_of(address: str) -> Iterator[list[bytes]]:
+    """Collect the IKE packets with that source that are on the wire, as they are at the end."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    found: list[bytes] = []
+    with closing(sock):
+        sock.bind((WIRE, 3))
+        index = socket.if_nametoindex(WIRE).to_bytes(4, "little")
+        sock.setsockopt(263, 1, index + (1).to_bytes(2, "little") + bytes(10))
+        sock.setblocking(False)
+        yield found
+        source = ipaddress.ip_address(address).packed
+        while True:
+            try:
+                frame = sock.recv(65536)
+            except BlockingIOError:
+                return
+            is_udp = frame[12:14] == b"\x08\x00" and frame[23] == 17 and frame[26:30] == source
+            if is_udp and int.from_bytes(frame[36:38], "big") == 500:
+                found.append(frame[42:])
+
+
+def test_a_response_only_end_never_begins(stage: Stage) -> None:
+    """No first message of an IKE SA leaves it: not when made, not when its tunnel is lost."""
+    for site in (WEST, EAST):
+        stage.change(site, initiator=Initiator.RESPONSE_ONLY)
+    stage.settle()
+    with ike_of(WEST.public[0]) as sent:
+        stage.change(WEST, psk=Secret("another"))
+        for site in (WEST, EAST):
+            for sa in stage.observed(site):
+                stage.swan.apply(site.router_id, TerminateIke(sa.unique_id, force=True))
+        stage.wait(WEST, lambda r: r.reason is not None and r.reason.code == "waiting_for_peer")
+        stage.look_at_all()
+        until = time.monotonic() + 3
+        stage.cloud.until(lambda: time.monotonic() > until, 3.1)
+    # An initiator's first message has no SPI of the responder (RFC 7296 §3.1, RFC 2408 §3.1).
+    assert [m for m in sent if m[8:16] == bytes(8)] == []
+    stage.change(EAST, psk=Secret("another"), initiator=Initiator.BI_DIRECTIONAL)
+    stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
+    assert not any(sa.initiator for sa in stage.observed(WEST))
+
+
+def test_both_begin_at_once_and_one_ike_sa_stays(stage: Stage) -> None:
+    """Again and again: one is left, the same on both sides, and it isn't set up anew."""
+    for number in range(6):
+        for site in (WEST, EAST):
+            stage.change(site, psk=Secret(f"key {number}"))
+        stage.settle()
+    spis = []
+    for site in (WEST, EAST):
+        (sa,) = [sa for sa in stage.observed(site) if sa.state is SaState.ESTABLISHED]
+        spis.append(sa.initiator_spi)
+    assert spis[0] == spis[1]
+    until = time.monotonic() + 3
+    stage.cloud.until(lambda: time.monotonic() > until, 3.1)
+    for site in (WEST, EAST):
+        assert [sa.initiator_spi for sa in stage.observed(site)] == spis[:1]
+
+
+IDENTITIES = {
+    "address": ("203.0.113.77", "203.0.113.78"),
+    "name": ("west.example.org", "east.example.org"),
+    "e-mail": ("west@example.org", "east@example.org"),
+    "key id": ("@#0102", "keyid:east side"),
+}
+
+
+@pytest.mark.parametrize("kind", IDENTITIES)
+def test_identities_of_every_kind_change_on_a_live_tunnel(stage: Stage, kind: str) -> None:
+    """Both sides are told of new identities; charon then has them, and no others."""
+    west, east = IDENTITIES[kind]
+    stage.change(WEST, local_id=west, peer_id=east)
+    stage.change(EAST, local_id=east, peer_id=west)
+    stage.settle()
+    # charon writes a key id without its type, in hex if it isn't text.
+    expected = ("01:02", "east side") if kind == "key id" else (west, east)
+    assert {expected} == stage.identities(WEST)
+
+
+def test_one_child_for_each_pair(stage: Stage) -> None:
+    """Two local networks by two remote ones: four child SAs in one IKE SA."""
+    pairs = [
+        builders.selector(here, there)
+        for here in ("10.1.0.0/24", "10.4.0.0/25")
+        for there in ("10.2.0.0/24", "10.3.0.0/24")
+    ]
+    stage.change(WEST, selectors=tuple(pairs))
+    stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in pairs))
+    stage.settle()
+    (sa,) = stage.observed(WEST)
+    assert sum(child.state is SaState.INSTALLED for child in sa.children) == 4
+
+
+@pytest.mark.parametrize("side", [WEST, EAST], ids=["west", "east"])
+def test_a_lifetime_is_charons_hard_limit(stage: Stage, side: object) -> None:
+    """Changed on one side of a live tunnel: the child SAs have it, within a second."""
+    assert side in (WEST, EAST)
+    ipsec = dataclasses.replace(stage.connections[side]["own"].ipsec, lifetime=777)  # type: ignore[index]
+    ike = dataclasses.replace(stage.connections[side]["own"].ike, lifetime=999)  # type: ignore[index]
+    stage.change(side, ike=ike, ipsec=ipsec)  # type: ignore[arg-type]
+    stage.settle()
+    (sa,) = stage.raw_sas(side)  # type: ignore[arg-type]
+    assert 0 < int(sa["rekey-time"]) <= 999
+    lives = {int(child["life-time"]) for child in sa["child-sas"].values()}
+    assert lives
+    assert all(770 <= life <= 777 for life in lives)
+
+
+def test_versions(stage: Stage) -> None:
+    """A policy of the other IKE version on both sides: that is what runs."""
+    other = next(v for v in IkeVersion if v is not stage.settings.version)
+    for site in (WEST, EAST):
+        stage.change(
+            site, ike=dataclasses.replace(stage.connections[site]["own"].ike, version=other)
+        )
+    stage.settle()
+    (sa,) = stage.raw_sas(WEST)
+    assert int(sa["version"]) == (1 if other is IkeVersion.V1 else 2)

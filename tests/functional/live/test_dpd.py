@@ -1,0 +1,111 @@
+"""Dead peer detection on live tunnels: the peer's daemon is stopped, and goes on later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+from bench.losses.measure import Sender
+from bench.losses.rows import sas
+from bench.losses.stage import EAST, SOUTH, WEST, Site, Stage
+from swanherd.core.ike import TerminateIke
+from swanherd.core.model import Dpd, DpdAction, RowStatus, Status
+
+
+@contextlib.contextmanager
+def silent(stage: Stage, site: Site = EAST) -> Iterator[float]:
+    """Stop the site's daemon; it answers again after the block. Yields when it was stopped."""
+    pid = stage.pid(site)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield time.monotonic()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def dead(row: RowStatus) -> bool:
+    return row.reason is not None and row.reason.code == "dpd_timeout"
+
+
+def ike_ids(stage: Stage) -> set[int]:
+    """West's IKE SAs to east."""
+    return {sa.unique_id for sa in stage.observed(WEST)}
+
+
+def watch(stage: Stage, action: DpdAction, interval: int, timeout: int) -> None:
+    stage.change(WEST, dpd=Dpd(action, interval, timeout))
+    stage.settle()
+
+
+def test_interval_and_timeout_are_honoured(stage: Stage) -> None:
+    """Under traffic, `timeout` after the last sign of life, within a second or 10 %; then back."""
+    for interval, timeout in ((1, 4), (2, 3)):
+        watch(stage, DpdAction.RESTART, interval, timeout)
+        with Sender() as sender:
+            sender.ask("more 20")
+            with silent(stage) as since:
+                stage.wait(WEST, dead)
+                took = time.monotonic() - since
+        assert abs(took - timeout) <= max(1.0, timeout / 10), (interval, timeout, took)
+        stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
+
+
+def test_hold_and_restart_set_up_anew(stage: Stage) -> None:
+    """By themselves, for as long as it takes."""
+    for action in (DpdAction.HOLD, DpdAction.RESTART, DpdAction.RESTART_BY_PEER):
+        watch(stage, action, 1, 2)
+        before = ike_ids(stage)
+        with silent(stage):
+            stage.wait(WEST, dead)
+        stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
+        assert not before & ike_ids(stage)
+
+
+def test_clear_leaves_it_to_the_peer(stage: Stage) -> None:
+    """Nothing of ours initiates after the peer was found dead; the peer can."""
+    watch(stage, DpdAction.CLEAR, 1, 2)
+    stage.change(EAST, dpd=Dpd(DpdAction.DISABLED, 1, 2))
+    stage.settle()
+    with silent(stage):
+        stage.wait(WEST, dead)
+    stage.look_at_all()
+    assert not stage.observed(WEST)
+    stage.wait(WEST, dead)
+    # East is told that nothing is there any more, and begins anew.
+    for sa in stage.observed(EAST):
+        stage.swan.apply(EAST.router_id, TerminateIke(sa.unique_id, force=True))
+    stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
+    assert not any(sa.initiator for sa in stage.observed(WEST))
+
+
+def test_disabled_asks_nothing(stage: Stage) -> None:
+    """A peer that is silent for a while is never found dead; its tunnel goes on."""
+    watch(stage, DpdAction.DISABLED, 1, 2)
+    stage.change(EAST, dpd=Dpd(DpdAction.DISABLED, 1, 2))
+    stage.settle()
+    before = sas(stage)
+    with silent(stage) as since:
+        stage.cloud.until(lambda: time.monotonic() - since > 4, 4.5)
+    row = stage.row(WEST)
+    assert row is not None
+    assert row.status is Status.ACTIVE
+    assert before == sas(stage)
+
+
+def test_restart_by_peer_takes_along_what_else_goes_to_that_peer(stage: Stage) -> None:
+    """Another connection to the same address, with identities of its own, is set up anew too."""
+    stage.second_to_the_same_peer()
+    stage.settle()
+    stage.change(WEST, "second", dpd=Dpd(DpdAction.HOLD, 60, 120))
+    watch(stage, DpdAction.RESTART_BY_PEER, 1, 2)
+    before = sas(stage)
+    with silent(stage):
+        stage.wait(WEST, dead)
+        stage.wait(WEST, dead, "second")
+    stage.settle()
+    kept = {sa for sa in before if sa in sas(stage)}
+    # Only what goes to another peer is what it was.
+    assert len(kept) == len(stage.connections[SOUTH]["beside"].selectors)

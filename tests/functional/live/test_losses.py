@@ -1,0 +1,28 @@
+"""A few rows of `make losses`; all of them: docs/live.md."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.losses.measure import Sender, measure
+from bench.losses.rows import rows_of
+from bench.losses.stage import Stage
+
+SOME = (
+    "name, description",
+    "psk, one side after the other",
+    "ikepolicy: encryption, both sides at once",
+    "ipsecpolicy: encryption, one side after the other",
+    "peer_address",
+    "mtu",
+    "another connection goes and comes",
+)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_change_loses_no_more_than_promised(stage: Stage, name: str) -> None:
+    """And nothing of other connections and routers; nothing in clear."""
+    (row,) = [row for row in rows_of(stage.settings.version) if row.name == name]
+    with Sender() as sender:
+        result = measure(stage, sender, row)
+    assert result.holds(), result
