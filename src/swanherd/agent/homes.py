@@ -106,11 +106,18 @@ class HomeSource:
 
     Who serves a redundant router is decided here, by the one thing that neither a lost bus nor a
     late callback can make wrong: the router's address is here, and so is what put it here.
+    `taken_over` is called when that begins to be so.
     """
 
-    def __init__(self, source: Source, scope_marks: ScopeMarks) -> None:
+    def __init__(
+        self,
+        source: Source,
+        scope_marks: ScopeMarks,
+        taken_over: Callable[[RouterId], None] = lambda _: None,
+    ) -> None:
         self._source = source
         self._scope_marks = scope_marks
+        self._taken_over = taken_over
         self._lock = threading.Lock()
         self._redundant: dict[RouterId, tuple[int, ...]] = {}
         self._roles: dict[RouterId, Role] = {}
@@ -155,9 +162,12 @@ class HomeSource:
         role = Role.ACTIVE if here else Role.STANDBY
         with self._lock:
             self._redundant[key] = daemons
-            if self._roles.get(key) is not role:
-                LOG.info("%s: %s", key, role)
+            changed = self._roles.get(key) is not role
             self._roles[key] = role
+        if changed:
+            LOG.info("%s: %s", key, role)
+            if role is Role.ACTIVE:
+                self._taken_over(key)
         return role
 
 

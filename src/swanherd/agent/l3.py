@@ -68,7 +68,7 @@ class L3Agent:
         self._cache = CachedSource(
             ResolvingSource(self._server, resolve), time.monotonic, options_.desired_max_age
         )
-        self._source = HomeSource(self._cache, scope_marks)
+        self._source = HomeSource(self._cache, scope_marks, self._taken_over)
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
         )
@@ -76,7 +76,6 @@ class L3Agent:
         reporter = HomeReporter(self._server)
         self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
         self._announcements: KeyedQueue[tuple[RouterId, int]] = KeyedQueue(time.monotonic)
-        self._roles: dict[RouterId, Role] = {}
         self._hints: Any = None
         self._stop_telling: Callable[[], None] = lambda: None
 
@@ -188,10 +187,9 @@ class L3Agent:
             return
         for key in homes.wait(watched, _WATCH):
             self._look_at(key)
-        for key, role in self._source.roles().items():
-            if self._roles.get(key) is not role and role is Role.ACTIVE:
-                self._announcements.add((key, 0))
-        self._roles = dict(self._source.roles())
+
+    def _taken_over(self, key: RouterId) -> None:
+        self._announcements.add((key, 0))
 
     def _announce(self) -> None:
         while (item := self._announcements.take()) is not None:

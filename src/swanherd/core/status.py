@@ -55,7 +55,7 @@ INDISTINGUISHABLE = Reason(
 SETTING_UP = Reason("setting_up", "The gateway is being set up.")
 STANDBY = Reason(
     "standby",
-    "The agent stands by: OVN hasn't given it the router's public port, or it can't see OVN.",
+    "The agent stands by: another node has the router's public address, or it can't see OVN.",
 )
 
 
