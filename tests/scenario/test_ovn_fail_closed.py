@@ -54,7 +54,7 @@ def test_what_comes_in_clear_from_a_peer_cidr_is_dropped(pair):
             inet.run([*argv, "-I", source, target], check=False)
         for address in peers:
             assert seen.lines(f"src host {address}") == []
-            assert seen.count(f"src host {beside(address)}") == 3
+            assert seen.count(f"src host {beside(address)}")
 
 
 @pytest.mark.parametrize(
