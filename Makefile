@@ -4,7 +4,7 @@ BOX ?= user
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down enter status format check lint types contracts unit \
-	functional scenario test bench losses
+	functional scenario test test-long soak bench losses
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,7 +55,7 @@ functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
 	@$(BIN)/pytest -q tests/functional --durations=5
 
 scenario: install ## tests on two real clouds (SWANHERD_LAB=test)
-	@$(BIN)/pytest -q tests/scenario --durations=10
+	@$(BIN)/pytest -q tests/scenario -m "not long" --durations=10
 
 test: check ## everything: check, functional, scenario
 	@$(MAKE) --no-print-directory functional
@@ -63,6 +63,13 @@ test: check ## everything: check, functional, scenario
 
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses
+
+test-long: install ## what is too slow for every run: long faults, minutes of a random history
+	@$(BIN)/pytest -q tests -m long --durations=10
+
+soak: install ## rekeys and changes, and the API never says DOWN: make soak [MINUTES=60]
+	@MINUTES=$(or $(MINUTES),60) $(BIN)/pytest -q tests/scenario/test_soak.py
+	@cat build/soak.json
 
 bench: install ## figures into build/bench.json
 	@$(BIN)/python -m bench

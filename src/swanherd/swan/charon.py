@@ -99,14 +99,20 @@ class CharonLife:
         `check` talks to charon once and raises Temporary if it doesn't answer: a charon that
         can't open its socket says READY all the same.
         """
-        with self._locked(router_id):
-            if self.is_running(router_id) and self.options(router_id) == options:
-                with contextlib.suppress(Temporary):
-                    check()
-                    return
-            self._end(router_id)
-            self._launch(router_id, options)
-            check()
+        try:
+            with self._locked(router_id):
+                if self.is_running(router_id) and self.options(router_id) == options:
+                    with contextlib.suppress(Temporary):
+                        check()
+                        return
+                self._end(router_id)
+                self._launch(router_id, options)
+                check()
+        except OSError as error:
+            # A full or read-only disk, above all.
+            text = f"The agent can't write strongSwan's files: {error.strerror}."
+            hint = f"The operator must look at {self._state}."
+            raise Temporary(router_id, Reason("state_unwritable", text, hint)) from error
 
     def reload(
         self, router_id: RouterId, options: CharonOptions, tell: Callable[[], object]

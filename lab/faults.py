@@ -1,0 +1,249 @@
+"""What can break in a cloud, as values: for tests of self-healing and for random runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import signal
+from collections.abc import Callable
+
+from lab import faulty_bus, power, services
+from lab.boxes import Box
+from lab.faulty_bus import Faults
+from lab.layout import FABRIC_BOX, LabError
+from lab.processes import wait_for
+from lab.vpn import End, namespace_of
+
+STATE = "/var/lib/swanherd"
+DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+Act = Callable[[End], object]
+
+
+def _nothing(_end: End) -> None:
+    """End what ends by itself, or needs repair and no end."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """What breaks, and what its end is (a supervisor starts a program again, power comes back).
+
+    `hold`: for how many seconds it lasts. `long`: too slow for every run of the tests.
+    """
+
+    name: str
+    begin: Act
+    end: Act = _nothing
+    hold: float = 0
+    long: bool = False
+
+
+# Programs
+
+
+def _crash(service: str, where: Callable[[End], Box] | None = None) -> Fault:
+    def box(end: End) -> Box:
+        return where(end) if where else end.cloud.central
+
+    return Fault(
+        f"kill -9 {service}",
+        lambda end: end.cloud.stop_service(service, signal.SIGKILL, box(end)),
+        lambda end: end.cloud.start_service(service, box(end)),
+    )
+
+
+def _kill_charon(end: End) -> None:
+    box = end.cloud.central
+    pids = box.run(["ip", "netns", "pids", namespace_of(end)]).stdout.split()
+    box.run(["kill", "-9", *pids])
+
+
+def _kill_api_worker(end: End) -> None:
+    """Kill the process that answers; its master starts another."""
+    master = services.find(end.cloud.central, "neutron-api").main
+    for worker in master.children():
+        worker.send(signal.SIGKILL)
+    wait_for(lambda: [w for w in master.children() if w.alive], 30, "another API worker")
+
+
+def _restart_vswitchd(end: End) -> None:
+    cloud = end.cloud
+    cloud.start_service("ovs-vswitchd")
+    power.address_switches(cloud.central, cloud.plan, cloud.plan.central)
+
+
+# By hand
+
+
+def _inside(*argv: str) -> Act:
+    return lambda end: end.cloud.central.run(argv, namespace_of(end))
+
+
+def _delete_namespace(end: End) -> None:
+    box, name = end.cloud.central, namespace_of(end)
+    before = box.run(["ip", "netns", "pids", name]).stdout.split()
+    box.run(["ip", "netns", "delete", name])
+    if not before:
+        raise LabError(f"nothing ran in {name}")
+
+
+def _unplug(end: End) -> None:
+    box = end.cloud.central
+    argv = ["ovs-vsctl", "--bare", "--columns=name", "list", "Interface"]
+    short = end.site.router_id.replace("-", "")[:11]
+    for name in box.run(argv).stdout.split():
+        if name.startswith(f"vt{short}"):
+            box.run(["ovs-vsctl", "del-port", "br-int", name])
+
+
+def _remove_socket(end: End) -> None:
+    end.cloud.central.run(["rm", f"{STATE}/routers/{end.site.router_id}/charon.vici"])
+
+
+def _northbound(*argv: str) -> Act:
+    def act(end: End) -> None:
+        router = end.site.router_id
+        end.cloud.nbctl(*(part.format(router=router) for part in argv))
+
+    return act
+
+
+def _remove_transit_port(end: End) -> None:
+    cloud = end.cloud
+    columns = ("--bare", "--columns=name", "find", "Logical_Router_Port")
+    key = f'external_ids:"swanherd:router_id"={end.site.router_id}'
+    for name in cloud.nbctl(*columns, key).split():
+        cloud.nbctl("lrp-del", name)
+
+
+# Messages
+
+ON_THE_BUS = ("neutron-api", "neutron-rpc-server", "swanherd-ovn-agent")
+CLEAR = Faults()
+
+
+def put_on_faulty_bus(end: End) -> None:
+    """Start the processes that send messages anew, so that faults of the bus can be switched."""
+    box = end.cloud.central
+    faulty_bus.rule(box, CLEAR)
+    for name in ON_THE_BUS:
+        service = services.find(box, name).service
+        if faulty_bus.FILE not in service.env:
+            # The RPC server's own way out takes half a minute; uWSGI must free its port.
+            sig = signal.SIGTERM if name == "neutron-api" else signal.SIGKILL
+            services.stop(box, name, sig)
+            services.start(box, faulty_bus.wrapped(box, service))
+
+
+def _bus(name: str, faults: Faults, *, hold: float = 5) -> Fault:
+    return Fault(
+        name,
+        lambda end: faulty_bus.rule(end.cloud.central, faults),
+        lambda end: faulty_bus.rule(end.cloud.central, CLEAR),
+        hold=hold,
+    )
+
+
+# Surroundings
+
+
+def _stop_database(end: End) -> None:
+    services.stop(Box(end.cloud.lab, FABRIC_BOX), "mariadb", signal.SIGKILL)
+
+
+def _start_database(end: End) -> None:
+    box = Box(end.cloud.lab, FABRIC_BOX)
+    services.start(box, services.find(box, "mariadb").service)
+
+
+def make_small_disk(end_cloud: Box) -> None:
+    """Give the agent a small disk of its own; before there is anything in its directory."""
+    size = f"size={DISK_BYTES}"
+    end_cloud.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", STATE])
+
+
+def _fill_disk(end: End) -> None:
+    """Fill the agent's disk, and make it need some."""
+    end.cloud.central.run(["dd", "if=/dev/zero", f"of={STATE}/full", "bs=4k"], check=False)
+    _kill_charon(end)
+
+
+def _empty_disk(end: End) -> None:
+    end.cloud.central.run(["rm", "-f", f"{STATE}/full"])
+
+
+CLOCKED = ("swanherd-ovn-agent", "neutron-rpc-server", "neutron-ovn-maintenance-worker")
+_jumps = itertools.cycle(("+7m", "-7m", "+0"))
+
+
+def _jump_clock(end: End) -> None:
+    """Let the clock of a gateway's programs jump; monotonic time goes on, as it does."""
+    box, jump = end.cloud.central, next(_jumps)
+    file = box.directory / "faketime"
+    file.write_text(f"{jump}\n")
+    env = {
+        "LD_PRELOAD": FAKETIME,
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    for name in CLOCKED:
+        service = services.find(box, name).service
+        if "LD_PRELOAD" not in service.env:
+            services.stop(box, name, signal.SIGKILL)
+            services.start(box, dataclasses.replace(service, env={**service.env, **env}))
+
+
+def _cut_power(end: End) -> None:
+    power.cut(end.cloud.lab, end.cloud.plan.central)
+
+
+def _boot(end: End) -> None:
+    power.boot(end.cloud.lab, end.cloud.plan, end.cloud.plan.central)
+
+
+FAULTS = (
+    Fault("kill -9 charon", _kill_charon),
+    _crash("swanherd-ovn-agent"),
+    _crash("neutron-rpc-server"),
+    Fault("kill -9 of an API worker", _kill_api_worker),
+    _crash("ovsdb-nb"),
+    _crash("ovsdb-sb"),
+    _crash("ovsdb-server"),
+    Fault(
+        "kill -9 ovs-vswitchd",
+        lambda end: end.cloud.stop_service("ovs-vswitchd", signal.SIGKILL),
+        _restart_vswitchd,
+    ),
+    _crash("ovn-controller"),
+    _crash("ovn-northd"),
+    Fault("namespace deleted", _delete_namespace),
+    Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0")),
+    Fault("rules flushed", _inside("ip", "rule", "flush", "protocol", "90")),
+    Fault("guard flushed", _inside("nft", "flush", "ruleset")),
+    Fault("transit device deleted", _inside("ip", "link", "delete", "tr0")),
+    Fault("public device deleted", _inside("ip", "link", "delete", "ex0")),
+    Fault("port unplugged", _unplug),
+    Fault("VICI socket removed", _remove_socket),
+    Fault("policies removed from OVN", _northbound("lr-policy-del", "neutron-{router}")),
+    Fault("transit port removed from OVN", _remove_transit_port),
+    Fault("transit switch removed from OVN", _northbound("ls-del", "swanherd-{router}")),
+    _bus("every 3rd message lost", Faults(drop=3)),
+    _bus("every 2nd message twice", Faults(repeat=2)),
+    _bus("every 2nd message late", Faults(late=2)),
+    Fault(
+        "RabbitMQ away",
+        lambda end: end.cloud.stop_service("rabbitmq", signal.SIGKILL),
+        lambda end: end.cloud.start_service("rabbitmq"),
+        hold=60,
+        long=True,
+    ),
+    Fault("MariaDB away", _stop_database, _start_database, hold=60, long=True),
+    Fault("clock 7 min ahead", _jump_clock, hold=10, long=True),
+    Fault("clock 14 min back", _jump_clock, hold=10, long=True),
+    Fault("clock right again", _jump_clock, hold=10, long=True),
+    Fault("disk full", _fill_disk, _empty_disk, hold=10),
+    Fault("power cut and boot", _cut_power, _boot, hold=3, long=True),
+)

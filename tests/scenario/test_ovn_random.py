@@ -1,0 +1,221 @@
+"""Changes and faults in a random order; afterwards API, database, OVN and charon are equal.
+
+SEED replays a run, MINUTES says for how long; both are printed, and each step is in
+build/random.log.
+"""
+
+import os
+import random
+import sys
+import time
+
+import pytest
+from openstack import exceptions
+
+from lab import database, faults
+from lab.capture import Capture
+from lab.layout import ROOT, LabError
+from lab.processes import wait_for
+from lab.vpn import agent_view, join
+from tests.scenario.test_self_healing import lost, stream
+
+SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
+MINUTES = os.environ.get("MINUTES")
+LOG = ROOT / "build" / "random.log"
+
+
+class Run:
+    """A random history of one joined pair."""
+
+    def __init__(self, pair, seed, log):
+        self.pair = pair
+        self.random = random.Random(seed)
+        self._log = log
+        self._key = "the lab's own key"
+        self._changes = (self._mtu, self._psk, self._dpd, self._down_up, self._policy, self._again)
+        self._faults = [fault for fault in faults.FAULTS if not fault.long]
+
+    def step(self):
+        """Do one thing, or break one."""
+        if self.random.random() < 0.6:
+            change = self.random.choice(self._changes)
+            self._tell(change.__name__)
+            change()
+            return
+        fault = self.random.choice(self._faults)
+        self._tell(fault.name)
+        fault.begin(self.pair.one)
+        until = time.monotonic() + self.random.uniform(0, 3)
+        try:
+            if self.random.random() < 0.5:
+                self._try(self._mtu)
+            wait_for(lambda: time.monotonic() > until, 10, "the fault's time")
+        finally:
+            fault.end(self.pair.one)
+
+    def _tell(self, what):
+        self._log.write(f"{what}\n")
+        self._log.flush()
+
+    def _try(self, change):
+        try:
+            change()
+        except exceptions.SDKException as refusal:
+            self._tell(f"refused: {refusal}")
+
+    def _put(self, **attributes):
+        for ids in self.pair.connections:
+            for end, connection_id in zip(self.pair.ends, ids, strict=True):
+                self._retried(end, connection_id, attributes)
+
+    def _retried(self, end, connection_id, attributes):
+        """As a person would: an API that is just coming back is asked again."""
+
+        def done():
+            try:
+                end.client.network.update_vpn_ipsec_site_connection(connection_id, **attributes)
+            except exceptions.SDKException as refusal:
+                self._tell(f"asked again: {refusal}")
+                return False
+            return True
+
+        wait_for(done, 60, f"PUT {attributes}", every=0.5)
+
+    def _mtu(self):
+        self._put(mtu=self.random.randrange(1280, 1400))
+
+    def _psk(self):
+        self._key = f"key {self.random.random()}"
+        self._put(psk=self._key)
+
+    def _dpd(self):
+        interval = self.random.randrange(2, 10)
+        self._put(dpd={"action": "restart", "interval": interval, "timeout": 3 * interval})
+
+    def _down_up(self):
+        self._put(admin_state_up=False)
+        self._put(admin_state_up=True)
+
+    def _policy(self):
+        algorithm = self.random.choice(("aes-128", "aes-256"))
+        for end in self.pair.ends:
+            self._again_until(
+                lambda e=end: e.client.network.update_vpn_ipsec_policy(
+                    e.ipsec.id, encryption_algorithm=algorithm
+                )
+            )
+
+    def _again(self):
+        """Delete the second connection of both sides and make it anew."""
+        for end, connection_id in zip(self.pair.ends, self.pair.connections[1], strict=True):
+            self._again_until(
+                lambda e=end, c=connection_id: e.client.network.delete_vpn_ipsec_site_connection(c)
+            )
+            end.made.remove(("connection", connection_id))
+        self.pair.connections = (
+            self.pair.connections[0],
+            self._again_until(lambda: join(*self.pair.ends, 4, 6, psk=self._key)),
+        )
+
+    def _again_until(self, act):
+        answers = []
+
+        def done():
+            try:
+                answers.append(act())
+            except exceptions.SDKException as refusal:
+                self._tell(f"asked again: {refusal}")
+                return False
+            return True
+
+        wait_for(done, 60, "an answer of the API", every=0.5)
+        return answers[0]
+
+
+def differences(end, connections):
+    """Return what differs between the API, the database, OVN and charon of one side."""
+    view, plan = agent_view(end), agent_view(end, "plan")
+    shown = [end.connection(c) for c in connections]
+    router = end.site.router_id
+    found = [f"plan: {action}" for action in plan["actions"]]
+    found += [
+        f"{c['id']}: {c['status']} {c['status_code']}" for c in shown if c["status"] != "ACTIVE"
+    ]
+    # The API's attributes and the agent's.
+    loaded = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in view["desired"]["connections"]}
+    wanted = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in shown}
+    found += [] if loaded == wanted else [f"agent has {loaded}, API {wanted}"]
+    # The database's revisions and the agent's and OVN's.
+    name = f"neutron_{end.cloud.name}"
+    query = "select revision, northbound_revision from swanherd_routers where router_id="
+    row = database.sql(end.cloud.lab, f"{query}'{router}';", name).split()
+    switch = end.cloud.nbctl("get", "Logical_Switch", f"swanherd-{router}", "external_ids")
+    told = [*row, str(view["desired"]["revision"]), str(view["report"]["revision"])]
+    found += [] if len(set(told)) == 1 else [f"revisions {told}"]
+    found += [] if f'revision"="{row[0]}"' in switch else [f"OVN {switch}, database {row}"]
+    # OVN's policies, and charon's children: one for each pair.
+    policies = end.cloud.nbctl("lr-policy-list", f"neutron-{router}")
+    pairs = len(connections)
+    found += [] if policies.count("reroute    ") - policies.count(" 850 ") == pairs else [policies]
+    charon = view["observed"]["charon"]
+    children = [c["name"] for sa in charon["ike_sas"] for c in sa["children"]]
+    installed = {
+        c["name"] for sa in charon["ike_sas"] for c in sa["children"] if c["state"] == "INSTALLED"
+    }
+    found += [] if len(installed) == pairs else [f"children {children}"]
+    found += [] if len(charon["configs"]) == 1 else [f"configs {charon['configs']}"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def pair(clouds, make_pair):
+    """A joined pair; the cloud's bus can be ruled and its agent's disk is small."""
+    cloud = clouds[0]
+    cloud.stop_service("swanherd-ovn-agent")
+    faults.make_small_disk(cloud.central)
+    cloud.start_service("swanherd-ovn-agent")
+    pair = make_pair(inner=(4, 6))
+    faults.put_on_faulty_bus(pair.one)
+    pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
+    pair.up(90)
+    return pair
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "minutes", [0.5, pytest.param(10, marks=pytest.mark.long)], ids=["short", "long"]
+)
+def test_after_any_history_everything_agrees(pair, lab, minutes):
+    """Nothing differs within 60 s after the last step, and nothing was ever in clear."""
+    minutes = float(MINUTES or minutes)
+    sys.stdout.write(f"\nSEED={SEED} MINUTES={minutes}\n")
+    LOG.parent.mkdir(exist_ok=True)
+    inner = " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
+    with LOG.open("w") as log, Capture.on_wire(lab, pair.one.cloud.plan, inner) as wire:
+        log.write(f"SEED={SEED}\n")
+        run = Run(pair, SEED, log)
+        pings = stream(pair)
+        end = time.monotonic() + minutes * 60
+        while time.monotonic() < end:
+            run.step()
+        left = ["never looked"]
+
+        def equal():
+            try:
+                left[:] = [
+                    one
+                    for number, side in enumerate(pair.ends)
+                    for one in differences(side, [ids[number] for ids in pair.connections])
+                ]
+            except (LabError, exceptions.SDKException) as trouble:
+                left[:] = [repr(trouble)]
+            return not left
+
+        try:
+            wait_for(equal, 60, "API, database, OVN and charon agree", every=1)
+        except LabError as error:
+            raise AssertionError(f"SEED={SEED}: {left}") from error
+        for address in pair.there.addresses:
+            pair.here.wait_for_ping(address)
+        log.write(f"lost {lost(pings)}\n")
+        assert wire.lines() == [], f"SEED={SEED}"
