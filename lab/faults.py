@@ -29,7 +29,8 @@ def _nothing(_end: End) -> None:
 class Fault:
     """What breaks, and what its end is (a supervisor starts a program again, power comes back).
 
-    `hold`: for how many seconds it lasts. `long`: too slow for every run of the tests.
+    `hold`: for how many seconds it lasts. `long`: too slow for every run of the tests, or much like
+    what other tests do in every run.
     """
 
     name: str
@@ -42,14 +43,12 @@ class Fault:
 # Programs
 
 
-def _crash(service: str, where: Callable[[End], Box] | None = None) -> Fault:
-    def box(end: End) -> Box:
-        return where(end) if where else end.cloud.central
-
+def _crash(service: str, *, long: bool = False) -> Fault:
     return Fault(
         f"kill -9 {service}",
-        lambda end: end.cloud.stop_service(service, signal.SIGKILL, box(end)),
-        lambda end: end.cloud.start_service(service, box(end)),
+        lambda end: end.cloud.stop_service(service, signal.SIGKILL),
+        lambda end: end.cloud.start_service(service),
+        long=long,
     )
 
 
@@ -205,29 +204,31 @@ def _boot(end: End) -> None:
 
 
 FAULTS = (
-    Fault("kill -9 charon", _kill_charon),
-    _crash("swanherd-ovn-agent"),
-    _crash("neutron-rpc-server"),
+    Fault("kill -9 charon", _kill_charon, long=True),
+    _crash("swanherd-ovn-agent", long=True),
+    _crash("neutron-rpc-server", long=True),
     Fault("kill -9 of an API worker", _kill_api_worker),
     _crash("ovsdb-nb"),
     _crash("ovsdb-sb"),
-    _crash("ovsdb-server"),
+    _crash("ovsdb-server", long=True),
     Fault(
         "kill -9 ovs-vswitchd",
         lambda end: end.cloud.stop_service("ovs-vswitchd", signal.SIGKILL),
         _restart_vswitchd,
     ),
     _crash("ovn-controller"),
-    _crash("ovn-northd"),
-    Fault("namespace deleted", _delete_namespace),
-    Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0")),
-    Fault("rules flushed", _inside("ip", "rule", "flush", "protocol", "90")),
-    Fault("guard flushed", _inside("nft", "flush", "ruleset")),
-    Fault("transit device deleted", _inside("ip", "link", "delete", "tr0")),
+    _crash("ovn-northd", long=True),
+    Fault("namespace deleted", _delete_namespace, long=True),
+    Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0"), long=True),
+    Fault("rules flushed", _inside("ip", "rule", "flush", "protocol", "90"), long=True),
+    Fault("guard flushed", _inside("nft", "flush", "ruleset"), long=True),
+    Fault("transit device deleted", _inside("ip", "link", "delete", "tr0"), long=True),
     Fault("public device deleted", _inside("ip", "link", "delete", "ex0")),
     Fault("port unplugged", _unplug),
     Fault("VICI socket removed", _remove_socket),
-    Fault("policies removed from OVN", _northbound("lr-policy-del", "neutron-{router}")),
+    Fault(
+        "policies removed from OVN", _northbound("lr-policy-del", "neutron-{router}"), long=True
+    ),
     Fault("transit port removed from OVN", _remove_transit_port),
     Fault("transit switch removed from OVN", _northbound("ls-del", "swanherd-{router}")),
     _bus("every 3rd message lost", Faults(drop=3)),

@@ -15,13 +15,13 @@ import time
 import pytest
 
 from lab.boxes import Box
-from lab.layout import INTERNET_BOX
+from lab.layout import INTERNET_BOX, LabError
 from lab.processes import wait_for
 from lab.sites import add_subnet, make_site
 from lab.vpn import agent_view, make_end, namespace_of, remove_end
 
 # The first test waits for all faults.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 KEY = "the lab's own key"
 SILENT = "203.0.113.9"  # nobody has it
@@ -335,18 +335,24 @@ def story(clouds, rooms):
         acts = break_all(rooms)
         links = {f"{name}/{k.name}": k for name, room in rooms.items() for k in room.links}
         for link, act in acts:
-            wait_for(lambda k=link: _active(watch, k), 60, f"{link.name} is up before")
+            wait_for(lambda k=link: _active(watch, k), 90, f"{link.name} is up before")
             act()
-        with contextlib.suppress(Exception):  # each test says which one is missing
-            wait_for(lambda: all(map(lambda k: _told(watch, k), links.values())), 45, "told")
-        known = _known(rooms)
-        for link in links.values():
-            link.mend()
-        with contextlib.suppress(Exception):
-            wait_for(lambda: all(_active(watch, k) for k in links.values()), 90, "mended")
+        try:
+            _wait(lambda: all(_told(watch, k) for k in links.values()), 45)
+            known = _known(rooms)
+        finally:
+            for link in links.values():
+                link.mend()
+        _wait(lambda: all(_active(watch, k) for k in links.values()), 120)
         yield Story(links, watch, known)
     finally:
         watch.stop()
+
+
+def _wait(condition, limit):
+    """Wait at most so long; each test says what hasn't come."""
+    with contextlib.suppress(LabError):
+        wait_for(condition, limit, "")
 
 
 def _active(watch, link):

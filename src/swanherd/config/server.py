@@ -29,7 +29,7 @@ OPTIONS = [
     ),
     cfg.IntOpt(
         "sweep_interval",
-        default=60,
+        default=20,
         min=5,
         help=(
             "Seconds between two looks at every router with a VPN, which repair what others "
