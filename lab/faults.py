@@ -29,8 +29,8 @@ def _nothing(_end: End) -> None:
 class Fault:
     """What breaks, and what its end is (a supervisor starts a program again, power comes back).
 
-    `hold`: for how many seconds it lasts. `long`: too slow for every run of the tests, or much like
-    what other tests do in every run.
+    `hold`: for how many seconds it lasts. `long`: too slow for every run of the
+    tests, or much like what other tests do in every run.
     """
 
     name: str
