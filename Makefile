@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BOX ?= user
 BIN := .venv/bin
+export BACKEND
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down enter status format check lint types contracts unit \
+.PHONY: help install matrix demo up down enter status format check lint types contracts unit \
 	functional scenario test test-long soak bench losses
 
 help: ## what can be made
@@ -13,7 +14,7 @@ install: ## apt packages, the virtual environment and what runs in it
 	@command -v $(PYTHON) >/dev/null || { apt-get -qq update && apt-get -qq -y install python3; }
 	@$(PYTHON) lab/install.py
 
-demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1 leaves the clouds up)
+demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1 leaves the clouds up; BACKEND=ovs)
 	@$(BIN)/python -m lab.demo
 
 up: install ## bring two clouds up: make up [UPFLAGS="--backend-a ovs --gateways 2"]
@@ -54,12 +55,20 @@ check: install ## lint, format, types, import contracts, unit tests: < 60 s
 functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
 	@$(BIN)/pytest -q tests/functional --durations=5
 
-scenario: install ## tests on two real clouds (SWANHERD_LAB=test)
+scenario: install ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=ovs)
 	@$(BIN)/pytest -q tests/scenario -m "not long" --durations=10
 
-test: check ## everything: check, functional, scenario
+matrix: install ## each inner over each outer family on each backend, into build/matrix.json and README
+	@BACKEND=ovn $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
+	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
+	@$(BIN)/python -m lab.matrix --readme
+
+test: check ## everything: check, functional, scenario, what Open vSwitch has of its own
 	@$(MAKE) --no-print-directory functional
 	@$(MAKE) --no-print-directory scenario
+	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py \
+		--durations=5
+	@$(BIN)/python -m lab.matrix --readme
 
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses

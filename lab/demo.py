@@ -87,10 +87,13 @@ def main() -> int:
     """Run the demo; return the exit status."""
     keep = os.environ.get("KEEP", "") not in ("", "0")
     demo = Demo(Lab.named())
-    lab = dataclasses.replace(demo.lab, shape=Shape())
+    backend = os.environ.get("BACKEND") or "ovn"
+    lab = dataclasses.replace(demo.lab, shape=Shape(backend_a=backend, backend_b=backend))
     demo.lab = lab
     try:
-        demo.say("Two clouds come up: Keystone, Neutron, OVN, two chassis each.")
+        names = {"ovs": "Open vSwitch"}
+        what = names.get(backend, "OVN")
+        demo.say(f"Two clouds come up: Keystone, Neutron, {what}, two chassis each.")
         lifecycle.up(lab)
         demo.lap("lab_up")
         enter(lab)
@@ -349,7 +352,8 @@ def nothing_left(cloud: Cloud) -> str:
         wait_for(look, 30, "", every=0.5)
     except LabError:
         raise LabError("; ".join(left)) from None
-    return "no namespace, process, port, OVN row or file"
+    rows = "OVN row" if cloud.plan.has_ovn else "firewall rule"
+    return f"no namespace, process, port, {rows} or file"
 
 
 def summarise(demo: Demo) -> bool:

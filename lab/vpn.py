@@ -15,6 +15,13 @@ from lab.layout import LabError
 from lab.processes import wait_for
 from lab.sites import Site
 
+_TABLES = (
+    "Logical_Switch",
+    "Logical_Switch_Port",
+    "Logical_Router_Port",
+    "Logical_Router_Policy",
+)
+_ROUTERS = ("qrouter-", "snat-")  # namespaces of Neutron's L3 agent
 STRONG = {
     "auth_algorithm": "sha256",
     "encryption_algorithm": "aes-256",
@@ -164,9 +171,10 @@ def remove_end(end: End) -> None:
 def leftovers(cloud: Cloud) -> list[str]:
     """Return everything of Swanherd that is still on the cloud's nodes, in OVN and in Neutron."""
     found: list[str] = []
-    for box in cloud.gateways:
+    for box in (*cloud.gateways, *cloud.computes):
         names = box.run(["ip", "netns", "list"]).stdout.split("\n")
         found += [f"{box.name}: namespace {n}" for n in names if n.startswith("qvpn-")]
+        found += _rules(box, [n.split()[0] for n in names if n.startswith(_ROUTERS)])
         listing = box.run(["pgrep", "-a", "charon"], check=False).stdout.splitlines()
         found += [f"{box.name}: process {line}" for line in listing]
         ports = box.run(
@@ -176,12 +184,24 @@ def leftovers(cloud: Cloud) -> list[str]:
         with contextlib.suppress(LabError):
             files = box.run(["find", "/var/lib/swanherd/routers", "-mindepth", "1"]).stdout
             found += [f"{box.name}: file {line}" for line in files.splitlines()]
-    for table in ("Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port"):
-        found += _rows(cloud, table)
-    found += _rows(cloud, "Logical_Router_Policy")
+    if cloud.plan.has_ovn:
+        for table in _TABLES:
+            found += _rows(cloud, table)
     admin = cloud.connect("admin").network
     ports_ = admin.ports(device_owner="network:vpn_router_gateway")
     found += [f"Neutron port {port.id}" for port in ports_]
+    return found
+
+
+def _rules(box: Box, routers: Sequence[str]) -> list[str]:
+    """Return what is ours of the firewall and the routing rules in routers' own namespaces."""
+    found = []
+    for name in routers:
+        tables = box.run(["nft", "list", "tables"], name, check=False).stdout.splitlines()
+        found += [f"{box.name}: {name}: {t}" for t in tables if "swanherd" in t]
+        for family in ("-4", "-6"):
+            listed = box.run(["ip", family, "rule", "list", "protocol", "90"], name, check=False)
+            found += [f"{box.name}: {name}: rule {r}" for r in listed.stdout.splitlines()]
     return found
 
 
