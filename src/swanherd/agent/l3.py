@@ -17,7 +17,8 @@ from oslo_config import cfg
 
 from swanherd.agent import control
 from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
-from swanherd.agent.surroundings import choose_data_plane, resolve
+from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
+from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
@@ -65,9 +66,9 @@ class L3Agent:
         self._server = client.ServerClient(
             conf, conf.host, options_.rpc_timeout, binary="neutron-l3-agent"
         )
-        self._cache = CachedSource(
-            ResolvingSource(self._server, resolve), time.monotonic, options_.desired_max_age
-        )
+        self._names = Names(look_up, time.monotonic)
+        self._peers = ResolvingSource(self._server, self._names.resolve)
+        self._cache = CachedSource(self._peers, time.monotonic, options_.desired_max_age)
         self._source = HomeSource(self._cache, scope_marks, self._taken_over)
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
@@ -92,6 +93,7 @@ class L3Agent:
         self._every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
         self._every(options_.compare_interval, self._compare, "swanherd-compare")
         self._every(options_.compare_interval, self.wheel.look_at_known, "swanherd-drift")
+        self._every(NAMES_INTERVAL, self._follow_names, "swanherd-names")
         self._every(0.0, self._watch, "swanherd-watch")
         threading.Thread(target=self._announce, name="swanherd-announce", daemon=True).start()
         LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
@@ -131,6 +133,11 @@ class L3Agent:
 
     def _look_at(self, key: RouterId) -> None:
         self.wheel.look_again(key)
+
+    def _follow_names(self) -> None:
+        """Look again at the routers that have a peer whose name has moved."""
+        for router_id in self._peers.users(self._names.refresh(self._peers.names())):
+            self.look(router_id)
 
     def _every(self, interval: float, work: Callable[[], None], name: str) -> None:
         """Do `work` now and then every `interval` seconds; a Failure is logged."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
+from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import OvnNode
-from swanherd.agent.surroundings import choose_data_plane, resolve
+from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.core.failures import Failure, Temporary
@@ -56,9 +57,9 @@ class OvnAgent:
             time.monotonic,
         )
         self._server = client.ServerClient(conf, conf.host, options.rpc_timeout)
-        self._source = CachedSource(
-            ResolvingSource(self._server, resolve), time.monotonic, options.desired_max_age
-        )
+        self._names = Names(look_up, time.monotonic)
+        self._peers = ResolvingSource(self._server, self._names.resolve)
+        self._source = CachedSource(self._peers, time.monotonic, options.desired_max_age)
         self.takeover = Takeover(
             Bindings(self._where, self._on_port, options.fence_after / 4),
             self._source,
@@ -97,6 +98,7 @@ class OvnAgent:
         self._every(options.compare_interval, self._compare, "compare")
         # Apart from the comparison, which waits for the bus: drift is repaired without a server.
         self._every(options.compare_interval, self.wheel.look_at_known, "drift")
+        self._every(NAMES_INTERVAL, self._follow_names, "names")
         LOG.info("Agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
@@ -137,6 +139,11 @@ class OvnAgent:
 
     def _on_charon_event(self, router_id: RouterId) -> None:
         self.wheel.look_again(router_id)
+
+    def _follow_names(self) -> None:
+        """Look again at the routers that have a peer whose name has moved."""
+        for router_id in self._peers.users(self._names.refresh(self._peers.names())):
+            self._on_hint(router_id)
 
     def _every(self, interval: float, work: Callable[[], None], name: str) -> None:
         """Do `work` now and then every `interval` seconds; a Failure is logged."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import socket
 
-from swanherd.core.model import DataPlane, IPAddress
+from swanherd.core.model import DataPlane
 from swanherd.dataplane import esp
 
 LOG = logging.getLogger(__name__)
@@ -25,13 +23,3 @@ def choose_data_plane(wanted: str) -> DataPlane:
         "It is slower; load the modules and restart the agent to use the kernel."
     )
     return DataPlane.USERSPACE
-
-
-def resolve(name: str) -> list[IPAddress]:
-    """Return the name's addresses by this node's resolver; none if it has none."""
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        LOG.warning("The name of a peer can't be resolved: %s", error)
-        return []
-    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from swanherd.core import network as net
+from swanherd.core.capabilities import serviceable
 from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import (
     CharonOptions,
@@ -72,7 +73,7 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
         restart = (*before, StartCharon(options))
         charon = ObservedCharon(running=True, options=options, faults=charon.faults)
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
-    tunnels, look_again = plan_tunnels(desired, charon, timing)
+    tunnels, look_again = plan_tunnels(serviceable(desired, plane), charon, timing)
     return Plan((*early, *restart, *late, *tunnels), look_again)
 
 

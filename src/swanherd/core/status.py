@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from swanherd.core.capabilities import limitation, serviceable
 from swanherd.core.details import LiveSas, details_of, live_sas
 from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import Fault
@@ -90,7 +91,8 @@ def _steering_report(desired: DesiredRouter, observed: Observed, plane: DataPlan
 def _tunnel_report(
     desired: DesiredRouter, observed: Observed, plane: DataPlane, trouble: Trouble
 ) -> RouterReport:
-    by_connection = {c.id: p for p in peerings(desired) for c in p.members}
+    able = serviceable(desired, plane)
+    by_connection = {c.id: p for p in peerings(able) for c in p.members}
     faults = {fault.config: fault for fault in observed.charon.faults}
     ready = _is_ready(desired, observed, plane)
     standby = desired.role is Role.STANDBY
@@ -107,7 +109,7 @@ def _tunnel_report(
     def connection_row(connection: SiteConnection) -> RowStatus:
         peering = by_connection.get(connection.id)
         if peering is None:
-            return RowStatus(connection.id, Status.DOWN, _why_not_wanted(connection))
+            return _unwanted_row(connection, plane)
         if reason := trouble.connections.get(peering.config.connection.id):
             return RowStatus(connection.id, Status.ERROR, reason)
         if trouble.router is not None and not ready:
@@ -135,7 +137,7 @@ def _tunnel_report(
         tuple(service_row(s.id, up=s.up) for s in desired.services),
         tuple(map(told, desired.connections)),
         role=desired.role,
-        ready=ready and _is_loaded(desired, observed),
+        ready=ready and _is_loaded(able, observed),
     )
 
 
@@ -166,6 +168,13 @@ def _is_wired(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> b
 def _is_loaded(desired: DesiredRouter, observed: Observed) -> bool:
     """Tell whether charon has every config, so that it could serve at once."""
     return {p.config.name for p in peerings(desired)} <= {c.name for c in observed.charon.configs}
+
+
+def _unwanted_row(connection: SiteConnection, plane: DataPlane) -> RowStatus:
+    unable = limitation(connection.ipsec, plane)
+    if connection.up and unable is not None:
+        return RowStatus(connection.id, Status.ERROR, unable)
+    return RowStatus(connection.id, Status.DOWN, _why_not_wanted(connection))
 
 
 def _why_not_wanted(connection: SiteConnection) -> Reason:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from swanherd.core.model import DesiredRouter, IPAddress, RouterId, SiteConnection
 from swanherd.core.peering import ANY_PEER
@@ -23,14 +24,36 @@ class ResolvingSource:
     def __init__(self, source: Source, resolve: Resolve) -> None:
         self._source = source
         self._resolve = resolve
+        self._lock = threading.Lock()
+        self._names: dict[RouterId, frozenset[str]] = {}
 
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
         """Return what the router should be, with addresses for names."""
         desired = self._source.get_router(router_id)
+        self._remember(router_id, desired)
         if desired is None:
             return None
         connections = tuple(map(self._resolved, desired.connections))
         return dataclasses.replace(desired, connections=connections)
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all peers that were asked for."""
+        with self._lock:
+            return frozenset(name for names in self._names.values() for name in names)
+
+    def users(self, moved: Collection[str]) -> frozenset[RouterId]:
+        """Return the routers that have a peer of one of these names."""
+        with self._lock:
+            return frozenset(i for i, names in self._names.items() if names & frozenset(moved))
+
+    def _remember(self, router_id: RouterId, desired: DesiredRouter | None) -> None:
+        peers = (c.peer_address for c in desired.connections) if desired is not None else ()
+        names = frozenset(peer for peer in peers if not _is_address(peer))
+        with self._lock:
+            if names:
+                self._names[router_id] = names
+            else:
+                self._names.pop(router_id, None)
 
     def get_revisions(self) -> Mapping[RouterId, int]:
         """Ask the server."""

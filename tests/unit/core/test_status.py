@@ -1,10 +1,11 @@
 import pytest
 
-from swanherd.core.ike import ObservedCharon
-from swanherd.core.model import DataPlane
-from swanherd.core.network import ObservedNetwork
-from swanherd.core.planner import Observed
+from swanherd.core.ike import Initiate, LoadConfig, LoadSecret, ObservedCharon
+from swanherd.core.model import DataPlane, Encapsulation, Status, Transform
+from swanherd.core.network import EnsureGuard, ObservedNetwork
+from swanherd.core.planner import Observed, plan
 from swanherd.core.status import Trouble, status_of
+from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
 
 NOTHING = Observed(ObservedNetwork(exists=False), ObservedCharon(running=False))
@@ -33,6 +34,26 @@ def test_each_connection_tells_its_largest_packet(plane, mtu, effective):
     """min(mtu, path - overhead, what the plane takes), whether the tunnel is up or not."""
     assert effective == effective_mtu(plane, mtu=mtu)
     assert effective == effective_mtu(plane, mtu=mtu, up=False)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        ({"mode": Encapsulation.TRANSPORT}, "transport_mode_unsupported"),
+        ({"transform": Transform.AH}, "ah_unsupported"),
+    ],
+)
+def test_what_userspace_cannot_do_is_an_error_by_name_and_never_something_else(policy, code):
+    """ERROR with the cause; nothing of it is loaded or initiated, but its pairs are guarded."""
+    desired = make.desired(make.connection(ipsec=make.ipsec_policy(**policy)))
+    (row,) = status_of(desired, NOTHING, DataPlane.USERSPACE, Trouble()).connections
+    assert (row.status, row.reason.code) == (Status.ERROR, code)
+    actions = plan(desired, NOTHING, DataPlane.USERSPACE, Timing(0.0)).actions
+    assert not any(isinstance(a, (LoadConfig, LoadSecret, Initiate)) for a in actions)
+    (guard,) = [a.guard for a in actions if isinstance(a, EnsureGuard)]
+    assert guard.pairs
+    (row,) = status_of(desired, NOTHING, DataPlane.KERNEL, Trouble()).connections
+    assert row.status is not Status.ERROR
 
 
 def test_without_a_path_nobody_can_say():

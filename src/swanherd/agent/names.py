@@ -1,0 +1,102 @@
+"""Peers' names: looked up, remembered for as long as their records live, and looked up again."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+import dns.exception
+import dns.resolver
+
+from swanherd.core.model import IPAddress
+
+LOG = logging.getLogger(__name__)
+
+# Seconds: for what has no TTL (the node's hosts file), and between tries of what isn't found.
+WITHOUT_TTL = 60.0
+# No name is asked for more often, whatever its TTL.
+LEAST = 2.0
+# How often names are looked at whose time may be over.
+NAMES_INTERVAL = 1.0
+_PATIENCE = 3.0  # for all of a name's servers
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """A name's addresses, and for how many seconds they are good; none if it has none."""
+
+    addresses: frozenset[IPAddress]
+    ttl: float
+
+
+def look_up(name: str, resolver: dns.resolver.Resolver | None = None) -> Found:
+    """Ask the node's DNS servers; what they don't know, the node's own resolver."""
+    addresses: set[IPAddress] = set()
+    ttls: list[float] = []
+    for kind in ("A", "AAAA"):
+        try:
+            asked = resolver or dns.resolver.get_default_resolver()
+            answer = asked.resolve(name, kind, lifetime=_PATIENCE, search=True)
+        except (dns.exception.DNSException, OSError):
+            continue
+        if answer.rrset is not None:
+            ttls.append(float(answer.rrset.ttl))
+            addresses |= {ipaddress.ip_address(record.to_text()) for record in answer.rrset}
+    if addresses:
+        return Found(frozenset(addresses), max(min(ttls), LEAST))
+    try:
+        entries = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        LOG.warning("The name of a peer can't be resolved: %s", error)
+        return Found(frozenset(), WITHOUT_TTL)
+    texts = {str(entry[4][0]).partition("%")[0] for entry in entries}
+    return Found(frozenset(map(ipaddress.ip_address, texts)), WITHOUT_TTL)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    addresses: frozenset[IPAddress]
+    until: float
+
+
+class Names:
+    """Remembers names' addresses; safe to use from several threads. `clock`: monotonic seconds."""
+
+    def __init__(self, find: Callable[[str], Found], clock: Callable[[], float]) -> None:
+        self._find = find
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+
+    def resolve(self, name: str) -> Sequence[IPAddress]:
+        """Return the name's addresses, sorted; those of before while their time isn't over."""
+        with self._lock:
+            known = self._known.get(name)
+        if known is None or known.until <= self._clock():
+            known = self._ask(name, known)
+        return sorted(known.addresses, key=lambda address: (address.version, int(address)))
+
+    def refresh(self, used: Iterable[str]) -> frozenset[str]:
+        """Look up the names in use whose time is over; return those that moved.
+
+        Names that aren't in use are forgotten.
+        """
+        names = frozenset(used)
+        with self._lock:
+            self._known = {n: known for n, known in self._known.items() if n in names}
+            now = self._clock()
+            due = [(n, known) for n, known in self._known.items() if known.until <= now]
+        return frozenset(n for n, old in due if self._ask(n, old).addresses != old.addresses)
+
+    def _ask(self, name: str, old: _Known | None) -> _Known:
+        """A name that is lost stays where it was: the servers may only be away."""
+        found = self._find(name)
+        addresses = found.addresses or (old.addresses if old is not None else frozenset())
+        known = _Known(addresses, self._clock() + found.ttl)
+        with self._lock:
+            self._known[name] = known
+        return known

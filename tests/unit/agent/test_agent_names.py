@@ -1,0 +1,103 @@
+import ipaddress
+import socket
+import threading
+
+import dns.message
+import dns.resolver
+import dns.rrset
+import pytest
+
+from swanherd.agent.names import Found, Names, look_up
+from swanherd.reconcile.resolver import ResolvingSource
+from swanherd.testing import builders as make
+
+
+class Zone:
+    """What a DNS server says, and a clock."""
+
+    def __init__(self):
+        self.now, self.asked = 0.0, 0
+        self.address, self.ttl = "198.51.100.7", 30.0
+
+    def find(self, name):
+        self.asked += 1
+        addresses = {ipaddress.ip_address(self.address)} if self.address else set()
+        return Found(frozenset(addresses), self.ttl)
+
+
+@pytest.fixture
+def zone():
+    return Zone()
+
+
+@pytest.fixture
+def names(zone):
+    return Names(zone.find, lambda: zone.now)
+
+
+def test_a_name_is_asked_for_again_when_its_time_is_over_and_not_before(zone, names):
+    """By its TTL; what moved is told once."""
+    names.resolve("vpn.example")
+    zone.address, zone.now = "198.51.100.8", 29.9
+    assert names.refresh({"vpn.example"}) == frozenset()
+    assert zone.asked == 1
+    zone.now = 30.0
+    assert names.refresh({"vpn.example"}) == {"vpn.example"}
+    assert names.refresh({"vpn.example"}) == frozenset()
+    assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.8"]
+    assert zone.asked == 2
+
+
+def test_a_name_that_is_lost_stays_where_it_was(zone, names):
+    """The tunnel goes on while the servers are away."""
+    names.resolve("vpn.example")
+    zone.address, zone.now = None, 100.0
+    assert names.refresh({"vpn.example"}) == frozenset()
+    assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.7"]
+
+
+def test_a_name_that_nobody_uses_is_forgotten(zone, names):
+    """And not asked for."""
+    names.resolve("vpn.example")
+    zone.now = 100.0
+    assert names.refresh(set()) == frozenset()
+    assert zone.asked == 1
+
+
+def test_who_uses_a_name_is_known(zone, names):
+    """So that only those routers are looked at when it moves."""
+
+    class Server:
+        def get_router(self, _):
+            return make.desired(make.connection(peer_address="vpn.example"))
+
+    source = ResolvingSource(Server(), names.resolve)
+    assert source.names() == frozenset()
+    source.get_router(make.ROUTER)
+    assert source.names() == {"vpn.example"}
+    assert source.users({"vpn.example"}) == {make.ROUTER}
+    assert source.users({"other.example"}) == frozenset()
+
+
+def test_the_ttl_is_the_records_own():
+    """Asked of a server, for both families: the shorter one counts."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        records = {1: ("A", 40, "198.51.100.7"), 28: ("AAAA", 20, "2001:db8::7")}
+
+        def serve():
+            for _ in range(2):
+                wire, client = sock.recvfrom(4096)
+                query = dns.message.from_wire(wire)
+                (question,) = query.question
+                kind, ttl, address = records[int(question.rdtype)]
+                reply = dns.message.make_response(query)
+                reply.answer.append(dns.rrset.from_text(question.name, ttl, "IN", kind, address))
+                sock.sendto(reply.to_wire(), client)
+
+        threading.Thread(target=serve, daemon=True).start()
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], sock.getsockname()[1]
+        found = look_up("vpn.example.", resolver)
+    assert {str(a) for a in found.addresses} == {"198.51.100.7", "2001:db8::7"}
+    assert found.ttl == 20
