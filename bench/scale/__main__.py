@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=1000, help="in all")
     parser.add_argument("--name", default="scalebench", help="the lab's name")
     parser.add_argument("--edits", type=int, default=10)
+    parser.add_argument("--idle", type=float, default=45, help="seconds to watch for")
     parser.add_argument("--soak", type=float, default=0, help="seconds to watch memory for")
     parser.add_argument("--profile", help="a file for cProfile's figures of the agent")
     options = parser.parse_args()
@@ -52,6 +53,7 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     began = time.monotonic()
     stage.peers.load([c for r in routers for c in r.connections])
     say(f"peers loaded: {time.monotonic() - began:.1f} s")
+    stage.place([router.id for router in routers])
     cpu = cpu_of(stage.agent)
     began = time.monotonic()
     stage.server.set(routers)
@@ -73,7 +75,7 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     if options.profile:
         stage.stop_agent()
         return
-    yield from idle(stage)
+    yield from idle(stage, options.idle)
     yield from restart(stage, routers)
     if options.soak:
         yield from soak(stage, routers, options.soak)
@@ -111,7 +113,7 @@ def edits(stage: Stage, routers: list[DesiredRouter], count: int) -> Iterator[tu
     say(f"edits: {[round(c * 1000) for c in cpus]} ms, {[round(t, 2) for t in times]} s")
 
 
-def idle(stage: Stage, seconds: float = 45.0) -> Iterator[tuple[str, Any]]:
+def idle(stage: Stage, seconds: float) -> Iterator[tuple[str, Any]]:
     """Yield the share of a core that the agent takes when nothing happens."""
     settle(stage)
     cpu = cpu_of(stage.agent)

@@ -27,6 +27,7 @@ from swanherd.config import agent as options
 from swanherd.core.ike import CharonOptions, LoadConfig, LoadSecret, StartCharon
 from swanherd.core.model import DataPlane, RouterId, SiteConnection
 from swanherd.core.peering import ike_config
+from swanherd.core.steering import public_port_id
 from swanherd.swan.adapter import StrongSwan
 from swanherd.testing import builders
 
@@ -182,6 +183,32 @@ class Stage:
         wait_for(path.exists, 15, "ovsdb-server listens")
         self.node.run(["ovs-vsctl", "--no-wait", "init"])
         self.node.run(["ovs-vsctl", "--no-wait", "add-br", "br-int"])
+        self._start_southbound()
+
+    def _start_southbound(self) -> None:
+        """Start the database in which the agent reads that the routers' ports are here."""
+        path, remote = "/var/lib/ovn/ovnsb.db", "unix:/run/ovn/ovnsb_db.sock"
+        self.node.run(["ovsdb-tool", "create", path, "/usr/share/ovn/ovn-sb.ovsschema"])
+        argv = ("ovsdb-server", path, f"--remote=p{remote}", "--unixctl=/run/ovn/ovnsb_db.ctl")
+        services.start(self.node, Service("ovsdb-sb", argv))
+        socket = Path(f"/proc/{self.node.init().pid}/root/run/ovn/ovnsb_db.sock")
+        wait_for(socket.exists, 15, "the southbound database listens")
+        settings = {"system-id": _NODE, "hostname": _NODE, "ovn-remote": remote}
+        values = (f'external_ids:{k}="{v}"' for k, v in settings.items())
+        self.node.run(["ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", *values])
+        self.node.run(["ovn-sbctl", "init"])
+        self.node.run(["ovn-sbctl", "chassis-add", _NODE, "geneve", "127.0.0.1"])
+
+    def place(self, routers: Sequence[RouterId]) -> None:
+        """Let the routers' public ports be here, as OVN would say."""
+        found = ["ovn-sbctl", "--bare", "--columns=_uuid", "find", "Chassis", f"name={_NODE}"]
+        chassis = self.node.run(found).stdout.strip()
+        argv = ["ovn-sbctl", "--id=@d", "create", "Datapath_Binding", "tunnel_key=1"]
+        for number, router in enumerate(routers, 1):
+            argv += ["--", "create", "Port_Binding", "datapath=@d", f"tunnel_key={number}"]
+            argv += [f'logical_port="{public_port_id(router)}"', "up=true"]
+            argv += [f"chassis={chassis}", f"requested_chassis={chassis}"]
+        self.node.run(argv)
 
     def _conf(self) -> Any:
         conf = cfg.CONF

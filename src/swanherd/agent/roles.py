@@ -91,7 +91,8 @@ class RoleSource:
                 return None
             role = self._role(known)
         self._note(known, role)
-        return dataclasses.replace(known, role=role)
+        # The same object while nothing changes: what was worked out for it still holds.
+        return known if known.role is role else dataclasses.replace(known, role=role)
 
     def get_revisions(self) -> Mapping[RouterId, int]:
         """Return the revision of every router of this host."""

@@ -33,8 +33,16 @@ from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.swan import causes, codec
 from swanherd.swan.charon import CharonLife, NamespaceInode, Spawn, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
-from swanherd.swan.events import ChildChange, Event, IkeChange, Notice
+from swanherd.swan.events import (
+    ChildChange,
+    ChildRekeyed,
+    Event,
+    IkeChange,
+    IkeRekeyed,
+    Notice,
+)
 from swanherd.swan.faults import FaultMemory
+from swanherd.swan.lists import Lists
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 from swanherd.swan.silence import Silence
@@ -42,12 +50,16 @@ from swanherd.swan.silence import Silence
 _LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
 _GOING = frozenset({SaState.REKEYED, SaState.DELETING, SaState.DELETED})
 
+# Events after which a config's IKE SAs aren't what they were.
+_CHANGES = (IkeChange, ChildChange, IkeRekeyed, ChildRekeyed)
+
 
 class _Router:
     """What the adapter keeps of one router: nothing that charon can't tell again but faults."""
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, clock: Callable[[], float]) -> None:
         self.commands = commands
+        self.lists = Lists(commands, clock)
         self.lock = threading.Lock()
         self.memory = FaultMemory()
         self.silence = Silence()
@@ -92,7 +104,8 @@ class StrongSwan:
             self._lost(router_id, router)
             return ObservedCharon(running=False, faults=router.memory.faults)
         try:
-            self._listener.attach(router_id, self._life.paths(router_id))
+            if self._listener.attach(router_id, self._life.paths(router_id)):
+                router.lists.forget()  # events may have been missed
             return self._ask(router_id, router)
         except Temporary as failure:
             if failure.reason.code != DEAF:
@@ -101,11 +114,18 @@ class StrongSwan:
             self._lost(router_id, router)
             return ObservedCharon(running=False, faults=router.memory.faults)
 
-    def apply(  # noqa: C901 - one flat match, a line or two for each action
-        self, router_id: RouterId, action: SwanAction
-    ) -> None:
+    def apply(self, router_id: RouterId, action: SwanAction) -> None:
         """Do one action; idempotent."""
         router = self._router(router_id)
+        try:
+            self._do(router_id, router, action)
+        finally:
+            # It may have had its effect also where it failed.
+            _note(router.lists, action)
+
+    def _do(  # noqa: C901 - one flat match, a line for each action
+        self, router_id: RouterId, router: _Router, action: SwanAction
+    ) -> None:
         match action:
             case StartCharon(options):
                 self._start(router_id, router, options)
@@ -151,7 +171,7 @@ class StrongSwan:
             router = self._routers.get(router_id)
             if router is None:
                 path = self._life.paths(router_id).vici
-                router = self._routers[router_id] = _Router(Commands(router_id, path))
+                router = self._routers[router_id] = _Router(Commands(router_id, path), self._clock)
             return router
 
     # Observing
@@ -159,28 +179,26 @@ class StrongSwan:
     def _ask(self, router_id: RouterId, router: _Router) -> ObservedCharon:
         if self._life.rotate_log(router_id):
             router.commands.request("reload-settings")
-        configs = [codec.parse_config(m) for m in _list_configs(router.commands)]
-        secrets = codec.parse_secrets(router.commands.request("get-shared"))
-        sas = _list_sas(router.commands)
+        listed = router.lists.look()
         established: dict[str, frozenset[int]] = {}
-        for sa in sas:
+        for sa in listed.sas:
             if sa.state in _LIVE:
                 ids = established.get(sa.config, frozenset())
                 established[sa.config] = ids | {sa.unique_id}
         with router.lock:
-            router.facts = {loaded.name: facts for loaded, facts in configs}
+            router.facts = listed.facts
             router.memory = router.memory.seen(established).keep_only(router.facts)
             faults = router.memory.faults
-            router.silence = router.silence.keep_only(sa.unique_id for sa in sas)
+            router.silence = router.silence.keep_only(sa.unique_id for sa in listed.sas)
             since = router.silence.since
         return ObservedCharon(
             running=True,
             options=self._life.options(router_id),
-            configs=frozenset(loaded for loaded, _ in configs),
-            secrets=secrets,
+            configs=listed.configs,
+            secrets=listed.secrets,
             ike_sas=tuple(
                 replace(sa, unanswered=since[sa.unique_id]) if sa.unique_id in since else sa
-                for sa in sas
+                for sa in listed.sas
             ),
             faults=faults,
         )
@@ -189,6 +207,7 @@ class StrongSwan:
         """Forget what died with the daemon; why it failed before is still true."""
         self._listener.detach(router_id)
         router.commands.close()
+        router.lists.forget()
         with router.lock:
             router.memory = router.memory.seen({})
 
@@ -198,8 +217,10 @@ class StrongSwan:
         if router is None:
             return
         if events is None:
+            router.lists.forget()
             self._on_event(router_id)
             return
+        router.lists.changed(*(event.config for event in events if isinstance(event, _CHANGES)))
         now = self._clock()
         with router.lock:
             before = router.memory.faults
@@ -208,6 +229,8 @@ class StrongSwan:
                 ids = router.memory.established.get(getattr(event, "config", ""), ())
                 router.silence = router.silence.feed(event, ids, now)
             changed = router.memory.faults != before
+        if any(f.code == "dpd_timeout" and f not in before for f in router.memory.faults):
+            router.lists.forget()  # what else goes to that peer is judged by its age
         if changed or any(map(_matters, events)):
             self._on_event(router_id)
 
@@ -271,6 +294,23 @@ def _matters(event: Event) -> bool:
     return isinstance(event, (IkeChange, ChildChange)) or (
         isinstance(event, Notice) and event.type == causes.RETRANSMIT
     )
+
+
+def _note(lists: Lists, action: SwanAction) -> None:
+    """Let the next look ask for what the action concerns."""
+    match action:
+        case LoadConfig(config):
+            lists.loaded(config.name)
+        case UnloadConfig(name):
+            lists.loaded(name)
+        case LoadSecret() | UnloadSecret():
+            lists.loaded()
+        case Initiate(config_name):
+            lists.changed(config_name)
+        case TerminateIke(unique_id) | TerminateChild(unique_id):
+            lists.changed_id(unique_id)
+        case _:
+            lists.forget()
 
 
 def _rendered(router_id: RouterId, render: Callable[[], Message]) -> Message:

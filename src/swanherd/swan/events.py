@@ -16,7 +16,7 @@ _RECORD = struct.Struct("!I384s64s256s60s")
 RECORD_SIZE = _RECORD.size
 
 # The VICI events that matter; `log` carries the exchanges (group ENC) that name a cause.
-EVENT_TYPES = ("ike-updown", "child-updown", "ike-rekey", "log")
+EVENT_TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "log")
 
 _EXCHANGE = re.compile(r"(parsed|generating) ([A-Z0-9_]+) (request|response) \d+ \[(.*)\]")
 _RECEIVED = re.compile(r"received packet: from (\S+)\[\d+\] to ")
@@ -75,13 +75,20 @@ class IkeRekeyed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ChildRekeyed:
+    """A child SA took another's place."""
+
+    config: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Unsendable:
     """The kernel refused a packet of charon's, for this reason (strerror)."""
 
     text: str
 
 
-Event = Notice | Exchange | IkeChange | ChildChange | IkeRekeyed | Unsendable
+Event = Notice | Exchange | IkeChange | ChildChange | IkeRekeyed | ChildRekeyed | Unsendable
 
 
 def parse_record(record: bytes) -> Notice:
@@ -125,6 +132,8 @@ class EventReader:
                     IkeRekeyed(new.config, old.unique_id, new.unique_id)
                     for old, new in codec.parse_rekey(message)
                 )
+            case "child-rekey":
+                return tuple(ChildRekeyed(n) for n, b in message.items() if isinstance(b, dict))
             case _:
                 return ()
 

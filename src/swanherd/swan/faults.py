@@ -12,6 +12,7 @@ from swanherd.swan import causes
 from swanherd.swan.codec import ConfigFacts
 from swanherd.swan.events import (
     ChildChange,
+    ChildRekeyed,
     Event,
     Exchange,
     IkeChange,
@@ -67,6 +68,8 @@ class FaultMemory:
             case IkeRekeyed(config, old, new):
                 ids = self.established.get(config, frozenset()) - {old} | {new}
                 return self.changed(established={**self.established, config: ids})
+            case ChildRekeyed():
+                return self
             case Unsendable():
                 return self.changed(unsendable=now)
 

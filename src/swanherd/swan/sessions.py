@@ -91,9 +91,13 @@ class Commands:
         """Return charon's answer; Temporary if there is none, Permanent if it refuses."""
         return self._do(command, lambda session: dict(session.request(command, message)))
 
-    def stream(self, command: str, event: str) -> list[dict[str, Any]]:
+    def stream(
+        self, command: str, event: str, message: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """Return all events of a list command; no other command may come between them."""
-        return self._do(command, lambda session: list(session.streamed_request(command, event)))
+        return self._do(
+            command, lambda session: list(session.streamed_request(command, event, message))
+        )
 
     def close(self) -> None:
         """Close the connection; the next command opens another."""

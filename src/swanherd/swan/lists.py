@@ -1,0 +1,149 @@
+"""What one charon lists, kept current by what it tells, and listed whole now and then.
+
+To list a thousand connections takes longer than all else of a look, and of a thousand one has
+changed. So only what an event or an action concerns, and what is under way, is asked for again;
+all of it once the last whole list is old, and after events may have been missed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from swanherd.core.ike import IkeSa, LoadedConfig, SaState
+from swanherd.core.model import ConnectionId
+from swanherd.swan import codec
+from swanherd.swan.codec import ConfigFacts
+from swanherd.swan.sessions import Commands
+
+# Seconds after which everything is listed anew: less than the agent's pause between two looks for
+# drift, so that each of those sees what others changed.
+WHOLE = 15.0
+# With more names than this to ask for, one whole list is cheaper.
+_MANY = 50
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """What charon has, with the facts of each config by its name."""
+
+    configs: frozenset[LoadedConfig]
+    facts: Mapping[str, ConfigFacts]
+    secrets: frozenset[ConnectionId]
+    sas: tuple[IkeSa, ...]
+
+
+class Lists:
+    """The lists of one charon; `clock` tells monotonic seconds. Safe to use from many threads."""
+
+    def __init__(self, commands: Commands, clock: Callable[[], float]) -> None:
+        self._commands = commands
+        self._clock = clock
+        self._asking = threading.Lock()
+        self._lock = threading.Lock()
+        self._whole_at: float | None = None
+        self._changed: set[str] = set()
+        self._changed_ids: set[int] = set()
+        self._loaded = False
+        self._configs: dict[str, tuple[LoadedConfig, ConfigFacts]] = {}
+        self._sas: dict[str, tuple[IkeSa, ...]] = {}
+        self._secrets: frozenset[ConnectionId] = frozenset()
+        self._set: frozenset[LoadedConfig] = frozenset()
+
+    def changed(self, *names: str) -> None:
+        """Ask for the IKE SAs of these configs again at the next look."""
+        with self._lock:
+            self._changed.update(names)
+
+    def changed_id(self, unique_id: int) -> None:
+        """Ask for the IKE SA again that has this id or a child of this id."""
+        with self._lock:
+            self._changed_ids.add(unique_id)
+
+    def loaded(self, *names: str) -> None:
+        """Ask for these configs again at the next look, and which secrets there are."""
+        with self._lock:
+            self._changed.update(names)
+            self._loaded = True
+
+    def forget(self) -> None:
+        """List everything at the next look."""
+        with self._lock:
+            self._whole_at = None
+
+    def look(self) -> Listed:
+        """Return what charon has. Raises Temporary."""
+        with self._asking:
+            names = self._take()
+            try:
+                self._list(names)
+            except BaseException:
+                self.forget()
+                raise
+            sas = tuple(sa for same in self._sas.values() for sa in same)
+            facts = {name: facts for name, (_, facts) in self._configs.items()}
+            return Listed(self._set, facts, self._secrets, sas)
+
+    def _take(self) -> set[str] | None:
+        """Return which configs to ask for; None for all."""
+        with self._lock:
+            names, self._changed = self._changed, set()
+            ids, self._changed_ids = self._changed_ids, set()
+            now, whole_at = self._clock(), self._whole_at
+            old = whole_at is None or not whole_at <= now < whole_at + WHOLE
+            if old:
+                self._whole_at = now
+        if old:
+            return None
+        for name, sas in self._sas.items():
+            # Of several their ages decide, and those are as old as the list.
+            if len(sas) > 1 or any(not _is_settled(sa) or _has_one_of(sa, ids) for sa in sas):
+                names.add(name)
+        return None if len(names) > _MANY else names
+
+    def _list(self, names: set[str] | None) -> None:
+        with self._lock:
+            loaded, self._loaded = self._loaded, False
+        if names is None:
+            self._configs = _by_name(self._commands.stream("list-conns", "list-conn"))
+            self._sas = {}
+            self._take_sas(self._commands.stream("list-sas", "list-sa"))
+        for name in names or ():
+            found = _by_name(self._commands.stream("list-conns", "list-conn", {"ike": name}))
+            self._configs.pop(name, None)
+            self._configs.update(found)
+            self._sas.pop(name, None)
+            self._take_sas(self._commands.stream("list-sas", "list-sa", {"ike": name}))
+        if names is None or loaded:
+            self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
+        if names is None or names:
+            self._set = frozenset(config for config, _ in self._configs.values())
+
+    def _take_sas(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        for message in messages:
+            for sa in codec.parse_sas(message):
+                self._sas[sa.config] = (*self._sas.get(sa.config, ()), sa)
+
+
+def _by_name(
+    messages: Iterable[Mapping[str, Any]],
+) -> dict[str, tuple[LoadedConfig, ConfigFacts]]:
+    configs = map(codec.parse_config, messages)
+    return {config.name: (config, facts) for config, facts in configs}
+
+
+def _is_settled(sa: IkeSa) -> bool:
+    """Tell whether the IKE SA stays as it is until an event says otherwise."""
+    return (
+        sa.state is SaState.ESTABLISHED
+        and not sa.busy
+        and all(child.state is SaState.INSTALLED for child in sa.children)
+    )
+
+
+def _has_one_of(sa: IkeSa, ids: set[int]) -> bool:
+    return bool(ids) and (
+        sa.unique_id in ids or any(child.unique_id in ids for child in sa.children)
+    )
