@@ -11,6 +11,7 @@ from typing import Protocol
 from swanherd.core.model import TrafficSelector
 from swanherd.core.network import PUBLIC_DEVICE, TRANSIT_DEVICE, Guard, GuardPair
 from swanherd.dataplane import iptables, nft
+from swanherd.dataplane.privileged import dumps
 from swanherd.dataplane.privileged import iptables as privileged_iptables
 from swanherd.dataplane.privileged import nft as privileged_nft
 
@@ -51,13 +52,22 @@ class Nft:
 
     kind = "nft"
 
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[str, Guard | None]] = {}  # by namespace, with its state
+
     def closed(self) -> Mapping[int, str]:
         """Return the commands of a guard that lets nothing pass."""
         return {0: nft.CLOSED}
 
     def observe(self, namespace: str) -> Guard | None:
-        """Return the guard that the table is."""
-        return nft.read(privileged_nft.listing(namespace)).guard
+        """Return the guard that the table is; read again only if any rule has changed since."""
+        state = dumps.nft_generation(namespace)
+        known, guard = self._read.get(namespace, ("", None))
+        if state and state == known:
+            return guard
+        guard = nft.read(privileged_nft.listing(namespace)).guard
+        self._read[namespace] = state, guard
+        return guard
 
     def ensure(self, namespace: str, guard: Guard) -> None:
         """Make the table this guard's, in one transaction."""

@@ -47,6 +47,20 @@ class Seen:
     guard: Guard | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Routing:
+    """The routes and rules of a namespace, and the state of the kernel's in which they are so."""
+
+    state: str
+    routes: frozenset[Route] = frozenset()
+    rules: frozenset[Rule] = frozenset()
+
+
+_NOTHING = _Routing("")
+# By the namespace's name: what was read last.
+_ROUTING: dict[str, _Routing] = {}
+
+
 def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: Firewall) -> Seen:
     """Return what is in the namespace; `outer` tells which outer ends each device should have.
 
@@ -56,10 +70,19 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
     with failing(router_id, "namespace_failed"):
         ours: dict[str, Any] = links.outer_links([n for names in outer.values() for n in names])
         try:
-            seen: dict[str, Any] = routes.observe(name)
+            known = _ROUTING.get(name, _NOTHING)
+            seen: dict[str, Any] = routes.observe(name, known.state)
             guard = firewall.observe(name)
         except FileNotFoundError:
+            _ROUTING.pop(name, None)
             return Seen(prepared=False)
+    if seen["state"] != known.state:
+        known = _Routing(
+            seen["state"],
+            frozenset(map(parse_route, seen["routes"])),
+            frozenset(parse_rules(seen["rules"])),
+        )
+        _ROUTING[name] = known
     theirs = seen["links"]
     loopback = theirs.get(_LOOPBACK, {"up": False, "addresses": ()})
     return Seen(
@@ -72,8 +95,8 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
         host_addresses=frozenset(
             i.ip for i in map(ipaddress.ip_interface, loopback["addresses"]) if _is_host(i)
         ),
-        routes=frozenset(map(parse_route, seen["routes"])),
-        rules=frozenset(parse_rules(seen["rules"])),
+        routes=known.routes,
+        rules=known.rules,
         guard=guard,
     )
 

@@ -46,6 +46,7 @@ class ServerClient:
         transport = open_transport(conf)
         self._binary = binary
         self._host = host
+        self._reader = codec.RouterReader()
         self._client = oslo_messaging.get_rpc_client(
             transport,
             oslo_messaging.Target(topic=SERVER_TOPIC, version=VERSION),
@@ -59,8 +60,11 @@ class ServerClient:
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
         """Return what the router should be; Temporary if the server can't tell now."""
         plain = self._call(router_id, "get_router", {"host": self._host, "router_id": router_id})
+        if plain is None:
+            self._reader.forget(router_id)
+            return None
         try:
-            return None if plain is None else codec.load(DesiredRouter, plain)
+            return self._reader.read(plain)
         except ValueError as error:
             raise _unreachable(router_id, error) from error
 

@@ -6,7 +6,9 @@ older agent (or the reverse) understand each other within one major version of t
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
+import marshal
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ from swanherd.core.model import (
     IPNetwork,
     RouterReport,
     Secret,
+    SiteConnection,
 )
 
 T = TypeVar("T")
@@ -72,3 +75,38 @@ def load(kind: type[T], plain: dict[str, Any]) -> T:
     except cattrs.BaseValidationError as error:
         # The details may quote values, a secret among them: only the kind is told.
         raise ValueError(f"not a {kind.__name__}: {len(error.exceptions)} field(s)") from None
+
+
+class RouterReader:
+    """Reads routers of which most connections are what they were the last time.
+
+    An unchanged connection is the same object again: it isn't built anew, and whatever was
+    worked out for it still holds. Safe to use from many threads for different routers.
+    """
+
+    def __init__(self) -> None:
+        # By router and connection: what it was read from, in bytes, and the value.
+        self._known: dict[str, dict[str, tuple[bytes, SiteConnection]]] = {}
+
+    def read(self, plain: dict[str, Any]) -> DesiredRouter:
+        """Return the router; ValueError if the dict describes none."""
+        listed = plain.get("connections")
+        if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
+            raise ValueError("not a DesiredRouter: it has no connections")
+        desired = load(DesiredRouter, {**plain, "connections": []})
+        known = self._known.get(desired.id, {})
+        fresh: dict[str, tuple[bytes, SiteConnection]] = {}
+        for body in listed:
+            # Version 2 has no references between values: equal values are equal bytes.
+            text = marshal.dumps(body, 2)
+            entry = known.get(str(body.get("id")))
+            if entry is None or entry[0] != text:
+                entry = text, load(SiteConnection, body)
+            fresh[entry[1].id] = entry
+        self._known[desired.id] = fresh
+        connections = tuple(connection for _, connection in fresh.values())
+        return dataclasses.replace(desired, connections=connections)
+
+    def forget(self, router_id: str) -> None:
+        """Keep nothing of a router that isn't ours."""
+        self._known.pop(router_id, None)

@@ -76,3 +76,33 @@ def test_nonsense_is_told_without_quoting_it():
     with pytest.raises(ValueError, match="not a DesiredRouter") as caught:
         codec.load(DesiredRouter, plain)
     assert "hush" not in str(caught.value)
+
+
+def on_the_bus(router):
+    return json.loads(json.dumps(codec.dump(router)))
+
+
+def test_an_unchanged_connection_is_the_same_object_when_a_router_is_read_again():
+    """What changed, came or went is as the dict says; nothing else is built anew."""
+    names = ("a", "b", "c")
+    first = make.desired(*(make.connection(n) for n in names))
+    reader = codec.RouterReader()
+    before = reader.read(on_the_bus(first))
+    assert before == first
+    changed = make.connection("b", mtu=1300)
+    second = make.desired(first.connections[0], changed, make.connection("d"), revision=2)
+    after = reader.read(on_the_bus(second))
+    assert after == second
+    assert after.connections[0] is before.connections[0]
+    reader.forget(first.id)
+    assert reader.read(on_the_bus(second)).connections[0] is not after.connections[0]
+
+
+def test_what_is_no_router_is_refused_by_the_reader_too():
+    """Without a word of what was in it."""
+    plain = on_the_bus(make.desired(make.connection("a", psk=Secret("hidden"))))
+    plain["connections"][0]["mtu"] = "hidden"
+    for bad in (plain, {}, {"connections": ["hidden"]}):
+        with pytest.raises(ValueError, match="not a") as caught:
+            codec.RouterReader().read(bad)
+        assert "hidden" not in str(caught.value)

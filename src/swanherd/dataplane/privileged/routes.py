@@ -10,7 +10,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from swanherd.dataplane.privileged import default, inside, links, namespaces
+from swanherd.dataplane.privileged import default, dumps, inside, links, namespaces
 
 # Nobody's in iproute2's rt_protos.
 PROTOCOL = 0x5A
@@ -70,15 +70,18 @@ def remove_ours(namespace: str) -> None:
 
 
 @default.entrypoint
-def observe(namespace: str) -> dict[str, Any]:
-    """Return links, addresses, and our routes and rules; FileNotFoundError if it isn't there."""
+def observe(namespace: str, known: str = "") -> dict[str, Any]:
+    """Return links, addresses, and our routes and rules; FileNotFoundError if it isn't there.
+
+    `state` is of the routes and rules; they are left out if it is what is `known` already.
+    """
     return {
         "prepared": namespaces.is_prepared(namespace),
-        **inside.within(namespace, _observe),
+        **inside.within(namespace, lambda: _observe(known)),
     }
 
 
-def _observe() -> dict[str, Any]:
+def _observe(known: str) -> dict[str, Any]:
     with inside.netlink() as ip:
         found = links.links(ip)
         names = {link["index"]: name for name, link in found.items()}
@@ -86,8 +89,13 @@ def _observe() -> dict[str, Any]:
         for name, link in found.items():
             link["addresses"] = addresses.get(link["index"], [])
             link["tx_checksum"] = link["up"] and links.has_tx_checksum(name)
+        # Routes tell their device by its index. What changes while we read is another state.
+        state = f"{dumps.digest(PROTOCOL)} {sorted(names.items())}"
+        if state == known:
+            return {"links": found, "state": state}
         return {
             "links": found,
+            "state": state,
             "routes": list(_routes(ip, names)),
             "rules": list(_rules(ip)),
         }
