@@ -189,7 +189,8 @@ class Stage:
         """Start the database in which the agent reads that the routers' ports are here."""
         path, remote = "/var/lib/ovn/ovnsb.db", "unix:/run/ovn/ovnsb_db.sock"
         self.node.run(["ovsdb-tool", "create", path, "/usr/share/ovn/ovn-sb.ovsschema"])
-        argv = ("ovsdb-server", path, f"--remote=p{remote}", "--unixctl=/run/ovn/ovnsb_db.ctl")
+        remotes = (f"--remote=p{remote}", f"--remote=ptcp:6642:{self.lab.clouds[0].api_address}")
+        argv = ("ovsdb-server", path, *remotes, "--unixctl=/run/ovn/ovnsb_db.ctl")
         services.start(self.node, Service("ovsdb-sb", argv))
         socket = Path(f"/proc/{self.node.init().pid}/root/run/ovn/ovnsb_db.sock")
         wait_for(socket.exists, 15, "the southbound database listens")
