@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lab.processes import wait_for
 from swanherd.core.ike import SaState, TerminateChild, TerminateIke, UnloadConfig
 from swanherd.swan.lists import WHOLE
 from tests.functional.swan.stage import Stage, children_up, pair
@@ -58,18 +59,14 @@ def test_what_others_do_to_an_sa_is_seen_by_its_events(started: Stage, command: 
     name = "child" if command == "rekey" else "ike"
     value = theirs.children[0][0] if command == "rekey" else theirs.name
     commands.request(command, {name: value} | ({"timeout": -1} if name == "ike" else {}))
-    started.wait(
-        started.west,
-        lambda o: (
-            before
-            not in {
-                c.unique_id
-                for sa in o.ike_sas
-                for c in sa.children
-                if c.state is SaState.INSTALLED
-            }
-        ),
-    )
+
+    def is_gone() -> bool:
+        sas = started.swan.observe(started.west).ike_sas
+        children = (child for sa in sas for child in sa.children)
+        return before not in {c.unique_id for c in children if c.state is SaState.INSTALLED}
+
+    # A child that another replaces is no reason to look; what looks sees it.
+    wait_for(is_gone, 10, "the new child is seen", every=0.05)
 
 
 def test_what_others_load_is_seen_when_all_is_listed_again(started: Stage) -> None:
