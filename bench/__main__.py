@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +75,7 @@ def main() -> int:
     finally:
         if not os.environ.get("KEEP"):
             lifecycle.down(lab)
+    results += many_connections()
     results += demo_timings()
     return write(results)
 
@@ -216,6 +218,22 @@ def p95(values: Sequence[float]) -> float:
 def median(values: Sequence[float]) -> float:
     """Return the middle one (the upper of two)."""
     return sorted(values)[len(values) // 2]
+
+
+def many_connections(count: int = 1000) -> Iterator[Result]:
+    """Yield the figures of many connections on one router, out of `bench.scale`."""
+    command = [sys.executable, "-m", "bench.scale", "--connections", str(count)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        print(f"bench: {count} connections: exit status {done.returncode}", file=sys.stderr)
+        return
+    seen = json.loads(done.stdout)
+    yield Result(f"up_{count}_s", seen["up_s"], "s")
+    yield Result(f"edit_{count}_cpu_ms", seen["edit_cpu_ms"], "ms", 50)
+    yield Result(f"agent_rss_{count}_mb", seen["rss_mb"], "MB", 120)
+    yield Result(f"restart_{count}_s", seen["restart_s"], "s", 10)
+    yield Result(f"restart_{count}_lost", seen["restart_lost"], "", 0)
+    yield Result(f"restart_{count}_rebuilt", seen["restart_rebuilt"], "", 0)
 
 
 def demo_timings() -> Iterator[Result]:
