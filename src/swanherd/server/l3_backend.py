@@ -61,6 +61,7 @@ class L3Backend:
 
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store
+        self._look = look
         self._looks = Looks(store, look, NO_GATEWAY.code)
         self._looks.subscribe()
         registry.subscribe(self._port_changed, resources.PORT, events.AFTER_UPDATE)
@@ -129,7 +130,7 @@ class L3Backend:
             return False
         LOG.info("Router %s is served by %s, no longer %s", router_id, host, row.host)
         self._store.set_placement(context, router_id, host)
-        self._looks.add(router_id)
+        self._look(router_id)
         return True
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
