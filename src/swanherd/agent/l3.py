@@ -119,7 +119,10 @@ class L3Agent:
             self._look_at(key_of(router_id, kind))
 
     def leave(self, router_id: RouterId, kinds: Sequence[HomeNamespace]) -> None:
-        """End charon before its namespace goes: in one without a name it would live on."""
+        """End charon before its namespace goes: in one without a name it would live on.
+
+        No look follows: it would begin anew before the namespace has gone.
+        """
         for kind in kinds:
             key = key_of(router_id, kind)
             try:
@@ -129,7 +132,6 @@ class L3Agent:
                     self._node.apply(key, RemoveNamespace())
             except Failure as failure:
                 LOG.warning("%s: %s", key, failure)
-            self._look_at(key)
 
     def _look_at(self, key: RouterId) -> None:
         self.wheel.look_again(key)

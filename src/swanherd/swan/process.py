@@ -47,7 +47,10 @@ def look_up(pid: int) -> Process | None:
 def configured() -> Iterator[tuple[Process, Path]]:
     """Yield every charon that was told by its environment where its configuration is."""
     for entry in Path("/proc").iterdir():
-        found = look_up(int(entry.name)) if entry.name.isdigit() else None
+        try:
+            found = look_up(int(entry.name)) if entry.name.isdigit() else None
+        except PermissionError:
+            continue  # another's
         if found is None:
             continue
         try:

@@ -253,7 +253,7 @@ class Stand:
     """Makes it all, and takes it down."""
 
     def __init__(self, state: Path) -> None:
-        self._state = state
+        self.state = state
         self.sites: list[Site] = []
         self._internet()
 
@@ -262,7 +262,7 @@ class Stand:
             site.swan.close()
 
     def site(self, plan: Plan, make_router: Callable[[Plan], HomeNamespace]) -> Site:
-        made = Site(plan, self._state, make_router(plan))
+        made = Site(plan, self.state, make_router(plan))
         self.sites.append(made)
         return made
 

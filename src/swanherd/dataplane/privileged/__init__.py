@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
+from oslo_config import cfg
 from oslo_privsep import capabilities as caps
 from oslo_privsep import priv_context
 
@@ -26,6 +27,10 @@ default = priv_context.PrivContext(
     pypath=f"{__name__}.default",
     capabilities=NEEDED,
 )
+
+# One call may wait for what happens in namespaces (`watch.wait`) while the others work; privsep's
+# own default is the number of processors.
+cfg.CONF.set_default("thread_pool_size", 16, group="swanherd_privileged")
 
 
 def _has_capabilities() -> bool:

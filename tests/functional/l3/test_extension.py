@@ -1,0 +1,93 @@
+"""The extension's part in an L3 agent's process, with a server on a bus in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import oslo_messaging
+import pytest
+from oslo_config import cfg
+
+from swanherd.agent.l3 import L3Agent
+from swanherd.config import agent as options
+from swanherd.core.home import key_of
+from swanherd.core.model import HomeNamespace
+from swanherd.rpc import server as rpc_server
+from swanherd.testing import builders as make
+from tests.functional.l3.stand import EAST, WEST, Stand, desired, legacy, run
+
+
+class Server:
+    """Answers one agent, and notes what it says."""
+
+    def __init__(self) -> None:
+        self.desired = desired(WEST, EAST, make.home())
+        self.reports: list = []
+        self.said = threading.Event()
+
+    def get_router(self, host, router_id):
+        return self.desired if router_id == WEST.router_id else None
+
+    def get_revisions(self, host):
+        return {} if self.desired is None else {WEST.router_id: self.desired.revision}
+
+    def report_status(self, host, reports):
+        self.reports += reports
+        self.said.set()
+
+
+@pytest.fixture
+def agent(stand: Stand):
+    legacy(WEST)
+    conf = cfg.CONF
+    options.register_beside_neutron(conf)
+    conf.register_opts(options.DEFAULT_OPTS)
+    conf([], project="swanherd", default_config_files=[])
+    oslo_messaging.get_rpc_transport(conf, url="fake:/")  # registers what is overridden
+    conf.set_override("transport_url", "fake:/")
+    conf.set_override("state_path", str(stand.state), group="swanherd")
+    conf.set_override("data_plane", "userspace", group="swanherd")
+    server = Server()
+    listening = rpc_server.start(server, conf, "server")
+    agent = L3Agent(conf, lambda _: ())
+    agent.server = server
+    agent.start()
+    yield agent
+    agent.stop()
+    listening.stop()
+    listening.wait()
+    conf.clear_override("transport_url")
+    conf.clear_override("state_path", group="swanherd")
+    conf.clear_override("data_plane", group="swanherd")
+
+
+def until(met, limit=20):
+    deadline = time.monotonic() + limit
+    while not met():
+        assert time.monotonic() < deadline
+
+
+KEY = key_of(WEST.router_id, HomeNamespace.ROUTER)
+
+
+def test_a_router_comes_is_told_of_by_its_own_id_and_goes(agent):
+    """What Neutron deletes has no charon and no table of ours when the callback returns."""
+    agent.look(WEST.router_id)
+    until(lambda: agent.swan.observe(KEY).configs)
+    assert agent.server.said.wait(20)
+    assert {report.router_id for report in agent.server.reports} == {WEST.router_id}
+    agent.leave(WEST.router_id, tuple(HomeNamespace))
+    assert agent.swan.routers() == frozenset()
+    assert "swanherd" not in run("ip", "netns", "exec", KEY, "nft", "list", "tables")
+    assert not run("ip", "netns", "pids", KEY)
+
+
+def test_a_router_that_is_no_longer_here_is_planned_away(agent):
+    """The server says so; whoever is told first."""
+    agent.look(WEST.router_id)
+    until(lambda: agent.swan.observe(KEY).configs)
+    agent.server.desired = None
+    agent.look(WEST.router_id)
+    until(lambda: not agent.swan.routers())
+    until(lambda: "swanherd" not in run("ip", "netns", "exec", KEY, "nft", "list", "tables"))
