@@ -1,0 +1,63 @@
+"""Virtual environments for other people's tests, beside ours: made once from pinned requirements.
+
+Each sees the packages of the project's own environment, so that only what is missing is
+installed, and nothing of it can get into what we ship.
+"""
+
+import fcntl
+import hashlib
+import pathlib
+import subprocess
+import sys
+import sysconfig
+
+from lab.layout import ROOT
+
+FOLDER = ROOT / "build" / "oracles"
+CONSTRAINTS = ROOT / "lab" / "constraints.txt"
+
+REQUIREMENTS = {
+    "unit": (
+        *("neutron-vpnaas==29.0.0", "oslotest==6.1.1", "testtools", "testscenarios"),
+        *("testresources", "WebTest", "ddt", "requests-mock"),
+    ),
+    "tempest": ("tempest==47.0.0", "neutron-tempest-plugin==3.3.0", "stestr", "oslotest==6.1.1"),
+    "heat": ("openstack-heat==27.0.1",),
+}
+
+
+def environment(name: str) -> pathlib.Path:
+    """Return the folder of an environment, made or brought up to date if need be."""
+    folder = FOLDER / name
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp, digest = folder / "made-from", _digest(name)
+        if not stamp.exists() or stamp.read_text() != digest:
+            _make(name, folder)
+            stamp.write_text(digest)
+    return folder
+
+
+def _make(name: str, folder: pathlib.Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+    ours = sysconfig.get_path("purelib")
+    theirs = sysconfig.get_path("purelib", vars={"base": str(folder)})
+    pathlib.Path(theirs, "base.pth").write_text(f"{ours}\n{ROOT / 'src'}\n")
+    pip = [folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check"]
+    log = FOLDER / f"{name}-install.log"
+    with log.open("w") as out:
+        subprocess.run(
+            [*pip, "-c", CONSTRAINTS, *REQUIREMENTS[name]],
+            check=True,
+            stdout=out,
+            stderr=out,
+            timeout=600,
+        )
+
+
+def _digest(name: str) -> str:
+    digest = hashlib.sha256(sys.version.encode() + sysconfig.get_path("purelib").encode())
+    digest.update(CONSTRAINTS.read_bytes())
+    digest.update("\n".join(REQUIREMENTS[name]).encode())
+    return digest.hexdigest()
