@@ -10,7 +10,6 @@ import types
 from unittest import mock
 
 import fixtures
-
 from neutron import extensions as neutron_extensions
 from neutron_lib.api.definitions import vpn
 from neutron_lib.callbacks import events, resources

@@ -209,3 +209,11 @@ def test_a_policy_in_use_may_change_but_only_to_what_its_users_can_do(cloud):
     with pytest.raises(vpn_exc.IpsecValidationFailure, match="ike_version v1"):
         cloud.update("ikepolicy", made["ikepolicy_id"], ike_version="v1", auth_algorithm="sha256")
     assert cloud.show("ikepolicy", made["ikepolicy_id"])["ike_version"] == "v2"
+
+
+def test_a_lifetime_that_came_as_text_is_answered_as_text_and_stored_as_a_number(cloud):
+    """tempest compares the answer to a PUT with what it sent; a later GET shows the number."""
+    policy = cloud.create("ipsecpolicy")
+    told = cloud.update("ipsecpolicy", policy["id"], lifetime={"value": "2000"})
+    assert told["lifetime"] == {"units": "seconds", "value": "2000"}
+    assert cloud.show("ipsecpolicy", policy["id"])["lifetime"]["value"] == 2000
