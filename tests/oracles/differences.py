@@ -4,8 +4,8 @@ Each is a decision. One that passes again has to go from here: the run fails on 
 """
 
 _SELECTORS = (
-    "It makes three connections for the same pair of networks on one router. Only one of them could "
-    "ever carry the traffic, so the second is refused with 409."
+    "It makes three connections for the same pair of networks on one router. Only one of them "
+    "could ever carry the traffic, so the second is refused with 409."
 )
 _PENDING = "PUT is accepted in every status: a key that doesn't fit must be correctable."
 
