@@ -241,7 +241,7 @@ def boot(
         port.id, binding_host_id=box.name, device_owner=DEVICE_OWNERS_OF_WORKLOADS, device_id=name
     )
     nets = {s.id: s for s in client.network.subnets(network_id=site.network_id)}
-    _plug(box, name, port, nets, site.mtu)
+    plug(box, name, port, nets, site.mtu)
     wait_for(
         lambda: admin.get_port(port.id).status == "ACTIVE", 30, f"port of {name} ACTIVE", every=0.2
     )
@@ -253,7 +253,8 @@ def _tap(port_id: str) -> str:
     return f"tap{port_id[:11]}"
 
 
-def _plug(box: Box, name: str, port: Any, nets: dict[str, Any], mtu: int) -> None:
+def plug(box: Box, name: str, port: Any, nets: dict[str, Any], mtu: int) -> None:
+    """Make a namespace and plug it into br-int as a port; `nets`: its subnets by their ids."""
     tap = _tap(port.id)
     box.run(["ip", "netns", "add", name])
     box.ip(

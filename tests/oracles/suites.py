@@ -1,6 +1,7 @@
 """Running suites of unittest's kind by testtools, and reading what became of them."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -20,7 +21,7 @@ class Outcome:
     log: pathlib.Path
 
 
-def run_here(python, names, log_name, timeout):
+def run_here(python, names, log_name, timeout, env=None):
     """Run tests on this machine as it is."""
     log = FOLDER / f"{log_name}.log"
     with log.open("w") as out:
@@ -31,6 +32,7 @@ def run_here(python, names, log_name, timeout):
             stderr=subprocess.STDOUT,
             check=False,
             timeout=timeout,
+            env={**os.environ, **(env or {})},
         )
     return read(log)
 

@@ -11,7 +11,7 @@ from lab.sites import make_public
 from lab.user import user_box
 from tests.oracles import differences
 from tests.oracles.environments import FOLDER, environment
-from tests.oracles.suites import run_in
+from tests.oracles.suites import run_here, run_in
 from tests.oracles.tempest_files import tempest_environment
 
 
@@ -65,3 +65,18 @@ def test_every_command_and_option_of_the_client_works(clouds, lab):
     assert len(calls) > 90
     failed = {label: said for label, said in calls.items() if said}
     assert set(differences.COMMANDS) == set(failed), failed
+
+
+@pytest.mark.timeout(700)
+@pytest.mark.parametrize("families", ["4in4", "4in6", "6in4", "6in6"])
+def test_tempest_scenario_passes(clouds, lab, families):
+    """Servers are namespaces, all else is tempest's own; a failure is one, and no skip."""
+    python = environment("tempest") / "bin" / "python"
+    env = tempest_environment(clouds[0], make_public(clouds[0]))
+    names = [f"tests.oracles.upstream_scenario.Test{families}"]
+    outcome = run_here(
+        python, names, f"tempest-{families}", 600, {**env, "SWANHERD_LAB": lab.name}
+    )
+    assert outcome.ran == 1
+    assert set() == outcome.failed
+    assert "skipped" not in outcome.log.read_text()
