@@ -5,7 +5,7 @@ BIN := .venv/bin
 export BACKEND
 .DEFAULT_GOAL := help
 .PHONY: help install matrix demo up down enter status format check lint types contracts unit \
-	functional scenario test test-long soak bench losses
+	functional oracles scenario test test-long soak bench losses
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ check: install ## lint, format, types, import contracts, unit tests: < 60 s
 functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
 	@$(BIN)/pytest -q tests/functional --durations=5
 
+oracles: install ## neutron-vpnaas' own API tests, on our plugin
+	@$(BIN)/pytest -q tests/oracles -m "not long" --durations=1
+
 scenario: install ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=ovs)
 	@$(BIN)/pytest -q tests/scenario -m "not long" --durations=10
 
@@ -63,8 +66,9 @@ matrix: install ## each inner over each outer family on each backend, into build
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
 	@$(BIN)/python -m lab.matrix --readme
 
-test: check ## everything: check, functional, scenario, what Open vSwitch has of its own
+test: check ## everything: check, functional, oracles, scenario, what Open vSwitch has of its own
 	@$(MAKE) --no-print-directory functional
+	@$(MAKE) --no-print-directory oracles
 	@$(MAKE) --no-print-directory scenario
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py \
 		--durations=5

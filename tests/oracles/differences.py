@@ -25,7 +25,7 @@ _CLIENT = (
 )
 _READ_ONLY = "The client offers it, and the API has it read-only, here as in neutron-vpnaas: 400."
 
-COMMANDS = {
+_SHORT = {
     "ike_policy create --lifetime": _CLIENT,
     "ike_policy set --lifetime": _CLIENT,
     "ipsec_policy create --lifetime": _CLIENT,
@@ -34,4 +34,14 @@ COMMANDS = {
     "ipsec_site_connection set --dpd": _CLIENT,
     "service set --subnet": _READ_ONLY,
     "service set --flavor": _READ_ONLY,
+}
+
+_AH_ESP = "ah-esp can't be negotiated by strongSwan in one SA, and is refused by name: 400."
+COMMANDS = {
+    "short": _SHORT,
+    "all": {
+        **_SHORT,
+        "ipsec_policy create --transform-protocol ah-esp": _AH_ESP,
+        "ipsec_policy set --transform-protocol ah-esp": _AH_ESP,
+    },
 }

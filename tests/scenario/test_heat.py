@@ -1,15 +1,10 @@
 """Heat makes, changes and removes a site-to-site stack, as its users would."""
 
-import os
-
 import pytest
 
 from lab.layout import LabError
 from lab.processes import wait_for
 from tests.oracles.heat import start_heat, template
-
-# `make test-long` goes ten times round.
-ROUNDS = int(os.environ.get("ROUNDS", "1"))
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +33,11 @@ def settled(heat, stack, action, limit=120):
 
 
 @pytest.mark.timeout(1500)
-def test_a_stack_comes_changes_and_goes(heat, clouds):
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_stack_comes_changes_and_goes(heat, clouds, rounds):
     """Again and again: COMPLETE each time, both ends ACTIVE, the new key in both."""
     network = clouds[0].connect().network
-    for number in range(ROUNDS):
+    for number in range(rounds):
         stack = heat.create_stack(name=f"tunnel-{number}", template=template("first", 1400))
         settled(heat, stack, "CREATE")
         heat.update_stack(stack, template=template("second", 1380))
