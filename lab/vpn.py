@@ -200,8 +200,9 @@ def _rules(box: Box, routers: Sequence[str]) -> list[str]:
         tables = box.run(["nft", "list", "tables"], name, check=False).stdout.splitlines()
         found += [f"{box.name}: {name}: {t}" for t in tables if "swanherd" in t]
         for family in ("-4", "-6"):
-            listed = box.run(["ip", family, "rule", "list", "protocol", "90"], name, check=False)
-            found += [f"{box.name}: {name}: rule {r}" for r in listed.stdout.splitlines()]
+            listed = box.run(["ip", "-N", "-d", family, "rule", "list"], name, check=False)
+            rules = (r for r in listed.stdout.splitlines() if "proto 90" in r)  # all are listed
+            found += [f"{box.name}: {name}: rule {r}" for r in rules]
     return found
 
 
