@@ -27,6 +27,17 @@ OPTIONS = [
             "anew, if they have changed; what was negotiated is written at once."
         ),
     ),
+    cfg.StrOpt(
+        "weak_algorithms",
+        default="allow",
+        choices=("allow", "warn", "deny"),
+        help=(
+            "What is done with a policy that is made with, or changed to, a weak value: 3des, "
+            "sha1, group2, group5, group22 to group25, or aggressive mode. warn logs it; deny "
+            "answers 400 with the field and what to use. The API's own defaults, sha1 and "
+            "group5, are weak."
+        ),
+    ),
     cfg.IntOpt(
         "sweep_interval",
         default=20,

@@ -26,6 +26,18 @@ MAX_MTU = 65535
 MAX_SECONDS = 2**31 - 1  # what the column holds
 MAX_TEXT = 255
 
+# RFC 8221 and RFC 8247 (SHOULD NOT, MUST NOT or on the way to it), and for a key that is shared in
+# aggressive mode RFC 2409 §5.4: who listens can guess it.
+WEAK: Mapping[str, tuple[frozenset[str], str]] = {
+    "encryption_algorithm": (frozenset({"3des"}), "aes-128, aes-256 or aes-256-gcm-16"),
+    "auth_algorithm": (frozenset({"sha1"}), "sha256, sha384 or sha512"),
+    "pfs": (
+        frozenset({"group2", "group5", "group22", "group23", "group24", "group25"}),
+        "group14, group19, group20 or group31",
+    ),
+    "phase1_negotiation_mode": (frozenset({"aggressive"}), "main, or ike_version v2"),
+}
+
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 
@@ -157,6 +169,15 @@ def check_ike_policy(policy: IkePolicy) -> None:
             policy.integrity,
             "ike_version v1 allows sha1, sha256, sha384 and sha512",
         )
+
+
+def weaknesses(columns: Mapping[str, object]) -> tuple[tuple[str, str, str], ...]:
+    """Return field, value and what to use instead, for each weak value of a policy."""
+    return tuple(
+        (field, str(columns[field]), better)
+        for field, (weak, better) in WEAK.items()
+        if columns.get(field) in weak
+    )
 
 
 def check_ipsec_policy(policy: IpsecPolicy) -> None:

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib import constants as lib_const
 from neutron_lib import context as n_context
-from neutron_lib import exceptions as lib_exc
 from neutron_lib.exceptions import vpn as vpn_exc
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
@@ -44,20 +43,6 @@ def check_subnets_on_router(router_id: str, subnet_ids: Iterable[str]) -> None:
     for subnet_id in subnet_ids:
         if subnet_id not in connected:
             raise vpn_exc.SubnetIsNotConnectedToRouter(subnet_id=subnet_id, router_id=router_id)
-
-
-def check_flavor(context: Any, flavor_id: str | None) -> None:
-    """Refuse a flavor that isn't there, is disabled, or isn't for VPN services."""
-    if flavor_id is None:
-        return
-    flavors = directory.get_plugin(plugin_const.FLAVORS)
-    if flavors is None:
-        raise vpn_exc.FlavorsPluginNotLoaded
-    flavor = flavors.get_flavor(context, flavor_id)
-    if flavor["service_type"] != plugin_const.VPN or not flavor["enabled"]:
-        raise lib_exc.InvalidInput(
-            error_message="flavor_id must be an enabled flavor of service type VPN"
-        )
 
 
 def peer_family(router_id: str, peer_address: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from neutron.api import extensions as api_extensions
 from neutron.worker import PeriodicWorker
 from neutron_lib.api.definitions import (
+    servicetype,
     vpn,
     vpn_aes_ccm_gcm,
     vpn_aes_ctr,
@@ -32,10 +33,12 @@ from swanherd.server.db.repository import Repository
 from swanherd.server.handler import AgentHandler
 from swanherd.server.intake import Intake
 from swanherd.server.looker import Looker
+from swanherd.server.providers import Providers
 from swanherd.server.resources.connections import Connections
 from swanherd.server.resources.endpoint_groups import EndpointGroups
 from swanherd.server.resources.policies import Policies
 from swanherd.server.resources.vpnservices import VpnServices
+from swanherd.server.strength import Strength
 from swanherd.server.sweep import Sweep, periodic_sweep
 
 LOG = logging.getLogger(__name__)
@@ -64,9 +67,11 @@ class SwanherdPlugin(
         vpn_flavors.ALIAS,
         vpn_aes_ctr.ALIAS,
         vpn_aes_ccm_gcm.ALIAS,
+        servicetype.ALIAS,
         definitions.STATUS_REASON.ALIAS,
         definitions.POLICY_UPDATE_IN_USE.ALIAS,
         definitions.CONNECTION_DETAILS.ALIAS,
+        definitions.CONNECTION_MOVE.ALIAS,
     )
     path_prefix = vpn.API_PREFIX
     # Neutron looks these names up by the plugin class's name.
@@ -89,7 +94,9 @@ class SwanherdPlugin(
         self.intake = Intake(
             self.store, self._conf.pending_create_timeout, self._conf.details_interval
         )
-        self.sweep = Sweep(self.store, self.intake, self.looker.sweep)
+        self.strength = Strength(self._conf.weak_algorithms)
+        self.providers = Providers()
+        self.sweep = Sweep(self.store, self.intake, self.looker.sweep, self.providers.adopt)
         guards.subscribe()
         masking.install()
         if not self.backend.has_maintenance_worker:

@@ -28,15 +28,18 @@ class Sweep:
         store: Repository,
         intake: Intake,
         look: Callable[[RouterId], None],
+        adopt_providers: Callable[[Any], None] = lambda _context: None,
     ) -> None:
         self._store = store
         self._intake = intake
         self._look = look
+        self._adopt_providers = adopt_providers
 
     def run(self) -> None:
         """Do one pass."""
         context = n_context.get_admin_context()
         self._store.adopt(context)
+        self._adopt_providers(context)
         for row in self._store.list_router_rows(context):
             self._look(row.router_id)
         self._intake.agents_lost(context, placement.agents(context).alive)

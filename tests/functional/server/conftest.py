@@ -1,5 +1,6 @@
 """A private MariaDB, and the real Neutron API on it."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -63,3 +64,34 @@ def api(database, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(LIMIT)
+
+
+@pytest.fixture(scope="session")
+def cloud(api):
+    """An external network, and a router with two subnets."""
+    admin = dataclasses.replace(api, roles="admin,member,reader")
+    external = admin.create("networks", "network", **{"router:external": True})["id"]
+    admin.create("subnets", "subnet", network_id=external, cidr="203.0.113.0/24", ip_version=4)
+    network = api.create("networks", "network")["id"]
+    subnets = [
+        api.create("subnets", "subnet", network_id=network, cidr=cidr, ip_version=version)["id"]
+        for cidr, version in (("10.1.0.0/24", 4), ("fd01::/64", 6))
+    ]
+    router = api.create("routers", "router", external_gateway_info={"network_id": external})["id"]
+    for subnet in subnets:
+        path = f"routers/{router}/add_router_interface"
+        assert api.request("PUT", path, {"subnet_id": subnet})[0] == 200
+    return {"router": router, "subnet": subnets[0], "subnet6": subnets[1], "external": external}
+
+
+@pytest.fixture
+def parents(api, cloud):
+    """A service and policies, as a connection names them."""
+    service = api.create(
+        "vpn/vpnservices", "vpnservice", router_id=cloud["router"], subnet_id=cloud["subnet"]
+    )
+    return {
+        "vpnservice_id": service["id"],
+        "ikepolicy_id": api.create("vpn/ikepolicies", "ikepolicy")["id"],
+        "ipsecpolicy_id": api.create("vpn/ipsecpolicies", "ipsecpolicy")["id"],
+    }

@@ -1,6 +1,7 @@
 """A private MariaDB with Neutron's schema, and the real Neutron API on it, without Keystone."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import subprocess
@@ -11,8 +12,10 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).parent
 BIN = pathlib.Path(sys.executable).parent
+NUMBERS = itertools.count(1)
 LIMIT = 60  # seconds for a daemon to answer
 
+DRIVERS = "neutron_vpnaas.services.vpn.service_drivers"
 CONFIGURATION = """
 [DEFAULT]
 core_plugin = ml2
@@ -22,6 +25,9 @@ transport_url = fake:/
 api_paste_config = {directory}/paste.ini
 state_path = {directory}/state
 debug = true
+[service_providers]
+service_provider = VPN:strongswan:{drivers}.ipsec.IPsecVPNDriver:default
+service_provider = VPN:ovn:{drivers}.ovn_ipsec.IPsecOvnVPNDriver
 [oslo_policy]
 enforce_scope = true
 enforce_new_defaults = true
@@ -91,7 +97,9 @@ class Database:
         """Make a database with the schema that neutron-db-manage makes; return its settings."""
         self.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
         settings = directory / "neutron.conf"
-        settings.write_text(CONFIGURATION.format(directory=directory, url=self.url(name)))
+        settings.write_text(
+            CONFIGURATION.format(directory=directory, url=self.url(name), drivers=DRIVERS)
+        )
         (directory / "paste.ini").write_text(PASTE)
         manage(settings, "upgrade", "heads")
         return settings
@@ -153,3 +161,24 @@ class Api:
         code, answer = self.request("POST", collection, {resource: body})
         assert code == 201, answer
         return answer[resource]
+
+
+def connection(parents, **body):
+    """Return the body of a connection that is valid."""
+    return {
+        **parents,
+        "peer_address": "198.51.100.1",
+        "peer_id": "198.51.100.1",
+        "psk": "s3cretkey",
+        "peer_cidrs": f"10.9.{next(NUMBERS)}.0/24",
+        **body,
+    }
+
+
+def remove_all(api):
+    """Delete every VPN resource of the project."""
+    children_first = ("ipsec-site-connections", "vpnservices", "ikepolicies", "ipsecpolicies")
+    for collection in (*children_first, "endpoint-groups"):
+        rows = next(iter(api.request("GET", f"vpn/{collection}")[1].values()))
+        for row in rows:
+            assert api.request("DELETE", f"vpn/{collection}/{row['id']}")[0] == 204

@@ -2,61 +2,10 @@
 
 import concurrent.futures
 import dataclasses
-import itertools
 
 import pytest
 
-NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def cloud(api):
-    """An external network, and a router with two subnets."""
-    admin = dataclasses.replace(api, roles="admin,member,reader")
-    external = admin.create("networks", "network", **{"router:external": True})["id"]
-    admin.create("subnets", "subnet", network_id=external, cidr="203.0.113.0/24", ip_version=4)
-    network = api.create("networks", "network")["id"]
-    subnets = [
-        api.create("subnets", "subnet", network_id=network, cidr=cidr, ip_version=version)["id"]
-        for cidr, version in (("10.1.0.0/24", 4), ("fd01::/64", 6))
-    ]
-    router = api.create("routers", "router", external_gateway_info={"network_id": external})["id"]
-    for subnet in subnets:
-        path = f"routers/{router}/add_router_interface"
-        assert api.request("PUT", path, {"subnet_id": subnet})[0] == 200
-    return {"router": router, "subnet": subnets[0], "subnet6": subnets[1], "external": external}
-
-
-@pytest.fixture
-def parents(api, cloud):
-    """A service and policies, as a connection names them."""
-    service = api.create(
-        "vpn/vpnservices", "vpnservice", router_id=cloud["router"], subnet_id=cloud["subnet"]
-    )
-    return {
-        "vpnservice_id": service["id"],
-        "ikepolicy_id": api.create("vpn/ikepolicies", "ikepolicy")["id"],
-        "ipsecpolicy_id": api.create("vpn/ipsecpolicies", "ipsecpolicy")["id"],
-    }
-
-
-def connection(parents, **body):
-    return {
-        **parents,
-        "peer_address": "198.51.100.1",
-        "peer_id": "198.51.100.1",
-        "psk": "s3cretkey",
-        "peer_cidrs": f"10.9.{next(NUMBERS)}.0/24",
-        **body,
-    }
-
-
-def remove_all(api):
-    children_first = ("ipsec-site-connections", "vpnservices", "ikepolicies", "ipsecpolicies")
-    for collection in (*children_first, "endpoint-groups"):
-        rows = next(iter(api.request("GET", f"vpn/{collection}")[1].values()))
-        for row in rows:
-            assert api.request("DELETE", f"vpn/{collection}/{row['id']}")[0] == 204
+from tests.functional.server.stage import connection, remove_all
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +18,7 @@ def test_clients_find_what_they_look_for(api):
     """The aliases that clients ask for, and ours; the five resources have quotas."""
     listed = {e["alias"] for e in api.request("GET", "extensions")[1]["extensions"]}
     assert {"vpnaas", "vpn-endpoint-groups", "vpn-flavors", "vpn-aes-ctr"} <= listed
+    assert {"vpn-aes-ccm-gcm", "service-type", "vpn-connection-move"} <= listed
     assert {"vpn-status-reason", "vpn-policy-update-in-use", "vpn-connection-details"} <= listed
     quota = api.request("GET", "quotas/p1")[1]["quota"]
     five = {"vpnservice", "ikepolicy", "ipsecpolicy", "ipsec_site_connection", "endpoint_group"}
@@ -248,3 +198,80 @@ def test_nothing_is_left_of_a_router_whose_last_service_is_deleted(api, database
     remove_all(api)
     for table in ("swanherd_routers", "swanherd_statuses", "ipsecpeercidrs", "vpnservices"):
         assert database.sql(f"SELECT COUNT(*) FROM api.{table}") == "0", table
+
+
+def test_providers_are_those_that_deployers_write(api, cloud, database):
+    """Neutron lists them; a flavor picks one; each service is associated with one while it is."""
+    admin = dataclasses.replace(api, roles="admin,member,reader")
+    listed = api.request("GET", "service-providers?service_type=VPN")[1]["service_providers"]
+    assert [(p["name"], p["default"]) for p in listed] == [("strongswan", True), ("ovn", False)]
+    driver = "neutron_vpnaas.services.vpn.service_drivers.ovn_ipsec.IPsecOvnVPNDriver"
+    profile = admin.create("service_profiles", "service_profile", driver=driver)["id"]
+    flavors = [
+        admin.create("flavors", "flavor", name=name, service_type=kind)["id"]
+        for name, kind in (("vpn", "VPN"), ("bare", "VPN"), ("other", "L3_ROUTER_NAT"))
+    ]
+    assert admin.request(
+        "POST", f"flavors/{flavors[0]}/service_profiles", {"service_profile": {"id": profile}}
+    )[0] == 201  # fmt: skip
+    body = {"router_id": cloud["router"], "subnet_id": cloud["subnet"]}
+    made = [
+        api.create("vpn/vpnservices", "vpnservice", **body, flavor_id=flavor)
+        for flavor in (None, flavors[0])
+    ]
+    for flavor, code, kind in (
+        (flavors[1], 404, "NoProviderFoundForFlavor"),
+        (flavors[2], 400, "InvalidInput"),
+        ("00000000-0000-4000-8000-000000000000", 404, "FlavorNotFound"),
+    ):
+        request = {"vpnservice": {**body, "flavor_id": flavor}}
+        answered, answer = api.request("POST", "vpn/vpnservices", request)
+        assert (answered, answer["NeutronError"]["type"]) == (code, kind)
+    query = "SELECT provider_name FROM api.providerresourceassociations WHERE resource_id = "
+    found = [database.sql(f"{query}'{service['id']}'") for service in made]
+    assert found == ["strongswan", "ovn"]
+    for service in made:
+        assert api.request("DELETE", f"vpn/vpnservices/{service['id']}")[0] == 204
+    assert [database.sql(f"{query}'{service['id']}'") for service in made] == ["", ""]
+    for flavor in flavors:
+        assert admin.request("DELETE", f"flavors/{flavor}")[0] == 204
+
+
+def test_a_connection_moves_to_another_policy(api, parents):
+    """Through the API too; the service stays what it is."""
+    collection, resource = "vpn/ipsec-site-connections", "ipsec_site_connection"
+    made = api.create(collection, resource, **connection(parents, dpd={"actions": "restart"}))
+    assert made["dpd"]["action"] == "restart"
+    other = api.create("vpn/ipsecpolicies", "ipsecpolicy")["id"]
+    path = f"{collection}/{made['id']}"
+    code, answer = api.request("PUT", path, {resource: {"ipsecpolicy_id": other}})
+    assert (code, answer[resource]["ipsecpolicy_id"]) == (200, other)
+    code, answer = api.request("PUT", path, {resource: {"vpnservice_id": made["vpnservice_id"]}})
+    assert code == 400
+    missing = {resource: {"ipsecpolicy_id": made["id"]}}
+    assert api.request("PUT", path, missing)[0] == 404
+
+
+def test_lists_are_sorted_filtered_and_paged(api):
+    """Sorting, pages forth and back, several values of a filter, chosen fields."""
+    names = [f"p{number}" for number in range(5)]
+    for name in names:
+        api.create("vpn/ikepolicies", "ikepolicy", name=name)
+
+    def got(query):
+        return [
+            p["name"] for p in api.request("GET", f"vpn/ikepolicies?{query}")[1]["ikepolicies"]
+        ]
+
+    assert got("sort_key=name&sort_dir=desc") == names[::-1]
+    assert sorted(got("name=p1&name=p3")) == ["p1", "p3"]
+    paged = "sort_key=name&sort_dir=asc&limit=2"
+    first = api.request("GET", f"vpn/ikepolicies?{paged}")[1]
+    assert [p["name"] for p in first["ikepolicies"]] == names[:2]
+    marker = first["ikepolicies"][-1]["id"]
+    assert got(f"{paged}&marker={marker}") == names[2:4]
+    last = api.request("GET", "vpn/ikepolicies?name=p4")[1]["ikepolicies"][0]["id"]
+    assert got(f"{paged}&marker={last}&page_reverse=True") == names[2:4]
+    answer = api.request("GET", "vpn/ikepolicies?fields=name&name=p1")
+    assert answer[1]["ikepolicies"] == [{"name": "p1"}]
+    assert api.request("GET", "vpn/ikepolicies?bogus=1")[0] == 400

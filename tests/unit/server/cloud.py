@@ -94,12 +94,29 @@ class Clock:
         self.time += datetime.timedelta(seconds=seconds)
 
 
+class FakeProviders:
+    """Service providers: each flavor `x` has a provider `x`."""
+
+    def __init__(self):
+        self.of_service = {}
+
+    def of_flavor(self, context, flavor_id):
+        return flavor_id or "default"
+
+    def associate(self, context, service_id, provider):
+        self.of_service[service_id] = provider
+
+    def dissociate(self, context, service_id):
+        del self.of_service[service_id]
+
+
 class Api(VpnServices, Connections, Policies, EndpointGroups):
     """The plugin without Neutron around it."""
 
     def __init__(self, store, looker):
         self.store = store
         self.looker = looker
+        self.providers = FakeProviders()
 
 
 @dataclasses.dataclass

@@ -1,9 +1,11 @@
 import pytest
+import sqlalchemy as sa
 from neutron_lib import exceptions as lib_exc
 from neutron_lib.exceptions import vpn as vpn_exc
 
 from swanherd.server.errors import SelectorInUse
-from tests.unit.server.cloud import uuid
+from swanherd.server.strength import Strength
+from tests.unit.server.cloud import DEFAULTS, uuid
 
 
 def test_defaults_of_the_api_make_a_policy_that_can_be_read_back(cloud):
@@ -196,8 +198,6 @@ def test_a_service_needs_a_gateway_and_its_subnet(cloud):
     cloud.core.on_router.discard(uuid("t4"))
     with pytest.raises(vpn_exc.SubnetIsNotConnectedToRouter):
         cloud.create("vpnservice", subnet_id=uuid("t4"))
-    with pytest.raises(vpn_exc.FlavorsPluginNotLoaded):
-        cloud.create("vpnservice", flavor_id=uuid("f"))
     assert cloud.row() is None
 
 
@@ -217,3 +217,113 @@ def test_a_lifetime_that_came_as_text_is_answered_as_text_and_stored_as_a_number
     told = cloud.update("ipsecpolicy", policy["id"], lifetime={"value": "2000"})
     assert told["lifetime"] == {"units": "seconds", "value": "2000"}
     assert cloud.show("ipsecpolicy", policy["id"])["lifetime"]["value"] == 2000
+
+
+def test_a_service_has_a_provider_while_it_is_there(cloud):
+    """That of its flavor, else the default; the association goes with the service."""
+    made = [cloud.create("vpnservice", flavor_id=flavor) for flavor in (None, uuid("f"))]
+    of_service = cloud.api.providers.of_service
+    assert [of_service[service["id"]] for service in made] == ["default", uuid("f")]
+    for service in made:
+        cloud.delete("vpnservice", service["id"])
+    assert of_service == {}
+
+
+def test_a_connection_is_moved_to_other_policies(cloud):
+    """To policies that it may see and that go together; a move is a change, no move is none."""
+    made = cloud.connection()
+    ike = cloud.create("ikepolicy", ike_version="v2")
+    before = cloud.row().revision
+    moved = cloud.update("ipsec_site_connection", made["id"], ikepolicy_id=ike["id"])
+    assert moved["ikepolicy_id"] == ike["id"]
+    assert moved["ipsecpolicy_id"] == made["ipsecpolicy_id"]
+    assert cloud.row().revision == before + 1
+    cloud.update("ipsec_site_connection", made["id"], ikepolicy_id=ike["id"])
+    assert cloud.row().revision == before + 1
+    cloud.delete("ikepolicy", made["ikepolicy_id"])
+    with pytest.raises(vpn_exc.IKEPolicyInUse):
+        cloud.delete("ikepolicy", ike["id"])
+    foreign = cloud.api.create_ikepolicy(
+        cloud.fresh(), {"ikepolicy": {**DEFAULTS["ikepolicy"], "project_id": "q"}}
+    )
+    with pytest.raises(vpn_exc.IKEPolicyNotFound):
+        cloud.update("ipsec_site_connection", made["id"], ikepolicy_id=foreign["id"])
+    cmac = cloud.create("ipsecpolicy", auth_algorithm="aes-cmac")
+    old = cloud.create("ikepolicy")
+    both = {"ikepolicy_id": old["id"], "ipsecpolicy_id": cmac["id"]}
+    with pytest.raises(vpn_exc.IpsecValidationFailure, match="aes-cmac"):
+        cloud.update("ipsec_site_connection", made["id"], **both)
+    assert cloud.show("ipsec_site_connection", made["id"])["ikepolicy_id"] == ike["id"]
+
+
+def test_heat_says_actions(cloud):
+    """Heat's name of a dpd action is an alias; both at once must agree."""
+    made = cloud.connection(dpd={"actions": "restart"})
+    assert made["dpd"] == {"action": "restart", "interval": 30, "timeout": 120}
+    for dpd in ({"actions": "clear"}, {"actions": "clear", "action": "clear"}):
+        changed = cloud.update("ipsec_site_connection", made["id"], dpd=dpd)
+        assert changed["dpd"]["action"] == "clear"
+    with pytest.raises(lib_exc.InvalidInput, match="dpd"):
+        cloud.connection(dpd={"actions": "clear", "action": "hold"})
+
+
+WEAK = [
+    ("ikepolicy", "auth_algorithm", "sha1", "sha256"),
+    ("ikepolicy", "encryption_algorithm", "3des", "aes-256"),
+    ("ikepolicy", "pfs", "group5", "group14"),
+    ("ikepolicy", "phase1_negotiation_mode", "aggressive", "main"),
+    ("ipsecpolicy", "auth_algorithm", "sha1", "sha256"),
+    ("ipsecpolicy", "encryption_algorithm", "3des", "aes-256"),
+    ("ipsecpolicy", "pfs", "group2", "group14"),
+]
+STRONG = {"auth_algorithm": "sha256", "encryption_algorithm": "aes-256", "pfs": "group19"}
+
+
+@pytest.mark.parametrize(("resource", "field", "value", "better"), WEAK)
+def test_weak_values_are_what_the_operator_says(cloud, caplog, resource, field, value, better):
+    """Denied with the field and what to use, when made and when changed; or told; or allowed."""
+    made = cloud.create(resource, **{**STRONG, field: value})
+    cloud.api.strength = Strength("deny")
+    refused = pytest.raises(vpn_exc.IpsecValidationFailure, match=f"{field}.*{value}.*{better}")
+    with refused:
+        cloud.create(resource, **{**STRONG, field: value})
+    assert cloud.update(resource, made["id"], name="what is there stays")[field] == value
+    strong = cloud.create(resource, **STRONG)
+    with refused:
+        cloud.update(resource, strong["id"], **{field: value})
+    assert cloud.show(resource, strong["id"]) == strong
+    cloud.api.strength = Strength("warn")
+    assert cloud.update(resource, strong["id"], **{field: value})[field] == value
+    assert strong["id"] in caplog.text
+    assert field in caplog.text
+
+
+def test_ikev2_has_no_aggressive_mode(cloud):
+    """The mode is weak only where it has an effect."""
+    cloud.api.strength = Strength("deny")
+    mode = {**STRONG, "phase1_negotiation_mode": "aggressive"}
+    made = cloud.create("ikepolicy", **mode, ike_version="v2")
+    with pytest.raises(vpn_exc.IpsecValidationFailure, match="aggressive"):
+        cloud.update("ikepolicy", made["id"], ike_version="v1")
+
+
+@pytest.mark.parametrize("resource", ["vpnservice", "ipsec_site_connection", "ikepolicy"])
+def test_a_list_costs_the_same_however_long_it_is(cloud, engine, resource):
+    """No more than six queries, for one row and for nine."""
+    queries = []
+
+    def count(*arguments):
+        queries.append(arguments[2])
+
+    plural = {"ikepolicy": "ikepolicies"}.get(resource, f"{resource}s")
+    counts = []
+    for _ in range(2):
+        for _ in range(4):
+            cloud.connection()
+        sa.event.listen(engine, "before_cursor_execute", count)
+        listed = getattr(cloud.api, f"get_{plural}")(cloud.fresh())
+        sa.event.remove(engine, "before_cursor_execute", count)
+        counts.append((len(listed) > 0, len(queries)))
+        queries.clear()
+    assert counts[0] == counts[1]
+    assert counts[0][1] <= 6

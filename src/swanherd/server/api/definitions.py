@@ -59,6 +59,17 @@ CONNECTION_DETAILS = _definition(
     },
 )
 
+_MOVABLE = {
+    name: {**vpn.RESOURCE_ATTRIBUTE_MAP[vpn.IPSEC_SITE_CONNECTIONS][name], "allow_put": True}
+    for name in ("ikepolicy_id", "ipsecpolicy_id")
+}
+CONNECTION_MOVE = _definition(
+    "vpn-connection-move",
+    "VPN connection move",
+    "An IPsec site connection may be moved to other policies",
+    {vpn.IPSEC_SITE_CONNECTIONS: _MOVABLE},
+)
+
 POLICY_UPDATE_IN_USE = _definition(
     "vpn-policy-update-in-use",
     "VPN policy update in use",

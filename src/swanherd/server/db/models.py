@@ -78,6 +78,7 @@ class IkePolicyRow(model_base.BASEV2, model_base.HasId, model_base.HasProject, _
     """An IKE policy."""
 
     __tablename__ = "ikepolicies"
+    resource = "ikepolicy"
     phase1_negotiation_mode: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
     ike_version: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
 
@@ -88,6 +89,7 @@ class IpsecPolicyRow(
     """An IPsec policy."""
 
     __tablename__ = "ipsecpolicies"
+    resource = "ipsecpolicy"
     transform_protocol: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
     encapsulation_mode: orm.Mapped[str] = orm.mapped_column(sa.String(16), nullable=False)
 

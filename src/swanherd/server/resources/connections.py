@@ -27,7 +27,8 @@ _FIELDS = (
 )
 _DPD = {"action": "dpd_action", "interval": "dpd_interval", "timeout": "dpd_timeout"}
 _DPD_DEFAULT = {"dpd_action": "hold", "dpd_interval": 30, "dpd_timeout": 120}
-_PARENTS = ("vpnservice_id", "ikepolicy_id", "ipsecpolicy_id")
+_POLICIES = ("ikepolicy_id", "ipsecpolicy_id")
+_PARENTS = ("vpnservice_id", *_POLICIES)
 
 
 class Connections(Room):
@@ -77,6 +78,7 @@ class Connections(Room):
                 before = _effect(row)
                 rename(row, body)
                 _write(row, body)
+                self._move(context, row, body)
                 checks.check_scalars(row)
                 if _effect(row) != before:
                     checks.check_connection(context, session, router_id, subnet_id, row)
@@ -127,6 +129,16 @@ class Connections(Room):
             return service.router_id, service.subnet_id
 
     @staticmethod
+    def _move(context: Any, row: SiteConnectionRow, body: dict[str, Any]) -> None:
+        """Change to other policies; refuse those that the context can't see or that don't fit."""
+        if not any(field in body for field in _POLICIES):
+            return
+        for field in _POLICIES:
+            setattr(row, field, body.get(field, getattr(row, field)))
+        ike = IKEPOLICIES.row(context, row.ikepolicy_id)
+        checks.check_pair(ike, IPSECPOLICIES.row(context, row.ipsecpolicy_id))
+
+    @staticmethod
     def _home(context: Any, connection_id: str) -> tuple[str, str | None]:
         """Return router and subnet of a connection's service."""
         with db_api.CONTEXT_READER.using(context):
@@ -153,7 +165,7 @@ def _write(row: SiteConnectionRow, body: dict[str, Any]) -> None:
     for field in _FIELDS:
         if field in body:
             setattr(row, field, body[field])
-    for key, value in (body.get("dpd") or {}).items():
+    for key, value in _dpd(body).items():
         number = key != "action"
         setattr(row, _DPD[key], validation.whole_number(f"dpd {key}", value) if number else value)
     if "peer_cidrs" in body:
@@ -166,11 +178,20 @@ def _write(row: SiteConnectionRow, body: dict[str, Any]) -> None:
         ]
 
 
+def _dpd(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what the body says of dpd; Heat says `actions` for `action`."""
+    given = dict(body.get("dpd") or {})
+    alias = given.pop("actions", None)
+    if alias is not None and given.setdefault("action", alias) != alias:
+        raise validation.Invalid(validation.Rule.VALUE, "dpd action and actions must be the same")
+    return given
+
+
 def _effect(row: SiteConnectionRow) -> tuple[Any, ...]:
-    """Return everything of a connection that the data plane follows."""
+    """Return everything of a connection that the data plane follows, its policies too."""
     cidrs = frozenset(validation.parse_network(peer.cidr) for peer in row.peer_cidrs)
     return (
-        *(getattr(row, field) for field in _FIELDS),
+        *(getattr(row, field) for field in (*_FIELDS, *_POLICIES)),
         *(getattr(row, field) for field in _DPD.values()),
         cidrs,
     )

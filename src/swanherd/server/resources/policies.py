@@ -100,6 +100,8 @@ class Policies(Room):
         with answering():
             row = collection.model(**named(body), **{**default, **_columns(body, fields)})
             _check(row)
+            written = {field: getattr(row, field) for field in fields}
+            self.strength.check(collection.model.resource, row.id, written)
             return self._create(context, collection, row)
 
     def _update_policy(
@@ -130,6 +132,7 @@ class Policies(Room):
                 if getattr(row, column) != value
             }
             rename(row, body)
+            self.strength.check(collection.model.resource, policy_id, _written(row, changed))
             if changed:
                 routers = _apply(session, row, changed)
             for router_id, connection_ids in sorted(routers.items()):
@@ -186,6 +189,15 @@ def _repeating(body: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):
         shown["lifetime"] = {**shown["lifetime"], "value": given}
     return shown
+
+
+def _written(row: Any, changed: dict[str, Any]) -> dict[str, Any]:
+    """Return what an update writes, and what decides whether an IKE policy's mode matters."""
+    if not isinstance(row, IkePolicyRow):
+        return changed
+    if "ike_version" in changed:
+        return {"phase1_negotiation_mode": row.phase1_negotiation_mode, **changed}
+    return {"ike_version": row.ike_version, **changed}
 
 
 def _users(session: Any, row: IkePolicyRow | IpsecPolicyRow) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from neutron_lib.db import api as db_api
 from oslo_utils import uuidutils
@@ -13,9 +13,26 @@ from swanherd.core.model import RouterId
 from swanherd.server.db.repository import Repository
 from swanherd.server.looker import Looker
 from swanherd.server.reading import Collection
+from swanherd.server.strength import Strength
 
 LIFETIME_UNITS = "seconds"
 DEFAULT_LIFETIME = 3600
+
+
+class ProviderNames(Protocol):
+    """Which service provider a vpnservice has (`server.providers.Providers`)."""
+
+    def of_flavor(self, context: Any, flavor_id: str | None) -> str:
+        """Return the provider of a flavor; refuse one that can't be had."""
+        ...
+
+    def associate(self, context: Any, service_id: str, provider: str) -> None:
+        """Record a service's provider."""
+        ...
+
+    def dissociate(self, context: Any, service_id: str) -> None:
+        """Forget a service's provider."""
+        ...
 
 
 class Room:
@@ -23,6 +40,8 @@ class Room:
 
     store: Repository
     looker: Looker
+    providers: ProviderNames
+    strength: Strength = Strength()
 
     def _look(self, *router_ids: str) -> None:
         self.looker.look_all(RouterId(router_id) for router_id in router_ids)

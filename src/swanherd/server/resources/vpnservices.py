@@ -35,7 +35,7 @@ class VpnServices(Room):
             checks.check_router(context, router_id)
             if subnet_id is not None:
                 checks.check_subnets_on_router(router_id, [subnet_id])
-            checks.check_flavor(context, row.flavor_id)
+            provider = self.providers.of_flavor(context, row.flavor_id)
             service_id = row.id
             with (
                 db_api.CONTEXT_WRITER.using(context) as session,
@@ -43,6 +43,7 @@ class VpnServices(Room):
             ):
                 session.add(row)
                 change.concern([service_id])
+                self.providers.associate(context, service_id, provider)
         self._look(router_id)
         return VPNSERVICES.get(context, service_id)
 
@@ -77,6 +78,7 @@ class VpnServices(Room):
             if _connection_ids(session, vpnservice_id):
                 raise vpn_exc.VPNServiceInUse(vpnservice_id=vpnservice_id)
             change.remove(VPNSERVICES.row(context, vpnservice_id))
+            self.providers.dissociate(context, vpnservice_id)
         self._look(router_id)
 
     def get_vpnservice(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:

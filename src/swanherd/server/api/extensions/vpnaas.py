@@ -15,6 +15,9 @@ def _attributes() -> dict[str, Any]:
     attributes: dict[str, Any] = copy.deepcopy(vpn.RESOURCE_ATTRIBUTE_MAP)
     # A filter would answer "is the key this?" and put the key into access logs.
     attributes[vpn.IPSEC_SITE_CONNECTIONS]["psk"]["is_filter"] = False
+    # Heat's resource has it by this name (OS::Neutron::IPsecSiteConnection).
+    dpd = attributes[vpn.IPSEC_SITE_CONNECTIONS]["dpd"]["validate"]["type:dict_or_empty"]
+    dpd["actions"] = dpd["action"]
     return attributes
 
 
@@ -22,7 +25,7 @@ _ATTRIBUTES = _attributes()
 
 
 class Vpnaas(extensions.APIExtensionDescriptor):
-    """neutron-lib's `vpnaas`, with a psk that can't be searched for."""
+    """neutron-lib's `vpnaas`, with a psk that can't be searched for and Heat's `dpd`."""
 
     api_definition = vpn
 
