@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swanherd.cmd import findings
+from swanherd.cmd import findings, secrets
 
 DEFAULT_SOCKET = "/var/lib/swanherd/agent.sock"
 TIMEOUT = 30.0
@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `doctor` ends with 3 if it found that something is wrong.
     """
     options = _parser().parse_args(arguments)
+    if "run" in options:
+        done: int = options.run(options)
+        return done
     try:
         result = ask(Path(options.socket), options.request(options))
     except OSError as error:
@@ -72,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         render=findings.render,
         status=findings.exit_status,
     )
+    secret = commands.add_parser("secrets", help="the keys in Neutron's database (on a server)")
+    rotate = secret.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "rotate", help="encrypt every pre-shared key with the first of [swanherd] psk_keys"
+    )
+    rotate.add_argument("--config-file", action="append", required=True, help="neutron.conf")
+    rotate.set_defaults(run=lambda options: secrets.rotate(options.config_file))
     return parser
 
 

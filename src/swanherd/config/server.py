@@ -38,6 +38,25 @@ OPTIONS = [
             "group5, are weak."
         ),
     ),
+    cfg.ListOpt(
+        "psk_keys",
+        default=[],
+        secret=True,
+        help=(
+            "Keys that encrypt pre-shared keys in the database, each 32 bytes in URL-safe base64. "
+            "The first encrypts, all decrypt: put a new one in front on every controller, run "
+            "`swanherdctl secrets rotate`, then remove the old one. Without any, pre-shared keys "
+            "are stored in clear, as neutron-vpnaas does."
+        ),
+    ),
+    cfg.ListOpt(
+        "psk_key_ids",
+        default=[],
+        help=(
+            "Ids of such keys (32 bytes) in the key manager of [key_manager], through castellan "
+            "(the extra `castellan`); they come after psk_keys."
+        ),
+    ),
     cfg.IntOpt(
         "sweep_interval",
         default=20,

@@ -89,7 +89,6 @@ def check_scalars(row: SiteConnectionRow) -> None:
         validation.check_text(field, getattr(row, field))
     validation.check_identity("peer_id", row.peer_id, required=True)
     validation.check_identity("local_id", row.local_id or "", required=False)
-    validation.check_psk(row.psk)
     validation.check_dpd(row.dpd_interval, row.dpd_timeout)
 
 

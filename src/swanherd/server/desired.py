@@ -22,7 +22,7 @@ from swanherd.core.model import (
     TrafficSelector,
 )
 from swanherd.server.backend import RouterRow, Wiring
-from swanherd.server.db import protected, values
+from swanherd.server.db import protected, values, vault
 from swanherd.server.db.models import (
     IkePolicyRow,
     IpsecPolicyRow,
@@ -121,7 +121,7 @@ def _connection(
         local_id=row.local_id or (str(local_address) if local_address else ""),
         peer_address=_canonical(row.peer_address),
         peer_id=row.peer_id,
-        psk=Secret(row.psk),
+        psk=Secret(vault.current().read(row)),
         initiator=Initiator(row.initiator),
         mtu=row.mtu,
         dpd=values.dpd(row),

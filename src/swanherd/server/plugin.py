@@ -26,9 +26,10 @@ from swanherd.config import server as options
 from swanherd.core.model import RouterId
 from swanherd.rpc import server as rpc_server
 from swanherd.rpc.notifier import AgentNotifier
-from swanherd.server import guards
+from swanherd.server import guards, keys
 from swanherd.server.api import definitions, masking
 from swanherd.server.backend import Backend, NoBackend
+from swanherd.server.db import vault
 from swanherd.server.db.repository import Repository
 from swanherd.server.handler import AgentHandler
 from swanherd.server.intake import Intake
@@ -87,6 +88,7 @@ class SwanherdPlugin(
         api_extensions.append_api_extensions_path([EXTENSIONS_PATH])
         self._notifier: AgentNotifier | None = None
         self._rpc: Any = None
+        vault.use(keys.keyring(cfg.CONF))
         self.store = Repository()
         self.looker = Looker(self.store, self._hint)
         self.backend = _backend(self.store, self.looker)

@@ -1,5 +1,6 @@
 """A private MariaDB with Neutron's schema, and the real Neutron API on it, without Keystone."""
 
+import base64
 import dataclasses
 import itertools
 import json
@@ -15,6 +16,7 @@ BIN = pathlib.Path(sys.executable).parent
 NUMBERS = itertools.count(1)
 LIMIT = 60  # seconds for a daemon to answer
 
+KEYS = tuple(base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 DRIVERS = "neutron_vpnaas.services.vpn.service_drivers"
 CONFIGURATION = """
 [DEFAULT]
@@ -28,7 +30,10 @@ debug = true
 [service_providers]
 service_provider = VPN:strongswan:{drivers}.ipsec.IPsecVPNDriver:default
 service_provider = VPN:ovn:{drivers}.ovn_ipsec.IPsecOvnVPNDriver
+[swanherd]
+psk_keys = {keys}
 [oslo_policy]
+policy_file = {directory}/policy.yaml
 enforce_scope = true
 enforce_new_defaults = true
 [database]
@@ -98,9 +103,12 @@ class Database:
         self.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
         settings = directory / "neutron.conf"
         settings.write_text(
-            CONFIGURATION.format(directory=directory, url=self.url(name), drivers=DRIVERS)
+            CONFIGURATION.format(
+                directory=directory, url=self.url(name), drivers=DRIVERS, keys=",".join(KEYS)
+            )
         )
         (directory / "paste.ini").write_text(PASTE)
+        (directory / "policy.yaml").write_text("{}")
         manage(settings, "upgrade", "heads")
         return settings
 

@@ -38,6 +38,16 @@ def _rule(action: str, resource: str, before: str, operations: list[tuple[str, s
     )
 
 
+def _psk_rule() -> object:
+    return policy.DocumentedRuleDefault(
+        name="get_ipsec_site_connection:psk",
+        check_str=lib_rules.ADMIN_OR_PROJECT_MEMBER,
+        description="See the pre-shared key of a VPN ipsec_site_connection",
+        operations=[{"method": "GET", "path": "/vpn/ipsec-site-connections/{id}"}],
+        scope_types=["project"],
+    )
+
+
 def list_rules() -> Iterator[object]:
     """Return the rules of the five resources."""
     for resource, collection in _RESOURCES.items():
@@ -47,3 +57,4 @@ def list_rules() -> Iterator[object]:
         yield _rule("update", resource, base.RULE_ADMIN_OR_OWNER, [("PUT", one)])
         yield _rule("delete", resource, base.RULE_ADMIN_OR_OWNER, [("DELETE", one)])
         yield _rule("get", resource, base.RULE_ADMIN_OR_OWNER, [("GET", path), ("GET", one)])
+    yield _psk_rule()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swanherd.server.db import history
+from swanherd.server.db import history, vault
 from swanherd.server.db.models import (
     EndpointGroupRow,
     IkePolicyRow,
@@ -73,7 +73,7 @@ def connection(row: SiteConnectionRow) -> dict[str, Any]:
         "mtu": row.mtu,
         "initiator": row.initiator,
         "auth_mode": row.auth_mode,
-        "psk": row.psk,
+        "psk": vault.current().read(row),
         "dpd": {
             "action": row.dpd_action,
             "interval": row.dpd_interval,

@@ -18,6 +18,7 @@ OUR_TABLES = frozenset(
         models.VpnServiceRow,
         models.SiteConnectionRow,
         models.PeerCidrRow,
+        models.SecretRow,
         models.ExternalGatewayRow,
         models.AgentBindingRow,
         models.RouterStateRow,

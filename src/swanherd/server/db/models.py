@@ -152,6 +152,18 @@ class PeerCidrRow(model_base.BASEV2):
     )
 
 
+class SecretRow(model_base.BASEV2):
+    """A connection's key, encrypted (server.db.vault)."""
+
+    __tablename__ = "swanherd_secrets"
+    id: orm.Mapped[str] = orm.mapped_column(
+        sa.String(36),
+        sa.ForeignKey("ipsec_site_connections.id", ondelete="CASCADE"),
+        primary_key=True,
+    )
+    token: orm.Mapped[str] = orm.mapped_column(sa.Text, nullable=False)
+
+
 class SiteConnectionRow(model_base.BASEV2, model_base.HasId, model_base.HasProject, _Named):
     """An IPsec site connection; the psk is never in a repr (model_base prints every column)."""
 
@@ -188,6 +200,9 @@ class SiteConnectionRow(model_base.BASEV2, model_base.HasId, model_base.HasProje
         PeerCidrRow, cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
     state: orm.Mapped[StatusRow | None] = _state("SiteConnectionRow")
+    sealed: orm.Mapped[SecretRow | None] = orm.relationship(
+        SecretRow, uselist=False, viewonly=True, lazy="selectin"
+    )
 
     def __repr__(self) -> str:
         return f"<SiteConnectionRow {self.id}>"

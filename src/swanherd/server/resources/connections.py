@@ -9,6 +9,7 @@ from neutron_lib.db import api as db_api
 from swanherd.core import validation
 from swanherd.core.model import Status
 from swanherd.server import checks
+from swanherd.server.db import vault
 from swanherd.server.db.models import PeerCidrRow, SiteConnectionRow
 from swanherd.server.errors import answering
 from swanherd.server.reading import CONNECTIONS, IKEPOLICIES, IPSECPOLICIES, VPNSERVICES
@@ -22,7 +23,6 @@ _FIELDS = (
     "peer_ep_group_id",
     "mtu",
     "initiator",
-    "psk",
     "admin_state_up",
 )
 _DPD = {"action": "dpd_action", "interval": "dpd_interval", "timeout": "dpd_timeout"}
@@ -40,6 +40,7 @@ class Connections(Room):
         """Create a connection."""
         body = ipsec_site_connection["ipsec_site_connection"]
         with answering():
+            validation.check_psk(body["psk"])
             row = _new_row(body)
             checks.check_scalars(row)
             router_id, subnet_id = self._parents(context, row)
@@ -51,6 +52,8 @@ class Connections(Room):
             ):
                 checks.check_connection(context, session, router_id, subnet_id, row)
                 session.add(row)
+                session.flush()
+                vault.current().write(session, row, body["psk"])
                 change.peer_family(connection_id, family)
                 change.concern([connection_id])
         self._look(router_id)
@@ -80,7 +83,7 @@ class Connections(Room):
                 _write(row, body)
                 self._move(context, row, body)
                 checks.check_scalars(row)
-                if _effect(row) != before:
+                if _rekeyed(session, row, body) or _effect(row) != before:
                     checks.check_connection(context, session, router_id, subnet_id, row)
                     change.concern([connection_id])
                 if family is not None:
@@ -152,6 +155,7 @@ def _new_row(body: dict[str, Any]) -> SiteConnectionRow:
         **named(body),
         **{field: body[field] for field in _PARENTS},
         **_DPD_DEFAULT,
+        psk=vault.current().column(body["psk"]),
         route_mode="static",
         auth_mode="psk",
         status=Status.PENDING_CREATE,
@@ -176,6 +180,17 @@ def _write(row: SiteConnectionRow, body: dict[str, Any]) -> None:
         row.peer_cidrs = [
             kept.get(network) or PeerCidrRow(cidr=cidr) for cidr, network in networks
         ]
+
+
+def _rekeyed(session: Any, row: SiteConnectionRow, body: dict[str, Any]) -> bool:
+    """Store the key that the body names; return whether it is another one."""
+    if "psk" not in body:
+        return False
+    validation.check_psk(body["psk"])
+    if vault.current().read(row) == body["psk"]:
+        return False
+    vault.current().write(session, row, body["psk"])
+    return True
 
 
 def _dpd(body: dict[str, Any]) -> dict[str, Any]:
