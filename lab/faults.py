@@ -208,7 +208,7 @@ FAULTS = (
     _crash("swanherd-ovn-agent", long=True),
     _crash("neutron-rpc-server", long=True),
     Fault("kill -9 of an API worker", _kill_api_worker),
-    _crash("ovsdb-nb"),
+    _crash("ovsdb-nb", long=True),
     _crash("ovsdb-sb"),
     _crash("ovsdb-server", long=True),
     Fault(
