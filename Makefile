@@ -3,9 +3,12 @@ PYTHON ?= python3
 BOX ?= user
 BIN := .venv/bin
 export BACKEND
+KERNEL_SECONDS ?= 900
+KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
+	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
 .PHONY: help install matrix demo up down enter status format check lint types contracts unit \
-	functional oracles scenario test test-long soak bench losses
+	functional oracles scenario test test-kernel test-long soak bench losses losses-kernel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,9 +69,15 @@ matrix: install ## each inner over each outer family on each backend, into build
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
 	@$(BIN)/python -m lab.matrix --readme
 
-test: check ## everything: check, functional, oracles, scenario, what Open vSwitch has of its own
+test-kernel: install ## kernel ESP, in a kernel that has it: user-mode Linux, build/kernel/
+	@SWANHERD_TEST_DATA_PLANE=kernel $(BIN)/python -m lab.kernel --seconds $(KERNEL_SECONDS) \
+		$(BIN)/python -m pytest -q --color=no -p no:cacheprovider --durations=5 \
+		--junitxml=build/kernel/junit.xml $(KERNEL_TESTS)
+
+test: check ## everything: check, functional, oracles, kernel, scenario, what Open vSwitch has of its own
 	@$(MAKE) --no-print-directory functional
 	@$(MAKE) --no-print-directory oracles
+	@$(MAKE) --no-print-directory test-kernel
 	@$(MAKE) --no-print-directory scenario
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py \
 		--durations=5
@@ -83,6 +92,10 @@ test-long: install ## what is too slow for every run: long faults, minutes of a 
 soak: install ## rekeys and changes, and the API never says DOWN: make soak [MINUTES=60]
 	@MINUTES=$(or $(MINUTES),60) $(BIN)/pytest -q tests/scenario/test_soak.py
 	@cat build/soak.json
+
+losses-kernel: install ## the same on kernel ESP with 40 ms there and back, into build/kernel/
+	@$(BIN)/python -m lab.kernel --seconds 1800 $(BIN)/python -W ignore -m bench.losses \
+		--plane kernel --delay 20 --v2-allowed 2 --out build/kernel/losses.json $(LOSSES)
 
 bench: install ## figures into build/bench.json
 	@$(BIN)/python -m bench

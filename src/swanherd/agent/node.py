@@ -77,6 +77,8 @@ class OvnNode:
             routes=seen.routes,
             rules=seen.rules,
             guard=seen.guard,
+            kernel_sas=seen.kernel_sas,
+            kernel_policies=seen.kernel_policies,
             devices=frozenset(seen.links),
         )
 
@@ -111,6 +113,10 @@ class OvnNode:
                 network.ensure_rule(router_id, rule)
             case net.RemoveRule(rule):
                 network.remove_rule(router_id, rule)
+            case net.RemoveKernelSa(sa):
+                network.remove_kernel_sa(router_id, sa)
+            case net.RemoveKernelPolicy(policy):
+                network.remove_kernel_policy(router_id, policy)
             case _:
                 assert_never(action)
 

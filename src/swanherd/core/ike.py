@@ -70,12 +70,16 @@ class LoadedConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChildSa:
-    """A live child SA; `details` change with each packet, so they aren't part of what it is."""
+    """A live child SA; `details` change with each packet, so they aren't part of what it is.
+
+    `spis` are those of both directions.
+    """
 
     name: str
     unique_id: int
     state: SaState
     details: ChildDetails | None = dataclasses.field(default=None, compare=False)
+    spis: frozenset[int] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -125,6 +125,32 @@ class Network:
     guard: Guard | RouterGuard
 
 
+class Direction(enum.StrEnum):
+    """Of which packets a kernel policy speaks (ip-xfrm(8))."""
+
+    IN = "in"
+    OUT = "out"
+    FORWARD = "fwd"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KernelSa:
+    """An SA that the kernel's XFRM has a key for; protocol 50 is ESP, 51 AH."""
+
+    source: IPAddress
+    destination: IPAddress
+    protocol: int
+    spi: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KernelPolicy:
+    """A policy of the kernel's XFRM; the selector is seen from here, whatever the direction."""
+
+    selector: TrafficSelector
+    direction: Direction
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ObservedNetwork:
     """What the namespace's network is. Only what is ours is listed.
@@ -140,6 +166,8 @@ class ObservedNetwork:
     rules: frozenset[Rule] = frozenset()
     guard: Guard | RouterGuard | None = None
     devices: frozenset[str] = frozenset()
+    kernel_sas: frozenset[KernelSa] = frozenset()
+    kernel_policies: frozenset[KernelPolicy] = frozenset()
 
 
 # Actions
@@ -224,6 +252,20 @@ class RemoveRule:
     rule: Rule
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoveKernelSa:
+    """Remove an SA that no charon knows."""
+
+    sa: KernelSa
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoveKernelPolicy:
+    """Remove a policy that no charon knows."""
+
+    policy: KernelPolicy
+
+
 NetworkAction = (
     EnsureNamespace
     | RemoveNamespace
@@ -236,4 +278,6 @@ NetworkAction = (
     | RemoveRoute
     | EnsureRule
     | RemoveRule
+    | RemoveKernelSa
+    | RemoveKernelPolicy
 )

@@ -17,6 +17,7 @@ from swanherd.core.ike import (
     StopCharon,
     SwanAction,
 )
+from swanherd.core.leftovers import leftovers
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
@@ -27,6 +28,8 @@ from swanherd.core.network import NetworkAction, ObservedNetwork
 from swanherd.core.tunnels import Timing, plan_tunnels
 
 T = TypeVar("T")
+
+KERNEL = DataPlane.KERNEL
 
 Action = NetworkAction | SwanAction
 
@@ -66,15 +69,18 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     options = options_of(desired, plane)
     charon = observed.charon
     restart: tuple[SwanAction, ...] = ()
+    possible = serviceable(desired, plane)
+    last = tuple(leftovers(possible, observed.network, charon)) if plane is KERNEL else ()
     if _can_reload(charon, options):
         restart = (ReloadCharon(options),)
     elif not charon.running or charon.options != options:
         before = (StopCharon(),) if charon.running else ()
         restart = (*before, StartCharon(options))
         charon = ObservedCharon(running=True, options=options, faults=charon.faults)
+        last = ()
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
-    tunnels, look_again = plan_tunnels(serviceable(desired, plane), charon, timing)
-    return Plan((*early, *restart, *late, *tunnels), look_again)
+    tunnels, look_again = plan_tunnels(possible, charon, timing)
+    return Plan((*early, *restart, *late, *tunnels, *last), look_again)
 
 
 def _can_reload(charon: ObservedCharon, options: CharonOptions) -> bool:

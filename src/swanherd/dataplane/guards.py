@@ -115,7 +115,7 @@ class Iptables:
 @functools.cache
 def choose() -> Firewall:
     """Return what this kernel has; the log tells which."""
-    refusal = privileged_nft.refusal(nft.replacement(_SAMPLE))
+    refusal, _, _ = privileged_nft.refusal(nft.replacement(_SAMPLE)).partition("\n")
     if not refusal:
         LOG.info("Guard: nft")
         return Nft()

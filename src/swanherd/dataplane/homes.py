@@ -13,7 +13,7 @@ from swanherd.core.model import IPInterface, RouterId
 from swanherd.core.network import ObservedNetwork, RouterGuard
 from swanherd.dataplane import network, router_nft
 from swanherd.dataplane.failing import failing
-from swanherd.dataplane.privileged import inside, routes, watch
+from swanherd.dataplane.privileged import inside, routes, transforms, watch
 from swanherd.dataplane.privileged import nft as privileged_nft
 
 _CODE = "namespace_failed"
@@ -51,6 +51,7 @@ def observe(key: RouterId) -> ObservedNetwork:
         try:
             seen: dict[str, Any] = routes.observe(key)
             guard = router_nft.read(privileged_nft.listing(key)).guard
+            sas, policies = transforms.observe(key)
         except FileNotFoundError:
             return ObservedNetwork(exists=False)
     return ObservedNetwork(
@@ -59,6 +60,8 @@ def observe(key: RouterId) -> ObservedNetwork:
         rules=frozenset(network.parse_rules(seen["rules"])),
         guard=guard,
         devices=frozenset(seen["links"]),
+        kernel_sas=frozenset(map(network.parse_sa, sas)),
+        kernel_policies=frozenset(map(network.parse_policy, policies)),
     )
 
 

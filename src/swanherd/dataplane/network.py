@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
-from swanherd.core.network import Guard, Link, Route, Rule
+from swanherd.core.network import Direction, Guard, KernelPolicy, KernelSa, Link, Route, Rule
 from swanherd.dataplane import frames
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.namespace import name_of
-from swanherd.dataplane.privileged import links, packets, routes
+from swanherd.dataplane.privileged import links, packets, routes, transforms
 
 # Pauses in seconds: OVN's switch may take a moment to let a port speak, and a frame may be lost.
 _ANNOUNCEMENTS = (0.02,) * 60 + (0.25,) * 16
@@ -23,6 +23,9 @@ _LOOPBACK = "lo"
 # From here on a rule's priority is the one that the core gave it; below, it follows from the
 # selector.
 FIXED_PRIORITIES = 1000
+
+# Their numbers (linux/xfrm.h)
+_DIRECTIONS = (Direction.IN, Direction.OUT, Direction.FORWARD)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Seen:
     routes: frozenset[Route] = frozenset()
     rules: frozenset[Rule] = frozenset()
     guard: Guard | None = None
+    kernel_sas: frozenset[KernelSa] = frozenset()
+    kernel_policies: frozenset[KernelPolicy] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
             known = _ROUTING.get(name, _NOTHING)
             seen: dict[str, Any] = routes.observe(name, known.state)
             guard = firewall.observe(name)
+            sas, policies = transforms.observe(name)
         except FileNotFoundError:
             _ROUTING.pop(name, None)
             return Seen(prepared=False)
@@ -98,6 +104,8 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
         routes=known.routes,
         rules=known.rules,
         guard=guard,
+        kernel_sas=frozenset(map(parse_sa, sas)),
+        kernel_policies=frozenset(map(parse_policy, policies)),
     )
 
 
@@ -177,6 +185,22 @@ def ensure_guard(router_id: RouterId, guard: Guard, firewall: Firewall) -> None:
         firewall.ensure(name_of(router_id), guard)
 
 
+def remove_kernel_sa(router_id: RouterId, sa: KernelSa) -> None:
+    """Remove an SA of XFRM; idempotent."""
+    with failing(router_id, "link_failed"):
+        transforms.remove_sa(name_of(router_id), str(sa.destination), sa.protocol, sa.spi)
+
+
+def remove_kernel_policy(router_id: RouterId, policy: KernelPolicy) -> None:
+    """Remove a policy of XFRM; idempotent."""
+    ends = (str(policy.selector.local), str(policy.selector.remote))
+    source, destination = ends if policy.direction is Direction.OUT else ends[::-1]
+    with failing(router_id, "link_failed"):
+        transforms.remove_policy(
+            name_of(router_id), source, destination, _DIRECTIONS.index(policy.direction)
+        )
+
+
 def priority(selector: TrafficSelector) -> int:
     """Return the rule's priority, below charon's 220: the narrower selector is asked first."""
     narrowness = selector.local.prefixlen + selector.remote.prefixlen
@@ -203,6 +227,20 @@ def _link(link: Mapping[str, Any], outer: Sequence[dict[str, Any] | None]) -> Se
     )
     addresses = frozenset(map(ipaddress.ip_interface, link["addresses"]))
     return SeenLink(link["mac"], link["mtu"], addresses, sound)
+
+
+def parse_sa(message: Mapping[str, Any]) -> KernelSa:
+    """Return the SA of its plain message."""
+    source, destination = (ipaddress.ip_address(message[k]) for k in ("source", "destination"))
+    return KernelSa(source, destination, message["protocol"], message["spi"])
+
+
+def parse_policy(message: Mapping[str, Any]) -> KernelPolicy:
+    """Return the policy of its plain message."""
+    direction = _DIRECTIONS[message["direction"]]
+    ends = [ipaddress.ip_network(message[key]) for key in ("source", "destination")]
+    local, remote = ends if direction is Direction.OUT else ends[::-1]
+    return KernelPolicy(TrafficSelector(local, remote), direction)
 
 
 def _render_route(route: Route) -> dict[str, Any]:

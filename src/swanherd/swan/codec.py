@@ -270,7 +270,11 @@ def _parse_ike_sa(name: str, body: Mapping[str, Any]) -> IkeSa:
 
 def _parse_child_sa(body: Mapping[str, Any]) -> ChildSa:
     return ChildSa(
-        _text(body["name"]), int(body["uniqueid"]), _state(body), negotiated.parse_child(body)
+        _text(body["name"]),
+        int(body["uniqueid"]),
+        _state(body),
+        negotiated.parse_child(body),
+        frozenset(int(body[key], 16) for key in ("spi-in", "spi-out") if key in body),
     )
 
 

@@ -158,7 +158,14 @@ def _with_route(observed: ObservedNetwork, route: net.Route) -> ObservedNetwork:
     return dataclasses.replace(observed, routes=frozenset(others | {route}))
 
 
-_REMOVALS = (net.RemoveLink, net.RemoveHostAddress, net.RemoveRoute, net.RemoveRule)
+_REMOVALS = (
+    net.RemoveLink,
+    net.RemoveHostAddress,
+    net.RemoveRoute,
+    net.RemoveRule,
+    net.RemoveKernelSa,
+    net.RemoveKernelPolicy,
+)
 
 _EFFECTS: dict[type, Callable[[ObservedNetwork, Any], ObservedNetwork]] = {
     net.EnsureGuard: lambda o, a: dataclasses.replace(o, guard=a.guard),
@@ -174,4 +181,8 @@ _EFFECTS: dict[type, Callable[[ObservedNetwork, Any], ObservedNetwork]] = {
     net.RemoveRoute: lambda o, a: dataclasses.replace(o, routes=o.routes - {a.route}),
     net.EnsureRule: lambda o, a: dataclasses.replace(o, rules=o.rules | {a.rule}),
     net.RemoveRule: lambda o, a: dataclasses.replace(o, rules=o.rules - {a.rule}),
+    net.RemoveKernelSa: lambda o, a: dataclasses.replace(o, kernel_sas=o.kernel_sas - {a.sa}),
+    net.RemoveKernelPolicy: lambda o, a: dataclasses.replace(
+        o, kernel_policies=o.kernel_policies - {a.policy}
+    ),
 }

@@ -9,12 +9,18 @@ import errno
 import functools
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
 
-from swanherd.dataplane.privileged import default, inside
+from swanherd.dataplane.privileged import default, inside, xtables
 
 _PREFIX = {4: "iptables", 6: "ip6tables"}
 _SECONDS = 20
+
+# What was printed of which rules, the oldest first: a look at a guard needs no process.
+_KEPT = 256
+_printed: dict[str, dict[int, str]] = {}
+_lock = threading.Lock()
 
 
 @default.entrypoint
@@ -46,8 +52,19 @@ def restore(tables: Mapping[int, str]) -> None:
 
 
 def save() -> dict[int, str]:
-    """Return the tables of this thread's namespace."""
-    return {v: _run([_program(v, "save"), "-t", "filter"], "") for v in _PREFIX}
+    """Return the tables of this thread's namespace; the same rules aren't printed again."""
+    fingerprint = xtables.fingerprint()
+    with _lock:
+        if tables := _printed.get(fingerprint):
+            return dict(tables)
+    tables = {v: _run([_program(v, "save"), "-t", "filter"], "") for v in _PREFIX}
+    with _lock:
+        # Unless somebody changed them meanwhile.
+        if fingerprint and fingerprint == xtables.fingerprint():
+            while len(_printed) >= _KEPT:
+                del _printed[next(iter(_printed))]
+            _printed[fingerprint] = tables
+    return dict(tables)
 
 
 def _run(argv: list[str], text: str) -> str:

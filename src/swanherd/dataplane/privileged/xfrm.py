@@ -15,8 +15,8 @@ LOG = logging.getLogger(__name__)
 AF_INET = int(socket.AF_INET)
 AF_INET6 = int(socket.AF_INET6)
 
-_NETLINK_XFRM = 6
-_NLMSG_ERROR = 2
+NETLINK_XFRM = 6
+NLMSG_ERROR = 2
 _NEW_SA, _DELETE_SA = 0x10, 0x11
 _REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
 _ALG_AUTH, _ALG_CRYPT = 1, 2
@@ -30,7 +30,7 @@ _ENDS = {AF_INET: ("192.0.2.1", "192.0.2.2"), AF_INET6: ("2001:db8::1", "2001:db
 @privileged.default.entrypoint
 def accepts_esp(family: int) -> bool:
     """Try to add an ESP SA of the family between documentation addresses, and delete it again."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_XFRM) as link:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_XFRM) as link:
         link.settimeout(5)
         try:
             error = _ask(link, _NEW_SA, _REQUEST | _ACK | _CREATE | _EXCL, _new_sa(family))
@@ -49,7 +49,7 @@ def _ask(link: socket.socket, kind: int, flags: int, payload: bytes) -> int:
     link.send(struct.pack("=IHHII", 16 + len(payload), kind, flags, 1, 0) + payload)
     reply = link.recv(65536)
     (message,) = struct.unpack_from("=H", reply, 4)
-    if message != _NLMSG_ERROR:
+    if message != NLMSG_ERROR:
         return 0
     (error,) = struct.unpack_from("=i", reply, 16)
     return -int(error)

@@ -1,0 +1,71 @@
+"""What a charon that died left in the kernel, and which of it can go. Pure.
+
+After kill -9 the kernel's SAs carry traffic on. The charon that follows knows nothing of them: it
+takes over the policies of the pairs that it negotiates again, and the rest stays until its
+lifetime ends (docs/live.md §5). So ours to remove is what charon doesn't know, as soon as nothing
+waits for a tunnel to take its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from swanherd.core.ike import ObservedCharon
+from swanherd.core.model import DesiredRouter, TrafficSelector
+from swanherd.core.network import (
+    KernelPolicy,
+    KernelSa,
+    NetworkAction,
+    ObservedNetwork,
+    RemoveKernelPolicy,
+    RemoveKernelSa,
+)
+from swanherd.core.peering import Peering, peerings
+from swanherd.core.tunnels import carrying
+
+
+def leftovers(
+    desired: DesiredRouter, network: ObservedNetwork, charon: ObservedCharon
+) -> Iterable[NetworkAction]:
+    """Yield the removals; `network` was observed before `charon`, so no new SA is unknown."""
+    if not charon.running or not (network.kernel_sas or network.kernel_policies):
+        return
+    wanted = peerings(desired)
+    known = {spi for sa in charon.ike_sas for child in sa.children for spi in child.spis}
+    waiting = {_ends(p) for p in wanted if p.children - carrying(p.config.name, charon.ike_sas)}
+    for sa in sorted(network.kernel_sas, key=repr):
+        if sa.spi not in known and not waiting & {_of(sa), _of(sa)[::-1]}:
+            yield RemoveKernelSa(sa)
+    names = {name for peering in wanted for name in peering.children}
+    if all(child.name in names for sa in charon.ike_sas for child in sa.children):
+        selectors = [s for peering in wanted for _, s in peering.config.children]
+        yield from map(RemoveKernelPolicy, _stale(network.kernel_policies, selectors))
+
+
+def _ends(peering: Peering) -> tuple[str, str]:
+    connection = peering.config.connection
+    return str(connection.local_address), connection.peer_address
+
+
+def _of(sa: KernelSa) -> tuple[str, str]:
+    return str(sa.source), str(sa.destination)
+
+
+def _stale(
+    policies: Iterable[KernelPolicy], wanted: Iterable[TrafficSelector]
+) -> Iterator[KernelPolicy]:
+    """Yield the policies of no wanted pair; a peer may have narrowed one (RFC 7296 §2.9)."""
+    pairs = list(wanted)
+    for policy in sorted(policies, key=repr):
+        if not any(_is_within(policy.selector, pair) for pair in pairs):
+            yield policy
+
+
+def _is_within(narrow: TrafficSelector, wide: TrafficSelector) -> bool:
+    if narrow.local.version != wide.local.version:
+        return False
+    # mypy doesn't know that both are of one version.
+    return bool(
+        narrow.local.subnet_of(wide.local)  # type: ignore[arg-type]
+        and narrow.remote.subnet_of(wide.remote)  # type: ignore[arg-type]
+    )

@@ -1,0 +1,150 @@
+"""What the kernel's XFRM has, by netlink (linux/xfrm.h): SAs and policies, read and removed."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from swanherd.dataplane.privileged import default, inside
+from swanherd.dataplane.privileged.xfrm import NETLINK_XFRM, NLMSG_ERROR
+
+_NLMSG_DONE = 3
+_DELETE_SA, _GET_SA, _DELETE_POLICY, _GET_POLICY = 0x11, 0x12, 0x14, 0x15
+_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_HEADER = 16
+
+# struct xfrm_selector: destination, source, two ports with masks, family, two lengths, protocol.
+_SELECTOR = struct.Struct("=16s16sHHHHHBBBxxxiI")
+# The offsets in struct xfrm_usersa_info that come after its selector, and its size.
+_SA_ID, _SA_SOURCE, _SA_FAMILY, _SA_SIZE = 56, 80, 212, 224
+_POLICY_DIRECTION, _POLICY_SIZE = 160, 168
+# Those of sockets, which let IKE's own packets pass, have higher numbers.
+_DIRECTIONS = (0, 1, 2)
+_KEYS = {1, 2, 18, 20}  # XFRMA_ALG_AUTH, _CRYPT, _AEAD, _AUTH_TRUNC
+
+
+@default.entrypoint
+def observe(namespace: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the SAs that have keys and the policies; none where the kernel has no XFRM."""
+    return inside.within(namespace, _observe)
+
+
+@default.entrypoint
+def remove_sa(namespace: str, destination: str, protocol: int, spi: int) -> None:
+    """Remove an SA; idempotent."""
+    packed = ipaddress.ip_address(destination)
+    identity = packed.packed.ljust(16, b"\0") + struct.pack("!I", spi)
+    payload = identity + struct.pack("=HBx", _family(packed.version), protocol)
+    with inside.ignoring(errno.ESRCH):
+        inside.within(namespace, lambda: _change(_DELETE_SA, payload))
+
+
+@default.entrypoint
+def remove_policy(namespace: str, source: str, destination: str, direction: int) -> None:
+    """Remove the policy of exactly these networks; idempotent."""
+    here, there = ipaddress.ip_network(source), ipaddress.ip_network(destination)
+    selector = _SELECTOR.pack(
+        there.network_address.packed,
+        here.network_address.packed,
+        *(0, 0, 0, 0),
+        _family(here.version),
+        there.prefixlen,
+        here.prefixlen,
+        *(0, 0, 0),
+    )
+    with inside.ignoring(errno.ENOENT):
+        payload = selector + struct.pack("=IBxxx", 0, direction)
+        inside.within(namespace, lambda: _change(_DELETE_POLICY, payload))
+
+
+def _observe() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    try:
+        link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_XFRM)
+    except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:
+            return [], []
+        raise
+    with link:
+        link.settimeout(10)
+        sas = [sa for body in _dump(link, _GET_SA) for sa in _sa(body)]
+        policies = [policy for body in _dump(link, _GET_POLICY) for policy in _policy(body)]
+    return sas, policies
+
+
+def _dump(link: socket.socket, kind: int) -> Iterator[bytes]:
+    """Yield the bodies of all objects that the request lists."""
+    link.send(struct.pack("=IHHII", _HEADER, kind, _REQUEST | _DUMP, 1, 0))
+    while True:
+        reply = link.recv(1 << 17)
+        while reply:
+            length, message = struct.unpack_from("=IH", reply)
+            if message == _NLMSG_DONE:
+                return
+            if message == NLMSG_ERROR:
+                raise _error(reply)
+            yield reply[_HEADER:length]
+            reply = reply[(length + 3) & ~3 :]
+
+
+def _change(kind: int, payload: bytes) -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_XFRM) as link:
+        link.settimeout(10)
+        length = _HEADER + len(payload)
+        link.send(struct.pack("=IHHII", length, kind, _REQUEST | _ACK, 1, 0) + payload)
+        error = _error(link.recv(65536))
+        if error.errno:
+            raise error
+
+
+def _error(reply: bytes) -> OSError:
+    number = -struct.unpack_from("=i", reply, _HEADER)[0]
+    return OSError(number, f"XFRM: {os.strerror(number)}")
+
+
+def _sa(body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the SA, unless it only reserves an SPI while IKE negotiates (no keys)."""
+    if not _KEYS & set(_attributes(body[_SA_SIZE:])):
+        return
+    (family,) = struct.unpack_from("=H", body, _SA_FAMILY)
+    destination, spi, protocol = struct.unpack_from("!16sIB", body, _SA_ID)
+    yield {
+        "source": _address(family, body[_SA_SOURCE : _SA_SOURCE + 16]),
+        "destination": _address(family, destination),
+        "protocol": protocol,
+        "spi": spi,
+    }
+
+
+def _policy(body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the policy if it is of whole networks."""
+    there, here, *ports, family, there_length, here_length, protocol, _, _ = _SELECTOR.unpack_from(
+        body
+    )
+    direction = body[_POLICY_DIRECTION]
+    if direction not in _DIRECTIONS or any(ports) or protocol:
+        return
+    yield {
+        "source": f"{_address(family, here)}/{here_length}",
+        "destination": f"{_address(family, there)}/{there_length}",
+        "direction": direction,
+    }
+
+
+def _attributes(data: bytes) -> Iterator[int]:
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        yield kind
+        data = data[max((length + 3) & ~3, 4) :]
+
+
+def _address(family: int, packed: bytes) -> str:
+    return socket.inet_ntop(family, packed[: 4 if family == socket.AF_INET else 16])
+
+
+def _family(version: int) -> int:
+    return int(socket.AF_INET if version == 4 else socket.AF_INET6)

@@ -1,0 +1,96 @@
+"""What only the kernel has, and what each DPD action does, by the whole agent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from swanherd.core.model import (
+    Dpd,
+    DpdAction,
+    Encapsulation,
+    IkeVersion,
+    Initiator,
+    SiteConnection,
+    Status,
+    Transform,
+)
+from swanherd.testing import builders
+from tests.kernel.stage import HERE, INNER, INNER_NETWORKS, THERE, WEST, Stage, ends
+from tests.kernel.wires import Traffic, cut, ping
+
+versions = pytest.mark.parametrize("version", IkeVersion)
+
+
+@versions
+def test_ah_authenticates_between_networks(stage: Stage, version: IkeVersion) -> None:
+    """With AH packets of the pair cross in tunnel mode and the wire carries AH, not ESP."""
+    west, east = ends("ah", 4, 4, version, ipsec=builders.ipsec_policy(transform=Transform.AH))
+    stage.want([west], [east])
+    stage.rest()
+    with Traffic([], ["192.0.2.0/24"]) as traffic:
+        assert ping(HERE, *INNER[4])
+        assert ping(THERE, *INNER[4][::-1])
+        wire = traffic.read().wire
+    assert wire["ah"] >= 4
+    assert "esp" not in wire
+    assert {sa.protocol for sa in stage.agent.node.observe(WEST).kernel_sas} == {51}
+
+
+@versions
+def test_transport_mode_protects_the_gateways_own_packets(
+    stage: Stage, version: IkeVersion
+) -> None:
+    """In transport mode packets between the public addresses are ESP; without it they aren't."""
+    here, there = "203.0.113.2", "198.51.100.2"
+    selectors = (builders.selector(f"{here}/32", f"{there}/32"),)
+    policy = builders.ipsec_policy(mode=Encapsulation.TRANSPORT)
+    west, east = ends("transport", 4, 4, version, ipsec=policy, selectors=selectors)
+    stage.want([west], [east])
+    stage.rest()
+    with Traffic([], INNER_NETWORKS) as traffic:
+        assert ping(f"qvpn-{WEST}", here, there)
+        wire = traffic.read().wire
+    assert wire["esp"] >= 4
+    assert "icmp" not in wire
+
+
+@versions
+def test_every_dpd_action(stage: Stage, version: IkeVersion) -> None:
+    """A peer that is cut off: hold, restart, restart-by-peer come again, clear doesn't.
+
+    With dpd disabled the SAs stay as they are, and carry packets as soon as the peer is back.
+    """
+    wests, easts = zip(*(_watched(n, a, version) for n, a in enumerate(DpdAction)), strict=True)
+    ids = {action: west.id for action, west in zip(DpdAction, wests, strict=True)}
+    stage.want(wests, easts)
+    stage.rest(60)
+    before = stage.spis(WEST)
+    noticed = {ids[action] for action in DpdAction if action is not DpdAction.DISABLED}
+    again = {*ids.values()} - {ids[DpdAction.CLEAR]}
+    with cut("e"):
+        stage.agent.wait(lambda: _active(stage) == {*ids.values()} - noticed)
+    stage.agent.wait(lambda: _active(stage) == again, 60)
+    assert len(before & stage.spis(WEST)) == 2
+
+
+def _watched(
+    number: int, action: DpdAction, version: IkeVersion
+) -> tuple[SiteConnection, SiteConnection]:
+    """Return a connection with identities of its own, which west alone begins."""
+    west, east = ends(
+        action,
+        4,
+        4,
+        version,
+        dpd=Dpd(action, 1, 3),
+        selectors=(builders.selector("10.1.0.0/24", f"10.2.{number}.0/24"),),
+        local_id=f"w-{action}.example.org",
+        peer_id=f"e-{action}.example.org",
+    )
+    return west, dataclasses.replace(east, initiator=Initiator.RESPONSE_ONLY)
+
+
+def _active(stage: Stage) -> set[str]:
+    return {i for i, status in stage.statuses(WEST).items() if status is Status.ACTIVE}

@@ -1,0 +1,51 @@
+"""What the agent's gateways carry, beside gateways that somebody configured by hand."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import statistics
+import time
+
+from swanherd.core.model import IkeVersion
+from tests.kernel import by_hand
+from tests.kernel.stage import HERE, INNER, THERE, Stage, ends
+from tests.kernel.wires import transfer
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "build" / "kernel" / "throughput.json"
+SIZE = 6_000_000
+# Both are measured in turn, so that what slows the machine down slows both; on a busy machine it
+# takes many rounds until the medians are about the same twice.
+ROUNDS, MOST = 9, 60
+# Of the medians, the agent's by the other's.
+LIMIT = 0.95
+
+
+def measured(source: str, target: str) -> float:
+    """Return Mbit/s of one transfer by TCP."""
+    began = time.perf_counter()
+    assert transfer(HERE, source, THERE, target, SIZE) == SIZE
+    return SIZE * 8 / 1e6 / (time.perf_counter() - began)
+
+
+def test_as_fast_as_by_hand(stage: Stage, tmp_path: pathlib.Path) -> None:
+    """The agent's guard, routes and MSS clamp cost at most a twentieth of the throughput."""
+    west, east = ends("alone", 4, 4, IkeVersion.V2)
+    stage.want([west], [east])
+    stage.rest()
+    paths = {"agent": INNER[4], "by_hand": by_hand.WORKLOADS}
+    with by_hand.gateways(tmp_path):
+        for path in paths.values():
+            measured(*path)
+        figures: dict[str, list[float]] = {name: [] for name in paths}
+        for number in range(1, MOST + 1):
+            for name, path in paths.items():
+                figures[name].append(measured(*path))
+            medians = {name: statistics.median(values) for name, values in figures.items()}
+            ratio = medians["agent"] / medians["by_hand"]
+            if number >= ROUNDS and ratio >= LIMIT:
+                break
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    told = {"shape": "qvpn", "Mbit/s": figures, "medians": medians, "ratio": ratio}
+    OUT.write_text(json.dumps(told, indent=2) + "\n")
+    assert ratio >= LIMIT, medians
