@@ -17,6 +17,7 @@ from oslo_log import log as logging
 from swanherd.core.failures import Failure
 from swanherd.core.model import RouterId
 from swanherd.ovn import northbound
+from swanherd.rpc.topics import AGENT_TYPE
 from swanherd.server.backend import RouterStore
 from swanherd.server.public_port import PublicPorts
 
@@ -58,11 +59,21 @@ class Looks:
         """Listen to what this process itself changes in Neutron."""
         registry.subscribe(self._address_freed, resources.PORT, events.AFTER_DELETE)
         registry.subscribe(self._router_changed, resources.ROUTER, events.AFTER_UPDATE)
+        registry.subscribe(self._agent_changed, resources.AGENT, events.BEFORE_RESPONSE)
         for event in (events.AFTER_CREATE, events.AFTER_DELETE):
             registry.subscribe(self._router_changed, resources.ROUTER_INTERFACE, event)
 
     def _address_freed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         self.add(None)
+
+    def _agent_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        """Look at all routers, those on the agent's host first: it may have been disabled."""
+        agent = (payload.latest_state or {}).get("agent", {})
+        if agent.get("agent_type") != AGENT_TYPE:
+            return
+        rows = self._store.list_router_rows(n_context.get_admin_context())
+        for row in sorted(rows, key=lambda row: row.host != agent.get("host")):
+            self.add(row.router_id)
 
     def _router_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         self.add(RouterId(payload.resource_id))

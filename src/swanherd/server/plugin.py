@@ -38,6 +38,7 @@ from swanherd.server.providers import Providers
 from swanherd.server.resources.connections import Connections
 from swanherd.server.resources.endpoint_groups import EndpointGroups
 from swanherd.server.resources.policies import Policies
+from swanherd.server.resources.scheduling import AgentScheduling
 from swanherd.server.resources.vpnservices import VpnServices
 from swanherd.server.strength import Strength
 from swanherd.server.sweep import Sweep, periodic_sweep
@@ -58,7 +59,12 @@ def refuse_unsupported(core_plugin: str) -> None:
 
 
 class SwanherdPlugin(
-    VpnServices, Connections, Policies, EndpointGroups, service_base.ServicePluginBase
+    VpnServices,
+    Connections,
+    Policies,
+    EndpointGroups,
+    AgentScheduling,
+    service_base.ServicePluginBase,
 ):
     """VPNaaS v2.0 on what serves the cloud's routers."""
 
@@ -73,6 +79,7 @@ class SwanherdPlugin(
         definitions.POLICY_UPDATE_IN_USE.ALIAS,
         definitions.CONNECTION_DETAILS.ALIAS,
         definitions.CONNECTION_MOVE.ALIAS,
+        definitions.AGENT_SCHEDULER.ALIAS,
     )
     path_prefix = vpn.API_PREFIX
     # Neutron looks these names up by the plugin class's name.

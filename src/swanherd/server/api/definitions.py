@@ -76,3 +76,12 @@ POLICY_UPDATE_IN_USE = _definition(
     "IKE and IPsec policies may be updated while connections use them",
     {},
 )
+
+AGENT_SCHEDULER = _definition(
+    "vpn-agent-scheduler",
+    "VPN Agent Scheduler",
+    "Which VPN agent serves a router, and which stand by for it",
+    {},
+)
+# More than a promise: it has resources, though no attributes.
+AGENT_SCHEDULER.IS_SHIM_EXTENSION = False

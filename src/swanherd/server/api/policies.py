@@ -20,6 +20,13 @@ _RESOURCES = {
     "endpoint_group": "endpoint-groups",
 }
 
+_SCHEDULING = (
+    ("get_vpn-routers", "GET", "/agents/{agent_id}/vpn-routers"),
+    ("create_vpn-router", "POST", "/agents/{agent_id}/vpn-routers"),
+    ("delete_vpn-router", "DELETE", "/agents/{agent_id}/vpn-routers/{router_id}"),
+    ("get_vpn-agents", "GET", "/routers/{router_id}/vpn-agents"),
+)
+
 
 def _rule(action: str, resource: str, before: str, operations: list[tuple[str, str]]) -> object:
     name = f"{action}_{resource}"
@@ -49,7 +56,7 @@ def _psk_rule() -> object:
 
 
 def list_rules() -> Iterator[object]:
-    """Return the rules of the five resources."""
+    """Return the rules of the five resources and of the scheduler."""
     for resource, collection in _RESOURCES.items():
         path = f"/vpn/{collection}"
         one = f"{path}/{{id}}"
@@ -58,3 +65,11 @@ def list_rules() -> Iterator[object]:
         yield _rule("delete", resource, base.RULE_ADMIN_OR_OWNER, [("DELETE", one)])
         yield _rule("get", resource, base.RULE_ADMIN_OR_OWNER, [("GET", path), ("GET", one)])
     yield _psk_rule()
+    for name, method, path in _SCHEDULING:
+        yield policy.DocumentedRuleDefault(
+            name=name,
+            check_str=lib_rules.ADMIN,
+            description="See or change which VPN agent serves a router",
+            operations=[{"method": method, "path": path}],
+            scope_types=["project"],
+        )
