@@ -108,14 +108,20 @@ def _render_agent(result: Mapping[str, Any]) -> Iterable[str]:
     yield f"data plane  {result['data_plane']}"
     yield f"uptime      {result['uptime_s']} s, {result['turns']} turns, queue {result['queue']}"
     yield f"routers     {result['routers']} with {result['connections']} connections"
+    yield f"standby     for {result['standby_routers']} routers"
+    if result["fenced"]:
+        yield "fenced      the southbound database is away: nothing is sent"
     for router_id, report in sorted(result["reports"].items()):
-        yield f"\nrouter {router_id}  revision {report['revision']}  epoch {report['epoch']}"
+        what = f"{report['role']}{'' if report['ready'] else ', not ready'}"
+        place = f"revision {report['revision']}  epoch {report['epoch']}"
+        yield f"\nrouter {router_id}  {what}  {place}"
         yield from _render_rows(report)
 
 
 def _render_router(result: Mapping[str, Any]) -> Iterable[str]:
     desired, observed = result["desired"], result["observed"]
     yield f"router      {desired['id']}  revision {desired['revision']}  epoch {desired['epoch']}"
+    yield f"role        {desired['role']}"
     yield f"data plane  {result['data_plane']}"
     for name in ("public", "transit"):
         port = desired[name]

@@ -86,9 +86,7 @@ class OvnBackend:
         # The guard comes first: whatever else fails, nothing leaves in clear.
         self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
         host = self._place(admin, row, router)
-        if host != row.host:
-            # The transit goes first: where the public port is, there the agent begins.
-            row = self._steer_again(admin, row, router)
+        # The public port moves before the transit does in `_finish`: IKE takes a moment longer.
         problem = self._connect(admin, router_id, router, host)
         if problem is None and host is None:
             problem = placement.NO_AGENT
@@ -170,19 +168,13 @@ class OvnBackend:
 
     def _finish(self, context: Any, before: RouterRow, router: Router | None) -> None:
         """Steer at the revision that the other parts have made, and record it."""
-        row = self._steer_again(context, before, router)
-        if row.services and row.northbound_revision < row.revision:
-            self._store.set_northbound_revision(context, row.router_id, row.revision)
-
-    def _steer_again(self, context: Any, before: RouterRow, router: Router | None) -> RouterRow:
-        """Steer at the revision of now, if it is another; return the row as it is now."""
         row = self._store.get_router_row(context, before.router_id)
         if row is None or row.services == 0:
-            # Deleted meanwhile: whoever did that looks again.
-            return dataclasses.replace(before, services=0)
+            return  # deleted meanwhile: whoever did that looks again
         if (row.revision, row.host) != (before.revision, before.host):
             self._steer(context, row, router)
-        return row
+        if row.northbound_revision < row.revision:
+            self._store.set_northbound_revision(context, row.router_id, row.revision)
 
     def _place(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
         gateway = placement.Gateway()

@@ -20,6 +20,7 @@ def test_clients_find_what_they_look_for(api):
     assert {"vpnaas", "vpn-endpoint-groups", "vpn-flavors", "vpn-aes-ctr"} <= listed
     assert {"vpn-aes-ccm-gcm", "service-type", "vpn-connection-move"} <= listed
     assert {"vpn-status-reason", "vpn-policy-update-in-use", "vpn-connection-details"} <= listed
+    assert "vpn-agent-scheduler" in listed
     quota = api.request("GET", "quotas/p1")[1]["quota"]
     five = {"vpnservice", "ikepolicy", "ipsecpolicy", "ipsec_site_connection", "endpoint_group"}
     assert five <= set(quota)
@@ -275,3 +276,19 @@ def test_lists_are_sorted_filtered_and_paged(api):
     answer = api.request("GET", "vpn/ikepolicies?fields=name&name=p1")
     assert answer[1]["ikepolicies"] == [{"name": "p1"}]
     assert api.request("GET", "vpn/ikepolicies?bogus=1")[0] == 400
+def test_the_scheduler_is_for_administrators(api, cloud, parents):
+    """Without an agent nothing hosts the router; others learn nothing; what isn't there is 404."""
+    admin = dataclasses.replace(api, roles="admin,member,reader")
+    router, nobody = cloud["router"], "00000000-0000-4000-8000-000000000000"
+    assert admin.request("GET", f"routers/{router}/vpn-agents") == (200, {"agents": []})
+    assert api.request("GET", f"routers/{router}/vpn-agents")[0] in (403, 404)
+    body = {"router_id": router}
+    for method, path, given in (
+        ("GET", f"agents/{nobody}/vpn-routers", None),
+        ("POST", f"agents/{nobody}/vpn-routers", body),
+        ("DELETE", f"agents/{nobody}/vpn-routers/{router}", None),
+        ("GET", f"routers/{nobody}/vpn-agents", None),
+    ):
+        assert admin.request(method, path, given)[0] == 404, path
+        assert api.request(method, path, given)[0] in (403, 404), path
+    assert admin.request("POST", f"agents/{nobody}/vpn-routers", {"router_id": 1})[0] == 400
