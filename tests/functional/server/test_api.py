@@ -276,6 +276,8 @@ def test_lists_are_sorted_filtered_and_paged(api):
     answer = api.request("GET", "vpn/ikepolicies?fields=name&name=p1")
     assert answer[1]["ikepolicies"] == [{"name": "p1"}]
     assert api.request("GET", "vpn/ikepolicies?bogus=1")[0] == 400
+
+
 def test_the_scheduler_is_for_administrators(api, cloud, parents):
     """Without an agent nothing hosts the router; others learn nothing; what isn't there is 404."""
     admin = dataclasses.replace(api, roles="admin,member,reader")

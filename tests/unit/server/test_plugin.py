@@ -1,5 +1,4 @@
 import warnings
-from importlib import metadata
 
 import pytest
 
