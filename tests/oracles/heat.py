@@ -108,8 +108,8 @@ def _seed(identity, url):
         identity.assign_domain_role_to_user(domain, admin, roles["admin"])
 
 
-def template(key, mtu):
-    """Return a stack with two sites of one cloud and a tunnel between them.
+def template(words):
+    """Return a stack with two sites of one cloud and a tunnel between them, with a description.
 
     Algorithms are Heat's own defaults, and `dpd` has the key that Heat sends.
     """
@@ -129,8 +129,9 @@ def template(key, mtu):
                 "peer_address": peer,
                 "peer_id": peer,
                 "peer_cidrs": [f"10.{223 - number}.0.0/24"],
-                "psk": key,
-                "mtu": mtu,
+                "psk": "a key",
+                "mtu": 1400,
+                "description": words,
                 "dpd": {"actions": "restart", "interval": 20, "timeout": 90},
             },
         }

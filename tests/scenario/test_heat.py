@@ -35,15 +35,19 @@ def settled(heat, stack, action, limit=120):
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_a_stack_comes_changes_and_goes(heat, clouds, rounds):
-    """Again and again: COMPLETE each time, both ends ACTIVE, the new key in both."""
+    """Again and again: COMPLETE each time, both ends ACTIVE, the change in both.
+
+    Heat can change name, description and admin_state_up of a connection. For all else it makes
+    another one before it deletes the first, which is a difference (docs/differences.md).
+    """
     network = clouds[0].connect().network
     for number in range(rounds):
-        stack = heat.create_stack(name=f"tunnel-{number}", template=template("first", 1400))
+        stack = heat.create_stack(name=f"tunnel-{number}", template=template("first"))
         settled(heat, stack, "CREATE")
-        heat.update_stack(stack, template=template("second", 1380))
+        heat.update_stack(stack, template=template("second"))
         settled(heat, stack, "UPDATE")
-        shown = [c for c in network.vpn_ipsec_site_connections() if c.psk == "second"]
-        assert [c.mtu for c in shown] == [1380, 1380]
+        shown = list(network.vpn_ipsec_site_connections())
+        assert [c.description for c in shown] == ["second", "second"]
         wait_for(lambda: all(_active(network, c) for c in shown), 30, "both ends")  # noqa: B023
         heat.delete_stack(stack)
         settled(heat, stack, "DELETE")
