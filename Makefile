@@ -8,7 +8,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
 .PHONY: help install matrix demo up down enter status format check lint types contracts unit \
-	functional oracles scenario test test-kernel test-long soak bench losses losses-kernel
+	functional environments oracles scenario test test-kernel test-long soak bench losses losses-kernel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,10 +58,13 @@ check: install ## lint, format, types, import contracts, unit tests: < 60 s
 functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
 	@$(BIN)/pytest -q tests/functional --durations=5
 
-oracles: install ## neutron-vpnaas' own API tests, on our plugin
+environments: install
+	@$(BIN)/python -m tests.oracles.environments
+
+oracles: environments ## neutron-vpnaas' own API tests, on our plugin
 	@$(BIN)/pytest -q tests/oracles -m "not long" --durations=1
 
-scenario: install ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=ovs)
+scenario: environments ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=ovs)
 	@$(BIN)/pytest -q tests/scenario -m "not long" --durations=10
 
 matrix: install ## each inner over each outer family on each backend, into build/matrix.json and README
@@ -86,7 +89,7 @@ test: check ## everything: check, functional, oracles, kernel, scenario, what Op
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses
 
-test-long: install ## what is too slow for every run: long faults, minutes of a random history
+test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@$(BIN)/pytest -q tests -m long --durations=10
 
 soak: install ## rekeys and changes, and the API never says DOWN: make soak [MINUTES=60]

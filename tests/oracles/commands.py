@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import io
 import itertools
+import json
 import os
 import sys
 import warnings
@@ -222,8 +223,10 @@ def _has_cidrs(stage, name):
 
 
 def main():
-    cloud, _extent = sys.argv[1:]
-    Stage(cloud)
+    cloud, extent = sys.argv[1:]
+    stage = Stage(cloud)
+    calls = [[label, error] for label, error in run(stage, extent == "all")]
+    json.dump(calls, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -61,3 +61,9 @@ def _digest(name: str) -> str:
     digest.update(CONSTRAINTS.read_bytes())
     digest.update("\n".join(REQUIREMENTS[name]).encode())
     return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    # Before a lab is entered: from its network no registry can be reached.
+    for each in REQUIREMENTS:
+        environment(each)

@@ -294,17 +294,30 @@ def _keeper(view: _View) -> IkeSa | None:
 
 
 def _races(view: _View) -> tuple[IkeSa, ...]:
-    """Return the IKE SAs that lost a race of both sides."""
+    """Return the IKE SAs that lost a race of both sides.
+
+    What charon makes while it replaces an IKE SA is none: it moves the children over itself, and
+    each side may see them move to another one. So IKEv1's, where children are of no IKE SA in
+    particular, count only with children of their own: ended here, an empty one would take along
+    what the peer has in it.
+    """
     keeper = _keeper(view)
-    if keeper is None:
+    if keeper is None or any(sa.state is SaState.REKEYING for sa in view.current):
         return ()
     live = (sa for sa in view.current if sa.state in _LIVE)
     return tuple(
         # The younger of the two says how long they have been side by side.
         dataclasses.replace(sa, age=min(sa.age, keeper.age))
         for sa in live
-        if _lost_race(sa, keeper)
+        if _lost_race(sa, keeper) and _has_its_own(view, sa)
     )
+
+
+def _has_its_own(view: _View, sa: IkeSa) -> bool:
+    """Tell whether an IKE SA has all children that its own negotiation would give it."""
+    if view.peering.config.connection.ike.version is IkeVersion.V2:
+        return True
+    return view.peering.children <= carrying(view.name, [sa])
 
 
 def _prune_attempts(view: _View) -> Iterable[SwanAction]:
@@ -313,9 +326,14 @@ def _prune_attempts(view: _View) -> Iterable[SwanAction]:
     One that the peer has answered may be up there by now: ended here without a word it would
     take the peer's packets. It comes up or fails, and is a race then.
     """
-    if _keeper(view) is not None:
-        own = (sa for sa in view.current if sa.state in _COMING and sa.initiator)
-        yield from (TerminateIke(sa.unique_id, force=True) for sa in own if not sa.answered)
+    keeper = _keeper(view)
+    if keeper is None:
+        return
+    for sa in view.current:
+        # What begins beside an old IKE SA is charon's: IKEv1 knows no other rekeying.
+        needless = keeper.age <= RACE or sa.unique_id < keeper.unique_id
+        if sa.state in _COMING and sa.initiator and not sa.answered and needless:
+            yield TerminateIke(sa.unique_id, force=True)
 
 
 def _preference(sa: IkeSa) -> tuple[int, str]:
@@ -323,7 +341,8 @@ def _preference(sa: IkeSa) -> tuple[int, str]:
 
     Its SPI, not its address, since a NAT shows each side other addresses (docs/adr/0004).
     """
-    return -sum(child.state in _CARRYING for child in sa.children), sa.initiator_spi
+    carried = {child.name for child in sa.children if child.state in _CARRYING}
+    return -len(carried), sa.initiator_spi
 
 
 def _lost_race(sa: IkeSa, keeper: IkeSa) -> bool:

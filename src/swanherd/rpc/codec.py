@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
 import marshal
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -77,6 +78,15 @@ def load(kind: type[T], plain: dict[str, Any]) -> T:
         raise ValueError(f"not a {kind.__name__}: {len(error.exceptions)} field(s)") from None
 
 
+def _bytes_of(plain: dict[str, Any]) -> bytes:
+    """Return bytes that are equal for equal values."""
+    try:
+        # Version 2 has no references between values: equal values are equal bytes.
+        return marshal.dumps(plain, 2)
+    except ValueError:  # a bus in memory hands enumerations over as they are
+        return json.dumps(plain).encode()
+
+
 class RouterReader:
     """Reads routers of which most connections are what they were the last time.
 
@@ -97,8 +107,7 @@ class RouterReader:
         known = self._known.get(desired.id, {})
         fresh: dict[str, tuple[bytes, SiteConnection]] = {}
         for body in listed:
-            # Version 2 has no references between values: equal values are equal bytes.
-            text = marshal.dumps(body, 2)
+            text = _bytes_of(body)
             entry = known.get(str(body.get("id")))
             if entry is None or entry[0] != text:
                 entry = text, load(SiteConnection, body)

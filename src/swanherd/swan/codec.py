@@ -103,6 +103,7 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
     ike, dpd = connection.ike, connection.dpd
     policies = dict(config.policies)
     watch = dpd.action is not DpdAction.DISABLED
+    eager = _is_eager(connection)
     message: Message = {
         "version": 1 if ike.version is IkeVersion.V1 else 2,
         "local_addrs": [str(connection.local_address)],
@@ -115,7 +116,7 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
         "unique": "no",
         "encap": "yes" if plane is DataPlane.USERSPACE else "no",
         "dpd_delay": dpd.interval if watch else 0,
-        **_ike_times(config.name, ike.lifetime),
+        **_ike_times(config.name, ike.lifetime, eager=eager),
         # An AAA identity has no meaning for a PSK, but is part of charon's test whether two
         # configs are equal: so it never joins two of ours into one IKE SA (auth_cfg.c).
         "local": {
@@ -125,7 +126,7 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
         },
         "remote": {"auth": "psk", "id": identity.render(connection.peer_id)},
         "children": {
-            name: _render_child(policies.get(name, connection.ipsec), selector)
+            name: _render_child(policies.get(name, connection.ipsec), selector, eager=eager)
             for name, selector in config.children
         },
     }
@@ -136,7 +137,16 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
     return message
 
 
-def _render_child(policy: IpsecPolicy, selector: TrafficSelector) -> Message:
+def _is_eager(connection: SiteConnection) -> bool:
+    """Tell whether this side renews SAs well before the other one would, if that is one of ours.
+
+    Equal lifetimes end at once on both sides. In IKEv1 two IKE SAs would then take the place of
+    one, and each side move the children to another of them.
+    """
+    return _local_id(connection) < connection.peer_id
+
+
+def _render_child(policy: IpsecPolicy, selector: TrafficSelector, *, eager: bool) -> Message:
     key, proposal = proposals.child_proposal(policy)
     return {
         key: [proposal],
@@ -149,12 +159,12 @@ def _render_child(policy: IpsecPolicy, selector: TrafficSelector) -> Message:
         "dpd_action": "none",
         "close_action": "none",
         "life_time": policy.lifetime,
-        "rekey_time": policy.lifetime * 9 // 10,
-        "rand_time": policy.lifetime // 20,
+        "rekey_time": policy.lifetime * (75 if eager else 90) // 100,
+        "rand_time": policy.lifetime // 30,
     }
 
 
-def _ike_times(name: str, lifetime: int) -> Message:
+def _ike_times(name: str, lifetime: int, *, eager: bool) -> Message:
     """Return IKE times whose hard limit is the lifetime exactly, a little different by name.
 
     charon's equality of configs includes these times, but not the name (peer_cfg.c), so that
@@ -162,8 +172,8 @@ def _ike_times(name: str, lifetime: int) -> Message:
     """
     digest = hashlib.sha256(name.encode()).digest()
     spread = lifetime // 20 + 1
-    over = lifetime // 10 + int.from_bytes(digest[:8], "big") % spread
-    rand = lifetime // 20 + int.from_bytes(digest[8:16], "big") % spread
+    over = lifetime // (5 if eager else 10) + int.from_bytes(digest[:8], "big") % spread
+    rand = lifetime // 50 + int.from_bytes(digest[8:16], "big") % (lifetime // 50 + 1)
     return {
         "over_time": over,
         "rekey_time": lifetime - over,

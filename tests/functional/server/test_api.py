@@ -126,7 +126,6 @@ NEVER = [
     {"psk": ""},
     {"psk": "a\nb"},
     {"psk": "x" * 300},
-    {"psk": "\U0001f600"},
     {"peer_id": "a b"},
     {"peer_id": "x" * 256},
     {"peer_id": "\ud800"},

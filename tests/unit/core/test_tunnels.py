@@ -203,8 +203,34 @@ class TestRace:
 
     def test_an_own_attempt_ends_when_the_peers_succeeded(self):
         """No second IKE SA comes up later."""
+        coming = ike_sa(1, state=SaState.CONNECTING, children=())
+        assert (TerminateIke(1, force=True),) == actions(charon(self.THEIRS, coming))
+
+    def test_what_charon_begins_beside_an_old_ike_sa_is_let_come_up(self):
+        """IKEv1 has no other way to rekey: ended, the old one would end without a successor."""
         coming = ike_sa(3, state=SaState.CONNECTING, children=())
-        assert (TerminateIke(3, force=True),) == actions(charon(self.THEIRS, coming))
+        assert actions(charon(self.THEIRS, coming)) == ()
+
+    def test_an_ike_sa_without_children_is_let_be_in_ikev1(self):
+        """Charon moved them; the peer may see all of them in the one that is empty here."""
+        old = make.desired(make.connection(ike=make.ike_policy(version=IkeVersion.V1)))
+        config = ike_config(old.connections[0], old.naming_key)
+        loaded = LoadedConfig(config.name, frozenset(name for name, _ in config.children))
+        children = tuple(ChildSa(name, 7, SaState.INSTALLED) for name, _ in config.children)
+        full = ike_sa(1, config.name, age=9, initiator_spi="1d", children=children)
+        empty = ike_sa(2, config.name, initiator=False, age=9, initiator_spi="2e", children=())
+        secrets = frozenset({config.connection.id})
+        seen = charon(full, empty, configs=(loaded,), secrets=secrets)
+        assert actions(seen, old) == ()
+        both = dataclasses.replace(empty, children=children)
+        seen = charon(full, both, configs=(loaded,), secrets=secrets)
+        assert (TerminateIke(2, force=True),) == actions(seen, old)
+
+    def test_nothing_is_ended_while_charon_replaces_an_ike_sa(self):
+        """Both sides began: children move, and each side sees another SA carry them for now."""
+        young = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
+        old = ike_sa(5, state=SaState.REKEYING, children=(), age=3000)
+        assert actions(charon(*young, old)) == ()
 
     def test_an_own_attempt_that_the_peer_has_answered_is_let_come_up(self):
         """The peer may send into it by now; once it is up, both sides know which one stays."""

@@ -119,6 +119,24 @@ def test_hard_limits_are_the_lifetimes(connection: SiteConnection) -> None:
         assert 0 < child["rand_time"] < child["rekey_time"] < lifetime
 
 
+@pytest.mark.parametrize("lifetime", [60, 3600, 86400])
+def test_the_two_sides_never_renew_at_once(lifetime: int) -> None:
+    """With equal lifetimes one is through before the other would begin, whatever the jitter."""
+    sides = [
+        builders.connection(
+            local_id=here,
+            peer_id=there,
+            ike=builders.ike_policy(lifetime=lifetime),
+            ipsec=builders.ipsec_policy(lifetime=lifetime),
+        )
+        for here, there in (("a.example", "b.example"), ("b.example", "a.example"))
+    ]
+    early, late = map(render, sides)
+    assert early["rekey_time"] < late["rekey_time"] - late["rand_time"]
+    ((early_child,), (late_child,)) = (m["children"].values() for m in (early, late))
+    assert early_child["rekey_time"] < late_child["rekey_time"] - late_child["rand_time"]
+
+
 @FEW
 @given(connections)
 def test_charon_never_acts_by_itself(connection: SiteConnection) -> None:
