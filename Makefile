@@ -56,7 +56,7 @@ check: install ## lint, format, types, import contracts, unit tests: < 60 s
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types contracts unit
 
 functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
-	@$(BIN)/pytest -q tests/functional --durations=5
+	@$(BIN)/pytest -q tests/functional -m "not long" --durations=5
 
 environments: install
 	@$(BIN)/python -m tests.oracles.environments

@@ -297,9 +297,7 @@ def _races(view: _View) -> tuple[IkeSa, ...]:
     """Return the IKE SAs that lost a race of both sides.
 
     What charon makes while it replaces an IKE SA is none: it moves the children over itself, and
-    each side may see them move to another one. So IKEv1's, where children are of no IKE SA in
-    particular, count only with children of their own: ended here, an empty one would take along
-    what the peer has in it.
+    each side may see them move to another one.
     """
     keeper = _keeper(view)
     if keeper is None or any(sa.state is SaState.REKEYING for sa in view.current):
@@ -309,15 +307,8 @@ def _races(view: _View) -> tuple[IkeSa, ...]:
         # The younger of the two says how long they have been side by side.
         dataclasses.replace(sa, age=min(sa.age, keeper.age))
         for sa in live
-        if _lost_race(sa, keeper) and _has_its_own(view, sa)
+        if _lost_race(sa, keeper)
     )
-
-
-def _has_its_own(view: _View, sa: IkeSa) -> bool:
-    """Tell whether an IKE SA has all children that its own negotiation would give it."""
-    if view.peering.config.connection.ike.version is IkeVersion.V2:
-        return True
-    return view.peering.children <= carrying(view.name, [sa])
 
 
 def _prune_attempts(view: _View) -> Iterable[SwanAction]:

@@ -211,21 +211,6 @@ class TestRace:
         coming = ike_sa(3, state=SaState.CONNECTING, children=())
         assert actions(charon(self.THEIRS, coming)) == ()
 
-    def test_an_ike_sa_without_children_is_let_be_in_ikev1(self):
-        """Charon moved them; the peer may see all of them in the one that is empty here."""
-        old = make.desired(make.connection(ike=make.ike_policy(version=IkeVersion.V1)))
-        config = ike_config(old.connections[0], old.naming_key)
-        loaded = LoadedConfig(config.name, frozenset(name for name, _ in config.children))
-        children = tuple(ChildSa(name, 7, SaState.INSTALLED) for name, _ in config.children)
-        full = ike_sa(1, config.name, age=9, initiator_spi="1d", children=children)
-        empty = ike_sa(2, config.name, initiator=False, age=9, initiator_spi="2e", children=())
-        secrets = frozenset({config.connection.id})
-        seen = charon(full, empty, configs=(loaded,), secrets=secrets)
-        assert actions(seen, old) == ()
-        both = dataclasses.replace(empty, children=children)
-        seen = charon(full, both, configs=(loaded,), secrets=secrets)
-        assert (TerminateIke(2, force=True),) == actions(seen, old)
-
     def test_nothing_is_ended_while_charon_replaces_an_ike_sa(self):
         """Both sides began: children move, and each side sees another SA carry them for now."""
         young = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
