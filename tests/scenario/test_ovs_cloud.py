@@ -33,7 +33,7 @@ def test_a_router_of_each_kind_serves_what_isnt_a_vpn(clouds, clients, lab, numb
     ping = ["ping", "-n", "-c", "1", "-W", "1", floating]
     wait_for(lambda: not inet.run(ping, WEB_HOST, check=False).returncode, 30, "floating IP")
     # With DVR the way out is taken a moment after the way in.
-    wait_for(lambda: _seen_from(workload, WEB) == floating, 30, "own floating IP on the way out")
+    wait_for(lambda: _seen_from(workload, WEB) == floating, 90, "own floating IP on the way out")
 
 
 def _seen_from(workload, host):
