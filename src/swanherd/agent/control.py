@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import json
 import logging
 import os
@@ -76,7 +77,9 @@ def serve(path: Path, commands: Mapping[str, Answer]) -> Callable[[], None]:
         server = _Server(str(path), commands)
     finally:
         os.umask(mask)
-    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
+    # How long `stop` may take, in seconds.
+    serve = functools.partial(server.serve_forever, poll_interval=0.1)
+    threading.Thread(target=serve, name="control", daemon=True).start()
 
     def stop() -> None:
         server.shutdown()
