@@ -22,6 +22,8 @@ from openstackclient import shell  # noqa: E402
 
 GROUPS = ("endpoint_group", "ike_policy", "ipsec_policy", "ipsec_site_connection", "service")
 _numbers = itertools.count(1)
+# The provider that is there where a deployer has written none.
+DRIVERS = {"swanherd": "swanherd.server.plugin.SwanherdPlugin"}
 # What an earlier run left has other names.
 BASE = f"base{os.getpid()}"
 
@@ -41,7 +43,10 @@ class Stage:
             name=BASE, external_gateway_info={"network_id": public.id}
         )
         network.add_interface_to_router(self.router, subnet_id=self.subnet.id)
-        network.create_flavor(name=BASE, service_type="VPN", is_enabled=True)
+        flavor = network.create_flavor(name=BASE, service_type="VPN", is_enabled=True)
+        (provider,) = network.service_providers(service_type="VPN")
+        profile = network.create_service_profile(driver=DRIVERS[provider.name], is_enabled=True)
+        network.associate_flavor_with_service_profile(flavor, profile)
         for kind, options in (
             ("service", ["--router", self.router.id]),
             ("ike_policy", []),
