@@ -46,7 +46,7 @@ types:
 	@$(BIN)/mypy -p bench
 
 contracts:
-	@PYTHONPATH=operator/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
+	@PYTHONPATH=operator/src:client/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
 
 unit:
 	@$(BIN)/pytest -q tests/unit

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,9 @@ LOCK = ROOT / "build" / "install.lock"
 STAMP = VENV / "installed"
 CONSTRAINTS = ROOT / "lab" / "constraints.txt"
 POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
+# Only its parser is used, and it is never installed: it takes the place of charon-systemd.
+LIBRESWAN = ROOT / "build" / "libreswan"
+UNPACKED = ("libreswan", "libunbound8", "libevent-2.1-7")
 
 PACKAGES = (
     # the clouds
@@ -60,6 +64,7 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make` waits for the first
             install_packages()
             install_environment()
+            unpack_libreswan()
     except subprocess.CalledProcessError as error:
         lines = LOG.read_text(errors="replace").splitlines()[-15:]
         print(f"install: {error}; log {LOG}", *lines, sep="\n    ", file=sys.stderr)
@@ -105,6 +110,17 @@ def no_services() -> Iterator[None]:
         POLICY.unlink()
 
 
+def unpack_libreswan() -> None:
+    """Unpack libreswan and what it is linked with, for the tests of its configuration."""
+    if LIBRESWAN.exists():
+        return
+    with step("apt: libreswan, unpacked only"), tempfile.TemporaryDirectory() as directory:
+        run(["apt-get", "-qq", "download", *UNPACKED], directory)
+        for package in pathlib.Path(directory).glob("*.deb"):
+            run(["dpkg", "-x", str(package), f"{directory}/root"])
+        shutil.copytree(f"{directory}/root", LIBRESWAN, symlinks=True)
+
+
 def install_environment() -> None:
     """Make the virtual environment, unless it was made from these same requirements."""
     digest = requirements_digest()
@@ -117,14 +133,24 @@ def install_environment() -> None:
             run([sys.executable, "-m", "venv", str(VENV)])
     with step("pip: Swanherd, Neutron, Keystone and the tools"):
         options = ["install", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
-        run([*pip, *options, "-e", f"{ROOT}[server,agent]", *group_requirements()])
+        run(
+            [
+                *pip,
+                *options,
+                "-e",
+                f"{ROOT}[server,agent]",
+                "-e",
+                f"{ROOT}/client",
+                *group_requirements(),
+            ]
+        )
     STAMP.write_text(digest)
 
 
 def requirements_digest() -> str:
     """Return what the environment is made from, as a digest."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in (ROOT / "pyproject.toml", CONSTRAINTS):
+    for path in (ROOT / "pyproject.toml", ROOT / "client" / "pyproject.toml", CONSTRAINTS):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -135,12 +161,12 @@ def group_requirements() -> list[str]:
     return [requirement for name in ("check", "lab") for requirement in groups[name]]
 
 
-def run(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str], directory: str | None = None) -> None:
     """Run a program with its output in the log."""
     with LOG.open("a") as log:
         print(f"$ {' '.join(argv)}", file=log, flush=True)
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(argv, check=True, stdout=log, stderr=log, env=environment)
+        subprocess.run(argv, check=True, stdout=log, stderr=log, env=environment, cwd=directory)
 
 
 @contextlib.contextmanager

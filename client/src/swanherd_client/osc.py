@@ -1,0 +1,73 @@
+"""`openstack vpn ipsec site connection export`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from osc_lib import exceptions
+from osc_lib.command import command
+
+from swanherd_client import peers
+from swanherd_client.tunnel import Unsayable, gather
+
+
+class ExportConnection(command.Command):  # type: ignore[misc]
+    """Print the configuration that the other side of a connection needs"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the command's grammar."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument("connection", help="IPsec site connection (name or ID)")
+        parser.add_argument(
+            "--device",
+            required=True,
+            choices=sorted(peers.DEVICES),
+            help="what the other side is",
+        )
+        parser.add_argument("--with-psk", action="store_true", help="write the pre-shared key too")
+        parser.add_argument(
+            "--directory", help="write files there, readable by you alone (default: print them)"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Read the connection and write what its device needs."""
+        network = self.app.client_manager.network
+        found = network.find_vpn_ipsec_site_connection(
+            parsed_args.connection, ignore_missing=False
+        )
+        try:
+            tunnel, psk = gather(lambda path: read(network, path), found.id)
+            key = psk if parsed_args.with_psk else None
+            files = peers.export(parsed_args.device, tunnel, key)
+        except Unsayable as error:
+            raise exceptions.CommandError(str(error)) from error
+        for file in files:
+            if parsed_args.directory:
+                write(pathlib.Path(parsed_args.directory) / file.name, file.text)
+            else:
+                sys.stdout.write(file.text)
+
+
+def read(network: Any, path: str) -> Mapping[str, Any]:
+    """Return a resource of Neutron's API without its envelope."""
+    reply = network.get(f"/{path}")
+    if reply.status_code != 200:
+        raise exceptions.CommandError(f"{path}: {reply.status_code} {reply.text}")
+    (body,) = reply.json().values()
+    found: Mapping[str, Any] = body
+    return found
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    """Write a file that may hold a key: nobody else can read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    sys.stdout.write(f"{path}\n")
