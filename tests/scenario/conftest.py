@@ -26,6 +26,8 @@ SHAPES = {
     "failover": Shape(gateways=2),
 }
 collect_ignore_glob = [f"test_{other}*.py" for other in SHAPES if other != BACKEND]
+# A run makes more of them than a project has by default.
+UNLIMITED = ("networks", "routers", "security_groups", "security_group_rules", "ports")
 REUSE = bool(os.environ.get("REUSE"))
 # What an earlier run left in the clouds has other names and networks.
 _numbers = itertools.count(random.randrange(40, 200) if REUSE else 16)
@@ -77,9 +79,8 @@ def clouds(lab):
     pair = Cloud(lab, "a"), Cloud(lab, "b")
     for cloud in pair:
         make_public(cloud)
-        # A run makes more sites than a project has by default.
         project = cloud.connect().current_project_id
-        unlimited = dict.fromkeys(("networks", "routers", "security_groups", "ports"), -1)
+        unlimited = dict.fromkeys(UNLIMITED, -1)
         cloud.connect("admin").network.update_quota(project, **unlimited)
     return pair
 
