@@ -49,7 +49,9 @@ class Watch:
                 seen = self.seen.setdefault(each["id"], Seen())
                 seen.samples += 1
                 if each["status"] != "ACTIVE":
-                    seen.other.append((each["status"], each["status_code"], each["id"], time.time()))
+                    seen.other.append(
+                        (each["status"], each["status_code"], each["id"], time.time())
+                    )
 
     def stop(self):
         self._stop.set()

@@ -248,10 +248,15 @@ def dead_daemon(room):
     return later(link, act, lambda: box.run(["umount", "/usr/sbin/charon-systemd"]))
 
 
-def twins(room):
-    """Two connections of the west have the same peer and identities, but not the same key."""
-    same = {"local_id": "w0.example.org", "peer_id": "e0.example.org"}
-    other = {"local_id": "e0.example.org", "peer_id": "w0.example.org"}
+def twins(room, *, same_ids):
+    """Two connections of the west have the same peer, but not the same key.
+
+    In IKEv2 it takes the same identities too; IKEv1 looks the key up by addresses.
+    """
+    same, other = {}, {}
+    if same_ids:
+        same = {"local_id": "w0.example.org", "peer_id": "e0.example.org"}
+        other = {"local_id": "e0.example.org", "peer_id": "w0.example.org"}
     link = join(
         room,
         "twin",
@@ -278,6 +283,7 @@ ROOMS = {  # name → links, IKE version
     "v1-dpd": (1, "v1"),
     "v2-dead": (1, "v2"),
     "v2-twin": (2, "v2"),
+    "v1-twin": (2, "v1"),
 }
 
 
@@ -315,8 +321,10 @@ def break_all(rooms):
     other_key(rooms["v1-psk"], ("psk_mismatch", "psk_mismatch"))
     other_identity(rooms["v2-id"], ("psk_or_id_mismatch", "peer_id_mismatch"))
     other_identity(rooms["v1-id"], ("local_id_refused", "peer_id_mismatch"))
-    join(rooms["v2-twin"], "plain", (None, None)).mend = lambda: None
-    twins(rooms["v2-twin"])
+    for version in ("v2", "v1"):
+        room = rooms[f"{version}-twin"]
+        join(room, "plain", (None, None)).mend = lambda: None
+        twins(room, same_ids=version == "v2")
     return acts
 
 
@@ -366,7 +374,8 @@ def _active(watch, link):
 def _told(watch, link):
     codes = [watch.first.get(i, {}) for i in link.ids]
     if link.name == "twin":
-        return any("indistinguishable" in c for c in watch.first.values())
+        both = [watch.first.get(i, {}) for other in link.room.links for i in other.ids]
+        return sum("indistinguishable" in c for c in both) == 2
     return all(w is None or w in c for w, c in zip(link.expected, codes, strict=True))
 
 
@@ -387,7 +396,7 @@ NAMES = [
         for name in ("deleted", "esp", "ts", "silent", "refuses")
     ),
     *("v2/psk", "v1-psk/psk", "v2-id/id", "v1-id/id", "v2-ike/ike", "v1-ike/ike", "v1-dpd/dpd"),
-    *("v2-dead/charon", "v2-twin/plain", "v2-twin/twin"),
+    *("v2-dead/charon", "v2-twin/plain", "v2-twin/twin", "v1-twin/plain", "v1-twin/twin"),
 ]
 
 
@@ -409,9 +418,10 @@ def test_the_cause_is_told(story, name, side):
     assert (now["status"], now["status_code"]) == ("ACTIVE", None)
 
 
-def test_connections_that_cannot_be_told_apart_say_so(story):
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_connections_that_cannot_be_told_apart_say_so(story, version):
     """One of the two shows it, on each side."""
-    links = [story.links["v2-twin/plain"], story.links["v2-twin/twin"]]
+    links = [story.links[f"{version}-twin/plain"], story.links[f"{version}-twin/twin"]]
     for side in (0, 1):
         codes = [set(story.watch.first.get(link.ids[side], {})) for link in links]
         assert sum("indistinguishable" in each for each in codes) == 1

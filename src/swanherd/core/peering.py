@@ -4,20 +4,25 @@ Neutron has one connection for each family, and users make several to one peer. 
 relation for each pair of identities: a responder that gets a negotiation from that peer takes
 the first config that fits addresses and identities, whatever the traffic selectors are. So all
 connections of a peering become children of one config (docs/adr/0009).
+
+IKEv1 begins before any identity is known: the responder takes algorithms, and in main mode the
+key, by addresses alone. So peerings of IKEv1 between the same addresses have these in common.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from swanherd.core.ike import IkeConfig
 from swanherd.core.memo import remember
 from swanherd.core.model import (
     ConnectionId,
     DesiredRouter,
+    IkeVersion,
     Initiator,
+    Phase1Mode,
     Secret,
     SiteConnection,
 )
@@ -31,8 +36,8 @@ ANY_PEER = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bound)
 class Peering:
     """An IKE config and the connections whose children it has, sorted by id.
 
-    The first one says how the IKE SA is negotiated; those that want it otherwise, `unlike`,
-    can't have it.
+    The first one says how the IKE SA is negotiated, as far as IKEv1 lets it; those that want it
+    otherwise, `unlike`, can't have it.
     """
 
     config: IkeConfig
@@ -61,33 +66,80 @@ def children_of(connection: SiteConnection) -> frozenset[str]:
 def peerings(desired: DesiredRouter) -> tuple[Peering, ...]:
     """Return what charon should have loaded, sorted by the configs' names."""
     key = desired.naming_key
-    wanted = (
-        (peering_id(c, key), c)
-        for c in desired.connections
-        if c.up and c.local_address is not None and c.selectors
-    )
+    wanted = [
+        c for c in desired.connections if c.up and c.local_address is not None and c.selectors
+    ]
+    firsts = _first_between(wanted)
     by_peering = itertools.groupby(
-        sorted(wanted, key=lambda item: (item[0], item[1].id)), key=lambda item: item[0]
+        sorted(((peering_id(c, key), c) for c in wanted), key=lambda item: (item[0], item[1].id)),
+        key=lambda item: item[0],
     )
-    found = (_peering(key, i, [c for _, c in items]) for i, items in by_peering)
+    found = (_peering(key, i, [c for _, c in items], firsts) for i, items in by_peering)
     return tuple(sorted(found, key=lambda peering: peering.config.name))
 
 
 def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:
     """Return the config of a connection that is alone in its peering."""
-    return _peering(key, peering_id(connection, key), [connection]).config
+    return _peering(key, peering_id(connection, key), [connection], {}).config
 
 
-def _peering(key: Secret, identity: ConnectionId, members: Iterable[SiteConnection]) -> Peering:
-    first, *others = members
-    if not others:
+def _first_between(
+    connections: Iterable[SiteConnection],
+) -> Mapping[tuple[str, ...], SiteConnection]:
+    """Return the connection of IKEv1 whose algorithms, or key, hold between two addresses."""
+    found: dict[tuple[str, ...], SiteConnection] = {}
+    old = (c for c in connections if c.ike.version is IkeVersion.V1)
+    for connection in sorted(old, key=lambda c: c.id):
+        found.setdefault(_between(connection), connection)
+        if connection.ike.mode is Phase1Mode.MAIN:
+            found.setdefault((*_between(connection), "key"), connection)
+    return found
+
+
+def _between(connection: SiteConnection) -> tuple[str, ...]:
+    peer = connection.peer_address
+    return str(connection.local_address), "%any" if peer in ANY_PEER else peer
+
+
+def _as_negotiated(
+    connection: SiteConnection, firsts: Mapping[tuple[str, ...], SiteConnection]
+) -> SiteConnection:
+    """Return the connection with what the responder takes before it knows who comes.
+
+    RFC 2409 §5: proposals are in the first message, identities in the fifth; in main mode the
+    key already encrypts them (§5.4). strongSwan takes the first config of the addresses.
+    """
+    ike = connection.ike
+    if ike.version is not IkeVersion.V1 or not firsts:
+        return connection
+    between = _between(connection)
+    policy, holder = firsts[between].ike, firsts.get((*between, "key"), connection)
+    ike = dataclasses.replace(
+        ike,
+        encryption=policy.encryption,
+        integrity=policy.integrity,
+        dh_group=policy.dh_group,
+    )
+    psk = holder.psk if ike.mode is Phase1Mode.MAIN else connection.psk
+    return dataclasses.replace(connection, ike=ike, psk=psk)
+
+
+def _peering(
+    key: Secret,
+    identity: ConnectionId,
+    members: Iterable[SiteConnection],
+    firsts: Mapping[tuple[str, ...], SiteConnection],
+) -> Peering:
+    own, *others = members
+    first = _as_negotiated(own, firsts)
+    if not others and first == own:
         config = _config_alone(first, key, identity)
-        return Peering(config, (first,), frozenset(), children_of(first))
+        return Peering(config, (own,), frozenset(), children_of(own))
     config = _config(first, others, key, identity)
     digest = generation(first, key)
-    unlike = (c.id for c in others if generation(c, key) != digest)
+    unlike = (c.id for c in (own, *others) if generation(c, key) != digest)
     names = frozenset(name for name, _ in config.children)
-    return Peering(config, (first, *others), frozenset(unlike), names)
+    return Peering(config, (own, *others), frozenset(unlike), names)
 
 
 @remember

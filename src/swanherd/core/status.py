@@ -49,9 +49,9 @@ SWAPPING = Reason(
 )
 INDISTINGUISHABLE = Reason(
     "indistinguishable",
-    "Another connection of this router has the same peer and the same identities, but another "
-    "key, IKE policy or dead peer detection; IKE can't tell the two apart, and the other's hold.",
-    "Give both the same key, IKE policy and dpd, or different local_id or peer_id.",
+    "Another connection of this router to the same peer has another key, IKE policy or dead peer "
+    "detection; IKE can't tell the two apart, and the other's hold.",
+    "Give both the same key, IKE policy and dpd, or use IKEv2 with different local_id or peer_id.",
 )
 SETTING_UP = Reason("setting_up", "The gateway is being set up.")
 STANDBY = Reason(

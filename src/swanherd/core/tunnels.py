@@ -30,6 +30,9 @@ RACE = 5
 # Seconds for which both stay side by side before one is ended: a peer that swaps an SA that is
 # itself young ends the old one within this time, and no race is to be decided (ADR 0004).
 SETTLED = 2
+# Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
+# would go on asking for a minute and a half, long after the key is mended.
+HOPELESS = 2.0
 # Seconds for which a peer counts as just found dead.
 _JUST = 2.0
 
@@ -148,6 +151,9 @@ def plan_tunnels(
         actions += (TerminateIke(sa.unique_id, force=True) for sa in races if sa.age >= SETTLED)
         waits += (float(SETTLED - sa.age) for sa in races if sa.age < SETTLED)
         actions += _prune_attempts(view)
+        hopeless, wait = _hopeless(view)
+        actions += hopeless
+        waits += [wait] if wait is not None else []
         initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []
@@ -325,6 +331,26 @@ def _prune_attempts(view: _View) -> Iterable[SwanAction]:
         needless = keeper.age <= RACE or sa.unique_id < keeper.unique_id
         if sa.state in _COMING and sa.initiator and not sa.answered and needless:
             yield TerminateIke(sa.unique_id, force=True)
+
+
+def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
+    """End our attempts that can't succeed any more, and tell when the next one is to be ended.
+
+    IKEv1 encrypts with what the key yields (RFC 2409 §5.4), so neither side can even say no.
+    """
+    fault, now = view.fault, view.timing.now
+    if fault is None or fault.code != "psk_mismatch":
+        return (), None
+    due = {
+        sa.unique_id: sa.unanswered + HOPELESS - now
+        for sa in view.current
+        if sa.state in _COMING
+        and sa.initiator
+        and sa.unanswered is not None
+        and fault.last >= sa.unanswered
+    }
+    ends = tuple(TerminateIke(ike_id, force=True) for ike_id, left in due.items() if left <= 0)
+    return ends, min((left for left in due.values() if left > 0), default=None)
 
 
 def _preference(sa: IkeSa) -> tuple[int, str]:

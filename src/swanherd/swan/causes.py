@@ -142,7 +142,7 @@ def code_of_notice(notice: Notice, *, is_v1: bool, is_up: bool, no_route: bool) 
     """Return what a record means for a config of that version that has an IKE SA or not."""
     kind = notice.type
     if kind == _PEER_AUTH_FAILED:
-        # Without a config charon found none for the peer's identity.
+        # Without a config charon found none for the two identities.
         return "peer_id_mismatch" if is_v1 or not notice.config else "psk_mismatch"
     if kind == _PARSE_ERROR_BODY:
         # Unreadable, since it was encrypted with keys from another PSK (RFC 2409 §5.4).

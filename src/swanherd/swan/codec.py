@@ -52,10 +52,14 @@ class Unrenderable(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConfigFacts:
-    """What a loaded config tells of its peer: enough to say whose a nameless failure is."""
+    """What a loaded config tells of its peer: enough to say whose a nameless failure is.
+
+    `peer_id` is as charon prints it (until charon has told: as the API has it).
+    """
 
     version: IkeVersion | None
     remotes: frozenset[str]
+    peer_id: str = ""
 
     @property
     def any_peer(self) -> bool:
@@ -211,7 +215,7 @@ def facts_of(config: IkeConfig) -> ConfigFacts:
     """Return what `list-conns` will tell of the config's peer."""
     connection = config.connection
     remote = _remote_address(connection.peer_address)
-    return ConfigFacts(connection.ike.version, frozenset({remote}))
+    return ConfigFacts(connection.ike.version, frozenset({remote}), connection.peer_id)
 
 
 # Messages → values
@@ -223,7 +227,9 @@ def parse_config(message: Mapping[str, Any]) -> tuple[LoadedConfig, ConfigFacts]
     children = frozenset(body.get("children", {}))
     versions = {b"IKEv1": IkeVersion.V1, b"IKEv2": IkeVersion.V2}
     remotes = frozenset(_text(a) for a in body.get("remote_addrs", ()))
-    return LoadedConfig(name, children), ConfigFacts(versions.get(body.get("version")), remotes)
+    peer_id = _text(body.get("remote-1", {}).get("id", b""))
+    facts = ConfigFacts(versions.get(body.get("version")), remotes, peer_id)
+    return LoadedConfig(name, children), facts
 
 
 def parse_secrets(message: Mapping[str, Any]) -> frozenset[ConnectionId]:

@@ -25,12 +25,16 @@ _UNSENT = "error writing to socket: "
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notice:
-    """A record of error-notify; `config` is empty where charon had chosen none yet."""
+    """A record of error-notify; `config` is empty where charon had chosen none yet.
+
+    `identity` is the one that the peer presented, if it has.
+    """
 
     type: int
     text: str
     config: str
     peer: str
+    identity: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,9 +97,11 @@ Event = Notice | Exchange | IkeChange | ChildChange | IkeRekeyed | ChildRekeyed 
 
 def parse_record(record: bytes) -> Notice:
     """Return one record of error-notify; its length is RECORD_SIZE."""
-    kind, text, config, _, peer = _RECORD.unpack(record)
+    kind, text, config, identity, peer = _RECORD.unpack(record)
     address = _until_nul(peer).rpartition("[")[0]
-    return Notice(kind, _until_nul(text), _until_nul(config), address)
+    return Notice(
+        kind, _until_nul(text), _until_nul(config), address, identity=_until_nul(identity)
+    )
 
 
 class EventReader:

@@ -35,6 +35,7 @@ _TOGETHER = 5.0
 class _Entry:
     fault: Fault
     proved: float  # when the code was last seen, in monotonic seconds
+    named: bool = True  # charon or the identity said whose failure it was
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,17 +103,44 @@ class FaultMemory:
         self, notice: Notice, facts: Mapping[str, ConfigFacts], now: float
     ) -> FaultMemory:
         memory = self
-        for config in causes.concerned(notice.config, notice.peer, facts):
+        for config in self._blamed(notice, facts, now):
             code = causes.code_of_notice(
                 notice,
                 is_v1=facts[config].version is IkeVersion.V1,
                 is_up=bool(self.established.get(config)),
                 no_route=self.unsendable is not None and now - self.unsendable < _TOGETHER,
             )
+            identified = _is_the_peers(notice, facts[config])
+            if code == "peer_id_mismatch" and identified:
+                code = "local_id_refused"
             if code is not None:
                 detail = notice.text if notice.type in causes.TELLING else ""
-                memory = memory.recorded(config, code, now, detail)
+                named = identified or bool(notice.config)
+                memory = memory.recorded(config, code, now, detail, named=named)
         return memory
+
+    def _blamed(
+        self, sign: Notice | Exchange, facts: Mapping[str, ConfigFacts], now: float
+    ) -> tuple[str, ...]:
+        """Return whose failure it is.
+
+        Of the configs of one peer a nameless sign concerns the one whose identity the peer
+        presented, else those that aren't up and don't fail for a cause that is known.
+        """
+        names = causes.concerned(sign.config, sign.peer, facts)
+        if sign.config or len(names) == 1:
+            return names
+        if isinstance(sign, Notice):
+            same = tuple(n for n in names if _is_the_peers(sign, facts[n]))
+            names = same or names
+        return tuple(n for n in names if not self.established.get(n) and not self._known(n, now))
+
+    def _known(self, config: str, now: float) -> bool:
+        """Tell whether charon itself said lately why this config fails."""
+        known = self.entries.get(config)
+        if known is None or not known.named or now - known.proved > _FADE:
+            return False
+        return causes.CAUSES[known.fault.code].rank > 1
 
     def _feed_exchange(
         self, exchange: Exchange, facts: Mapping[str, ConfigFacts], now: float
@@ -127,9 +155,9 @@ class FaultMemory:
         code = causes.code_of_exchange(exchange)
         if code is None:
             return memory
-        for config in causes.concerned(exchange.config, exchange.peer, facts):
+        for config in self._blamed(exchange, facts, now):
             refusal = ", ".join(sorted(exchange.payloads & causes.REFUSALS))
-            memory = memory.recorded(config, code, now, refusal)
+            memory = memory.recorded(config, code, now, refusal, named=bool(exchange.config))
         return memory
 
     def _feed_ike(
@@ -161,18 +189,20 @@ class FaultMemory:
             return False
         return now - known.proved < _TOGETHER
 
-    def recorded(self, config: str, code: str, now: float, detail: str = "") -> FaultMemory:
+    def recorded(
+        self, config: str, code: str, now: float, detail: str = "", *, named: bool = True
+    ) -> FaultMemory:
         """Return the memory with one more failure of the config."""
         cause = causes.CAUSES[code]
         known = self.entries.get(config)
         if known is not None and now - known.fault.last > _SERIES:
             known = None
         first = known.fault.first if known is not None else now
-        if known is not None and not _takes_over(code, known, now):
+        if known is not None and not _takes_over(code, known, now, named=named):
             entry = dataclasses.replace(known, fault=dataclasses.replace(known.fault, last=now))
         else:
             text = f"{cause.text} ({detail})" if detail else cause.text
-            entry = _Entry(Fault(config, code, text, cause.hint, first, now), now)
+            entry = _Entry(Fault(config, code, text, cause.hint, first, now), now, named)
         return self.changed(entries={**self.entries, config: entry})
 
     def changed(self, **changes: object) -> FaultMemory:
@@ -180,7 +210,16 @@ class FaultMemory:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-def _takes_over(code: str, known: _Entry, now: float) -> bool:
-    """Tell whether a new cause replaces the known one: the stronger stays while it is fresh."""
-    stronger = causes.CAUSES[code].rank >= causes.CAUSES[known.fault.code].rank
-    return stronger or now - known.proved > _FADE
+def _is_the_peers(notice: Notice, facts: ConfigFacts) -> bool:
+    """Tell whether the peer presented the identity that we expect of it."""
+    return bool(notice.identity) and notice.identity == facts.peer_id
+
+
+def _takes_over(code: str, known: _Entry, now: float, *, named: bool) -> bool:
+    """Tell whether a new cause replaces the known one: the stronger stays while it is fresh.
+
+    What is known to be of this config is stronger than what may be of another.
+    """
+    rank = causes.CAUSES[code].rank
+    surer = named and not known.named and rank > 1
+    return surer or rank >= causes.CAUSES[known.fault.code].rank or now - known.proved > _FADE

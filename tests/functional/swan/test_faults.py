@@ -9,9 +9,16 @@ import signal
 import pytest
 
 from swanherd.core.ike import IkeConfig, TerminateChild, TerminateIke
-from swanherd.core.model import Dpd, DpdAction, IkeVersion, Secret, SiteConnection
+from swanherd.core.model import (
+    Dpd,
+    DpdAction,
+    IkeVersion,
+    Phase1Mode,
+    Secret,
+    SiteConnection,
+)
 from swanherd.testing import builders
-from tests.functional.swan.stage import Stage, children_up, mirror, pair, run
+from tests.functional.swan.stage import OPTIONS, WEST_NET, Stage, children_up, mirror, pair, run
 
 V1 = {"ike": builders.ike_policy(version=IkeVersion.V1)}
 V2 = {"ike": builders.ike_policy(version=IkeVersion.V2)}
@@ -53,6 +60,78 @@ def test_another_psk(started: Stage, version: dict[str, object], initiator: str)
     expect(started, configs, initiator, "psk_mismatch")
 
 
+def test_each_of_a_peers_connections_has_its_own_cause(started: Stage) -> None:
+    """A failure that charon can't name hides no cause that it could, nor concerns what is up."""
+    west, east = started.west, started.east
+    wrong = [
+        {},
+        {"psk": Secret("other")},
+        {"peer_id": "other.example.org"},
+        {"local_id": "surprise.example.org"},
+    ]
+    here, there = [], []
+    for number, changes in enumerate(wrong):
+        ids = {"local_id": f"w{number}.example.org", "peer_id": f"e{number}.example.org"}
+        mine = dataclasses.replace(pair(**V2)[0], id=builders.make_id(f"w{number}"), **ids)
+        there.append(started.load(east, dataclasses.replace(mirror(mine), **changes)))
+        here.append(started.load(west, mine))
+    started.initiate(west, here[0])
+    started.wait(east, children_up(there[0]))
+    expected = ["psk_mismatch", "peer_id_mismatch", "local_id_refused"]
+    for number, code in enumerate(expected, 1):
+        started.initiate(west, here[number])
+        started.fault(east, there[number], code)
+    names = [config.name for config in there[1:]]
+    faults = {fault.config: fault.code for fault in started.swan.observe(east).faults}
+    assert dict(zip(names, expected, strict=True)) == faults
+
+
+@pytest.mark.parametrize(
+    ("ike", "other", "code"),
+    [
+        ({"version": IkeVersion.V2}, {"psk": Secret("other")}, None),
+        ({"version": IkeVersion.V2}, {"encryption": "aes-128"}, None),
+        (
+            {"version": IkeVersion.V1, "mode": Phase1Mode.AGGRESSIVE},
+            {"psk": Secret("other")},
+            None,
+        ),
+        ({"version": IkeVersion.V1}, {"psk": Secret("other")}, "psk_mismatch"),
+        (
+            {"version": IkeVersion.V1},
+            {"encryption": "aes-128"},
+            "ike_no_proposal_or_no_connection",
+        ),
+    ],
+    ids=["v2 key", "v2 policy", "v1 aggressive key", "v1 key", "v1 policy"],
+)
+def test_what_a_responder_can_tell_apart(
+    stage: Stage, ike: dict[str, object], other: dict[str, object], code: str | None
+) -> None:
+    """Two connections of other identities between two addresses: what core/peering goes by."""
+    stage.start(dataclasses.replace(OPTIONS, aggressive_psk=True))
+    psk = {key: value for key, value in other.items() if key == "psk"}
+    policy = {key: value for key, value in other.items() if key != "psk"}
+    here = []
+    for number, (key, algorithms) in enumerate([({}, {}), (psk, policy)]):
+        mine = dataclasses.replace(
+            pair(ike=builders.ike_policy(**ike, **algorithms))[0],
+            id=builders.make_id(f"w{number}"),
+            local_id=f"w{number}.example.org",
+            peer_id=f"e{number}.example.org",
+            selectors=(builders.selector(WEST_NET, f"10.{92 + number}.0.0/24"),),
+            **key,
+        )
+        stage.load(stage.east, mirror(mine))
+        here.append(stage.load(stage.west, mine))
+    for config in here:
+        stage.initiate(stage.west, config)
+        if code is None or config is here[0]:
+            stage.wait(stage.west, children_up(config))
+        else:
+            stage.fault(stage.west, config, code)
+
+
 def test_our_identity_refused_v2(started: Stage) -> None:
     """The responder has no config for the identity; the initiator can't tell it from the key."""
     west, east = pair(local_id="west.example.org", **V2)
@@ -69,12 +148,16 @@ def test_our_identity_refused_v1(started: Stage) -> None:
 
 @VERSIONS
 def test_peer_presents_another_identity(started: Stage, version: dict[str, object]) -> None:
-    """The initiator sees an identity that isn't peer_id."""
+    """The initiator sees an identity that isn't peer_id.
+
+    In IKEv2 the responder hears which one was expected; in IKEv1 only an end (RFC 2408 §3.15).
+    """
     west, east = pair(**version)
     east = dataclasses.replace(east, local_id="surprise.example.org")
     configs = negotiate(started, west, east)
     initiator = "peer_id_mismatch" if version is V1 else "psk_or_id_mismatch"
-    expect(started, configs, initiator, None)
+    responder = "peer_deleted" if version is V1 else "local_id_refused"
+    expect(started, configs, initiator, responder)
 
 
 @VERSIONS

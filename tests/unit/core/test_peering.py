@@ -1,6 +1,6 @@
 import pytest
 
-from swanherd.core.model import IkeVersion, Initiator, Secret
+from swanherd.core.model import IkeVersion, Initiator, Phase1Mode, Secret
 from swanherd.core.peering import children_of, peerings
 from swanherd.testing import builders as make
 
@@ -60,3 +60,42 @@ def test_only_children_that_are_ours_to_begin_are_initiable():
     waiting = make.connection("v6", selectors=V6.selectors, initiator=Initiator.RESPONSE_ONLY)
     (peering,) = peerings(make.desired(V4, waiting))
     assert children_of(V4) == peering.initiable()
+
+
+def old(name, **changes):
+    """Return a connection of IKEv1 that has identities of its own."""
+    policy = {"version": IkeVersion.V1} | changes.pop("ike", {})
+    ids = {"local_id": f"{name}.west", "peer_id": f"{name}.east"}
+    return make.connection(name, ike=make.ike_policy(**policy), **ids, **changes)
+
+
+def unlike(*connections):
+    """Return whose key or policy can't hold; of the others each is negotiated as it wants."""
+    found = peerings(make.desired(*connections))
+    for one in found:
+        for member in one.members:
+            config = one.config.connection
+            same = (config.psk, config.ike) == (member.psk, member.ike)
+            assert same != (member.id in one.unlike)
+    return frozenset(i for one in found for i in one.unlike)
+
+
+@pytest.mark.parametrize(
+    ("changes", "apart"),
+    [
+        ({}, True),
+        ({"psk": Secret("another")}, False),
+        ({"ike": {"encryption": "aes-128"}}, False),
+        ({"ike": {"lifetime": 600}}, True),
+        ({"psk": Secret("another"), "peer_address": "198.51.100.3"}, True),
+        ({"psk": Secret("another"), "ike": {"mode": Phase1Mode.AGGRESSIVE}}, True),
+        ({"psk": Secret("another"), "ike": {"version": IkeVersion.V2}}, True),
+        ({"ike": {"encryption": "aes-128", "mode": Phase1Mode.AGGRESSIVE}}, False),
+    ],
+)
+def test_in_ikev1_a_responder_takes_key_and_algorithms_by_the_addresses(changes, apart):
+    """Whatever the identities are; the lowest id holds, and the other is told of."""
+    one, other = old("one"), old("other", **changes)
+    expected = frozenset() if apart else {max(one.id, other.id)}
+    assert expected == unlike(one, other)
+    assert expected == unlike(other, one)

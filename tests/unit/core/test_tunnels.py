@@ -342,3 +342,21 @@ def test_any_change_that_concerns_the_sa_is_a_new_generation_and_no_other_is():
     assert all(name != ike_config(make.connection(**c), key).name for c in new)
     assert all(name == ike_config(make.connection(**c), key).name for c in same)
     assert name != ike_config(CONNECTION, Secret("another key")).name
+
+
+def test_an_attempt_whose_keys_differ_is_ended_and_others_are_not():
+    """charon would ask for a minute and a half, and so long after the key is mended."""
+
+    def planned(now, **changes):
+        fields = {"state": SaState.CONNECTING, "children": (), "unanswered": 10.0} | changes
+        proven = fault(first=0.0, last=10.5, code=changes.pop("code", "psk_mismatch"))
+        fields.pop("code", None)
+        return plan_tunnels(DESIRED, charon(ike_sa(**fields), faults=[proven]), Timing(now))
+
+    assert planned(11.0) == ((), pytest.approx(1.0))
+    assert planned(12.0)[0] == (TerminateIke(1, force=True),)
+    # One that began after the last proof may have the right key; the peer's own ends by itself.
+    assert planned(20.0, unanswered=11.0)[0] == ()
+    assert planned(20.0, initiator=False)[0] == ()
+    assert planned(20.0, unanswered=None)[0] == ()
+    assert planned(20.0, code="peer_silent")[0] == ()

@@ -87,6 +87,7 @@ def test_what_list_conns_tells_of_a_rendered_config(connection: SiteConnection) 
             "remote_addrs": sent["remote_addrs"],
             "version": b"IKEv" + sent["version"],
             "children": sent["children"],
+            "remote-1": {"id": connection.peer_id.encode()},
         }
     }
     loaded, facts = codec.parse_config(told)

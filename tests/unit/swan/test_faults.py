@@ -205,7 +205,7 @@ def test_what_is_unloaded_is_forgotten() -> None:
 def test_a_record_of_error_notify() -> None:
     """A record has its type in network order and texts that end at the first NUL."""
     record = struct.pack("!I384s64s256s60s", 8, b"did not match", b"two\0rest", b"id", b"::1[500]")
-    assert parse_record(record) == Notice(8, "did not match", "two", "::1")
+    assert parse_record(record) == Notice(8, "did not match", "two", "::1", "id")
 
 
 def log(group: bytes, text: bytes, name: bytes = b"", thread: bytes = b"7") -> dict[str, bytes]:
