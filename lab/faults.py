@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import signal
 from collections.abc import Callable
 
-from lab import faulty_bus, power, services
+from lab import false_clock, faulty_bus, power, services
 from lab.boxes import Box
 from lab.faulty_bus import Faults
 from lab.layout import FABRIC_BOX, LabError
@@ -16,7 +15,6 @@ from lab.vpn import End, namespace_of
 
 STATE = "/var/lib/swanherd"
 DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 Act = Callable[[End], object]
 
@@ -122,17 +120,22 @@ ON_THE_BUS = ("neutron-api", "neutron-rpc-server", "swanherd-ovn-agent")
 CLEAR = Faults()
 
 
-def put_on_faulty_bus(end: End) -> None:
-    """Start the processes that send messages anew, so that faults of the bus can be switched."""
+def make_breakable(end: End) -> None:
+    """Start services anew, so that the faults of their bus and of their clock can be switched."""
     box = end.cloud.central
     faulty_bus.rule(box, CLEAR)
-    for name in ON_THE_BUS:
+    false_clock.jump(box, 0)
+    for name in dict.fromkeys((*ON_THE_BUS, *CLOCKED)):
         service = services.find(box, name).service
-        if faulty_bus.FILE not in service.env:
-            # The RPC server's own way out takes half a minute; uWSGI must free its port.
-            sig = signal.SIGTERM if name == "neutron-api" else signal.SIGKILL
-            services.stop(box, name, sig)
-            services.start(box, faulty_bus.wrapped(box, service))
+        if faulty_bus.FILE in service.env or false_clock.FILE in service.env:
+            continue
+        if name in ON_THE_BUS:
+            service = faulty_bus.wrapped(box, service)
+        if name in CLOCKED:
+            service = false_clock.wrapped(box, service)
+        # The RPC server's own way out takes half a minute; uWSGI must free its port.
+        services.stop(box, name, signal.SIGTERM if name == "neutron-api" else signal.SIGKILL)
+        services.start(box, service)
 
 
 def _bus(name: str, faults: Faults, *, hold: float = 5) -> Fault:
@@ -158,6 +161,8 @@ def _start_database(end: End) -> None:
 
 def make_small_disk(end_cloud: Box) -> None:
     """Give the agent a small disk of its own; before there is anything in its directory."""
+    if not end_cloud.run(["mountpoint", "-q", STATE], check=False).returncode:
+        return
     size = f"size={DISK_BYTES}"
     end_cloud.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", STATE])
 
@@ -172,27 +177,16 @@ def _empty_disk(end: End) -> None:
     end.cloud.central.run(["rm", "-f", f"{STATE}/full"])
 
 
-CLOCKED = ("swanherd-ovn-agent", "neutron-rpc-server", "neutron-ovn-maintenance-worker")
-_jumps = itertools.cycle(("+7m", "-7m", "+0"))
+CLOCKED = (
+    "swanherd-ovn-agent",
+    "neutron-api",
+    "neutron-rpc-server",
+    "neutron-ovn-maintenance-worker",
+)
 
 
-def _jump_clock(end: End) -> None:
-    """Let the clock of a gateway's programs jump; monotonic time goes on, as it does."""
-    box, jump = end.cloud.central, next(_jumps)
-    file = box.directory / "faketime"
-    file.write_text(f"{jump}\n")
-    env = {
-        "LD_PRELOAD": FAKETIME,
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
-    for name in CLOCKED:
-        service = services.find(box, name).service
-        if "LD_PRELOAD" not in service.env:
-            services.stop(box, name, signal.SIGKILL)
-            services.start(box, dataclasses.replace(service, env={**service.env, **env}))
+def _jump_to(seconds: int) -> Act:
+    return lambda end: false_clock.jump(end.cloud.central, seconds)
 
 
 def _cut_power(end: End) -> None:
@@ -242,9 +236,9 @@ FAULTS = (
         long=True,
     ),
     Fault("MariaDB away", _stop_database, _start_database, hold=60, long=True),
-    Fault("clock 7 min ahead", _jump_clock, hold=10, long=True),
-    Fault("clock 14 min back", _jump_clock, hold=10, long=True),
-    Fault("clock right again", _jump_clock, hold=10, long=True),
+    Fault("clock 7 min ahead", _jump_to(420), hold=10, long=True),
+    Fault("clock 14 min back", _jump_to(-420), hold=10, long=True),
+    Fault("clock right again", _jump_to(0), hold=10, long=True),
     Fault("disk full", _fill_disk, _empty_disk, hold=10),
     Fault("power cut and boot", _cut_power, _boot, hold=3, long=True),
 )

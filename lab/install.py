@@ -44,11 +44,9 @@ PACKAGES = (
     # boxes, wires and workloads
     *("iproute2", "util-linux", "procps", "ethtool", "iputils-ping", "curl", "tcpdump"),
     *("iperf3", "conntrack", "git"),
-    # clocks that jump
-    "libfaketime",
     # what the L3 agent runs in a router
     *("keepalived", "radvd", "iputils-arping", "iptables", "ipset"),
-    # uWSGI is compiled
+    # uWSGI and a false clock are compiled
     *("gcc", "libc6-dev"),
 )
 

@@ -41,6 +41,7 @@ enforce_scope = True
 driver = noop
 [oslo_messaging_rabbit]
 rabbit_quorum_queue = False
+rabbit_interval_max = 5
 [database]
 connection = {database}
 [keystone_authtoken]
@@ -92,6 +93,7 @@ host = {host}
 transport_url = {bus}
 [oslo_messaging_rabbit]
 rabbit_quorum_queue = False
+rabbit_interval_max = 5
 [ovs]
 ovsdb_connection = {ovsdb}
 [ovn]

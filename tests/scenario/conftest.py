@@ -12,6 +12,7 @@ import random
 
 import pytest
 
+from lab import faults
 from lab import up as lifecycle
 from lab.cloud import Cloud
 from lab.layout import Lab, Shape
@@ -127,4 +128,18 @@ def pair(make_pair):
     pair = make_pair(inner=(4, 6))
     pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
     pair.up()
+    return pair
+
+
+@pytest.fixture(scope="module")
+def breakable(clouds, make_pair):
+    """A pair like that; in its first cloud everything of `lab.faults` can be broken."""
+    cloud = clouds[0]
+    cloud.stop_service("swanherd-ovn-agent")
+    faults.make_small_disk(cloud.central)
+    cloud.start_service("swanherd-ovn-agent")
+    pair = make_pair(inner=(4, 6))
+    faults.make_breakable(pair.one)
+    pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
+    pair.up(90)
     return pair

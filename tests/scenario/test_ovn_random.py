@@ -12,12 +12,13 @@ import time
 import pytest
 from openstack import exceptions
 
-from lab import database, faults
+from lab import faults
+from lab.agreement import differences
 from lab.capture import Capture
 from lab.layout import ROOT, LabError
 from lab.processes import wait_for
-from lab.vpn import agent_view, join
-from tests.scenario.test_self_healing import lost, stream
+from lab.stream import Stream
+from lab.vpn import join
 
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
 MINUTES = os.environ.get("MINUTES")
@@ -132,67 +133,20 @@ class Run:
         return answers[0]
 
 
-def differences(end, connections):
-    """Return what differs between the API, the database, OVN and charon of one side."""
-    view, plan = agent_view(end), agent_view(end, "plan")
-    shown = [end.connection(c) for c in connections]
-    router = end.site.router_id
-    found = [f"plan: {action}" for action in plan["actions"]]
-    found += [
-        f"{c['id']}: {c['status']} {c['status_code']}" for c in shown if c["status"] != "ACTIVE"
-    ]
-    # The API's attributes and the agent's.
-    loaded = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in view["desired"]["connections"]}
-    wanted = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in shown}
-    found += [] if loaded == wanted else [f"agent has {loaded}, API {wanted}"]
-    # The database's revisions and the agent's and OVN's.
-    name = f"neutron_{end.cloud.name}"
-    query = "select revision, northbound_revision from swanherd_routers where router_id="
-    row = database.sql(end.cloud.lab, f"{query}'{router}';", name).split()
-    switch = end.cloud.nbctl("get", "Logical_Switch", f"swanherd-{router}", "external_ids")
-    told = [*row, str(view["desired"]["revision"]), str(view["report"]["revision"])]
-    found += [] if len(set(told)) == 1 else [f"revisions {told}"]
-    found += [] if f'revision"="{row[0]}"' in switch else [f"OVN {switch}, database {row}"]
-    # OVN's policies, and charon's children: one for each pair.
-    policies = end.cloud.nbctl("lr-policy-list", f"neutron-{router}")
-    pairs = len(connections)
-    found += [] if policies.count("reroute    ") - policies.count(" 850 ") == pairs else [policies]
-    charon = view["observed"]["charon"]
-    children = [c["name"] for sa in charon["ike_sas"] for c in sa["children"]]
-    installed = {
-        c["name"] for sa in charon["ike_sas"] for c in sa["children"] if c["state"] == "INSTALLED"
-    }
-    found += [] if len(installed) == pairs else [f"children {children}"]
-    found += [] if len(charon["configs"]) == 1 else [f"configs {charon['configs']}"]
-    return found
-
-
-@pytest.fixture(scope="module")
-def pair(clouds, make_pair):
-    """A joined pair; the cloud's bus can be ruled and its agent's disk is small."""
-    cloud = clouds[0]
-    cloud.stop_service("swanherd-ovn-agent")
-    faults.make_small_disk(cloud.central)
-    cloud.start_service("swanherd-ovn-agent")
-    pair = make_pair(inner=(4, 6))
-    faults.put_on_faulty_bus(pair.one)
-    pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
-    pair.up(90)
-    return pair
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("minutes", [pytest.param(10, marks=pytest.mark.long)])
-def test_after_any_history_everything_agrees(pair, lab, minutes):
+def test_after_any_history_everything_agrees(breakable, lab, minutes):
     """Nothing differs within 60 s after the last step, and nothing was ever in clear."""
     minutes = float(MINUTES or minutes)
     sys.stdout.write(f"\nSEED={SEED} MINUTES={minutes}\n")
     LOG.parent.mkdir(exist_ok=True)
-    inner = " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
-    with LOG.open("w") as log, Capture.on_wire(lab, pair.one.cloud.plan, inner) as wire:
+    inner = " or ".join(
+        f"host {a}" for w in (breakable.here, breakable.there) for a in w.addresses
+    )
+    with LOG.open("w") as log, Capture.on_wire(lab, breakable.one.cloud.plan, inner) as wire:
         log.write(f"SEED={SEED}\n")
-        run = Run(pair, SEED, log)
-        pings = stream(pair)
+        run = Run(breakable, SEED, log)
+        pings = Stream.start(breakable.here, breakable.there.ipv4)
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
             run.step()
@@ -202,8 +156,8 @@ def test_after_any_history_everything_agrees(pair, lab, minutes):
             try:
                 left[:] = [
                     one
-                    for number, side in enumerate(pair.ends)
-                    for one in differences(side, [ids[number] for ids in pair.connections])
+                    for number, side in enumerate(breakable.ends)
+                    for one in differences(side, [ids[number] for ids in breakable.connections])
                 ]
             except (LabError, exceptions.SDKException) as trouble:
                 left[:] = [repr(trouble)]
@@ -213,7 +167,7 @@ def test_after_any_history_everything_agrees(pair, lab, minutes):
             wait_for(equal, 60, "API, database, OVN and charon agree", every=1)
         except LabError as error:
             raise AssertionError(f"SEED={SEED}: {left}") from error
-        for address in pair.there.addresses:
-            pair.here.wait_for_ping(address)
-        log.write(f"lost {lost(pings)}\n")
+        for address in breakable.there.addresses:
+            breakable.here.wait_for_ping(address)
+        log.write(f"lost {pings.stop()}\n")
         assert wire.lines() == [], f"SEED={SEED}"

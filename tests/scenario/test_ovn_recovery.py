@@ -5,8 +5,6 @@ ever in clear. The times are printed and kept in build/recovery.json.
 """
 
 import json
-import re
-import signal
 import sys
 import threading
 import time
@@ -15,32 +13,17 @@ import pytest
 from openstack import exceptions
 
 from lab import faults
-from lab.boxes import end as end_process
+from lab.agreement import differences
 from lab.capture import Capture
 from lab.layout import ROOT, LabError
 from lab.processes import wait_for
-from lab.vpn import agent_view, join
-from tests.scenario.test_self_healing import stream
+from lab.stream import Stream
 
 # The first test makes the ground.
 pytestmark = pytest.mark.timeout(600)
 
 LIMIT = 30  # seconds from the end of the cause
 TABLE = ROOT / "build" / "recovery.json"
-
-
-@pytest.fixture(scope="module")
-def ground(clouds, make_pair):
-    """A joined pair in a cloud with a small disk for its agent and a bus that can be ruled."""
-    cloud = clouds[0]
-    cloud.stop_service("swanherd-ovn-agent")
-    faults.make_small_disk(cloud.central)
-    cloud.start_service("swanherd-ovn-agent")
-    pair = make_pair(inner=(4, 6))
-    faults.put_on_faulty_bus(pair.one)
-    pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
-    pair.up(90)
-    return pair
 
 
 @pytest.fixture(scope="module")
@@ -79,29 +62,14 @@ class Change:
 
 
 def settled(pair):
-    """Tell whether API, agent and data plane agree, and nothing is left to do."""
+    """Tell whether packets pass, and API, database, OVN and charon of both sides agree."""
     if not all(pair.here.pings(a, wait=0.5) for a in pair.there.addresses):
         return False
+    sides = [[ids[n] for ids in pair.connections] for n in (0, 1)]
     try:
-        wanted, plan = agent_view(pair.one), agent_view(pair.one, "plan")
-    except LabError:  # no agent yet
+        return not any(map(differences, pair.ends, sides))
+    except (exceptions.SDKException, LabError):  # an API or an agent isn't back yet
         return False
-    loaded = {c["id"]: c["mtu"] for c in wanted["desired"]["connections"]}
-    shown = [pair.one.connection(one) for one, _ in pair.connections]
-    there = [pair.other.connection(other) for _, other in pair.connections]
-    return (
-        not plan["actions"]
-        and all(c["status"] == "ACTIVE" for c in (*shown, *there))
-        and loaded == {c["id"]: c["mtu"] for c in shown}
-    )
-
-
-def ended(process):
-    """End a stream of pings; how many weren't answered."""
-    end_process(process, signal.SIGINT)
-    said, _ = process.communicate(timeout=10)
-    sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) rec", said).groups())
-    return max(0, sent - received - 1)
 
 
 def endured(pair, fault, mtu):
@@ -112,19 +80,12 @@ def endured(pair, fault, mtu):
     wait_for(lambda: time.monotonic() - began >= fault.hold, fault.hold + 5, "the fault's time")
     fault.end(pair.one)
     gone = time.monotonic()
-    wait_for(lambda: _settled(pair), LIMIT * 3, f"all is well after {fault.name}", every=0.1)
+    wait_for(lambda: settled(pair), LIMIT * 3, f"all is well after {fault.name}", every=0.1)
     took = time.monotonic() - gone
     change.wait()
     # The change may have been answered after that.
-    wait_for(lambda: _settled(pair), LIMIT, f"the change made in {fault.name}", every=0.1)
+    wait_for(lambda: settled(pair), LIMIT, f"the change made in {fault.name}", every=0.1)
     return took
-
-
-def _settled(pair):
-    try:
-        return settled(pair)
-    except (exceptions.SDKException, LabError):  # the API isn't back yet
-        return False
 
 
 @pytest.mark.parametrize(
@@ -134,16 +95,18 @@ def _settled(pair):
         for fault in faults.FAULTS
     ],
 )
-def test_a_fault_repairs_itself(ground, lab, table, fault):
+def test_a_fault_repairs_itself(breakable, lab, table, fault):
     """All is well within 30 s after the cause is gone; nothing was in clear."""
-    wait_for(lambda: _settled(ground), 60, "all is well before")
-    inner = " or ".join(f"host {a}" for w in (ground.here, ground.there) for a in w.addresses)
-    with Capture.on_wire(lab, ground.one.cloud.plan, inner) as wire:
-        streams = [stream(ground), stream(ground, six=True)]
+    wait_for(lambda: settled(breakable), 60, "all is well before")
+    inner = " or ".join(
+        f"host {a}" for w in (breakable.here, breakable.there) for a in w.addresses
+    )
+    with Capture.on_wire(lab, breakable.one.cloud.plan, inner) as wire:
+        streams = [Stream.start(breakable.here, address) for address in breakable.there.addresses]
         try:
-            took = endured(ground, fault, 1280 + len(table))
+            took = endured(breakable, fault, 1280 + len(table))
         finally:
-            lost = sum(map(ended, streams))
+            lost = sum(each.stop().lost for each in streams)
         clear = len(wire.lines())
     table[fault.name] = {"seconds": round(took, 1), "lost": lost, "clear": clear}
     assert clear == 0

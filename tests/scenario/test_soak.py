@@ -14,8 +14,8 @@ import pytest
 
 from lab.layout import ROOT
 from lab.processes import wait_for
+from lab.stream import Stream
 from lab.vpn import child_sas, join
-from tests.scenario.test_self_healing import lost, stream
 
 MINUTES = float(os.environ.get("MINUTES") or 3)
 CHANGE_EVERY = 20.0  # seconds
@@ -116,7 +116,7 @@ def told(pairs, watches, done):
 def test_no_connection_is_ever_said_to_be_down(clouds, pairs):
     """Through rekeys and changes only ACTIVE and, after a change, PENDING_UPDATE are seen."""
     watches = [Watch(cloud) for cloud in clouds]
-    streams = [stream(pair) for pair in pairs]
+    streams = [Stream.start(pair.here, pair.there.ipv4) for pair in pairs]
     sas = [set() for _ in pairs]
     start = time.monotonic()
     done = {}
@@ -141,7 +141,7 @@ def test_no_connection_is_ever_said_to_be_down(clouds, pairs):
         )
     for pair in pairs:
         pair.up()
-    losses = [lost(process) for process in streams]
+    losses = [each.stop().lost for each in streams]
     for watch in watches:
         watch.stop()
     assert told(pairs, watches, done | {"lost (v2, v1)": losses}) == []

@@ -1,0 +1,43 @@
+"""Whether the API, the database, OVN and charon say the same of one side of a tunnel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab import database
+from lab.vpn import End, agent_view
+
+
+def differences(end: End, connections: Sequence[str]) -> list[str]:
+    """Return what differs, of a router that has these connections of one pair each."""
+    view, plan = agent_view(end), agent_view(end, "plan")
+    shown = [end.connection(c) for c in connections]
+    router = end.site.router_id
+    found = [f"plan: {action}" for action in plan["actions"]]
+    found += [
+        f"{c['id']}: {c['status']} {c['status_code']}" for c in shown if c["status"] != "ACTIVE"
+    ]
+    # The API's attributes and the agent's.
+    loaded = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in view["desired"]["connections"]}
+    wanted = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in shown}
+    found += [] if loaded == wanted else [f"agent has {loaded}, API {wanted}"]
+    # The database's revisions and the agent's and OVN's.
+    name = f"neutron_{end.cloud.name}"
+    query = "select revision, northbound_revision from swanherd_routers where router_id="
+    row = database.sql(end.cloud.lab, f"{query}'{router}';", name).split()
+    switch = end.cloud.nbctl("get", "Logical_Switch", f"swanherd-{router}", "external_ids")
+    told = [*row, str(view["desired"]["revision"]), str(view["report"]["revision"])]
+    found += [] if len(set(told)) == 1 else [f"revisions {told}"]
+    found += [] if f'revision"="{row[0]}"' in switch else [f"OVN {switch}, database {row}"]
+    # OVN's policies, and charon's children: one for each pair.
+    policies = end.cloud.nbctl("lr-policy-list", f"neutron-{router}")
+    pairs = len(connections)
+    found += [] if policies.count("reroute    ") - policies.count(" 850 ") == pairs else [policies]
+    charon = view["observed"]["charon"]
+    children = [c["name"] for sa in charon["ike_sas"] for c in sa["children"]]
+    installed = {
+        c["name"] for sa in charon["ike_sas"] for c in sa["children"] if c["state"] == "INSTALLED"
+    }
+    found += [] if len(installed) == pairs else [f"children {children}"]
+    found += [] if len(charon["configs"]) == 1 else [f"configs {charon['configs']}"]
+    return found
