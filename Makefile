@@ -8,7 +8,8 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
 .PHONY: help install matrix demo up down enter status format check lint types contracts unit \
-	functional environments oracles scenario test test-kernel test-long soak bench losses losses-kernel
+	functional environments oracles scenario test test-kernel test-long recovery soak bench losses \
+	losses-kernel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -97,6 +98,9 @@ losses: install ## what each change costs a live tunnel, into build/losses.json
 
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@$(BIN)/pytest -q tests -m long --durations=10
+
+recovery: install ## break everything, and make docs/self-healing.md's table of how long it took
+	@$(BIN)/pytest -q tests/scenario/test_ovn_recovery.py --durations=3; $(BIN)/python -m lab.recovery --docs
 
 soak: install ## rekeys and changes, and the API never says DOWN: make soak [MINUTES=60]
 	@MINUTES=$(or $(MINUTES),60) $(BIN)/pytest -q tests/scenario/test_soak.py

@@ -1,0 +1,94 @@
+"""How long each fault's repair took: the scenario tests write build/recovery.json.
+
+`python -m lab.recovery` prints the table; with --docs it writes it into docs/self-healing.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Sequence
+
+from lab import faults
+from lab.layout import ROOT
+
+FILE = ROOT / "build" / "recovery.json"
+DOCUMENT = ROOT / "docs" / "self-healing.md"
+BEGIN, END = "<!-- measured: recovery -->\n", "<!-- end of measured: recovery -->"
+LIMIT = 30.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """What was seen of one fault: seconds until all was well (None: not while anybody waited).
+
+    `lost`: pings, of 100 a second of each family; `clear`: packets in clear on the wire; `load`:
+    the machine's at the end.
+    """
+
+    fault: str
+    seconds: float | None
+    lost: int
+    clear: int
+    load: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the promise was kept."""
+        return self.seconds is not None and self.seconds <= LIMIT and self.clear == 0
+
+
+def read(path: pathlib.Path = FILE) -> list[Row]:
+    """Return the rows that were written; none if there is no file."""
+    try:
+        return [Row(**row) for row in json.loads(path.read_text())]
+    except FileNotFoundError:
+        return []
+
+
+def write(row: Row, path: pathlib.Path = FILE) -> None:
+    """Write a row in place of the one of its fault; the others' stay."""
+    order = {fault.name: number for number, fault in enumerate(faults.FAULTS)}
+    rows = {each.fault: each for each in (*read(path), row) if each.fault in order}
+    path.parent.mkdir(exist_ok=True)
+    listed = sorted(rows.values(), key=lambda each: order[each.fault])
+    path.write_text(json.dumps([dataclasses.asdict(each) for each in listed], indent=1) + "\n")
+
+
+def load() -> float:
+    """Return the machine's load of the last minute."""
+    return round(os.getloadavg()[0], 1)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [["fault", "s", "pings lost", "in clear", "load"], ["---"] * 5]
+    for row in rows:
+        seconds = "not within 90" if row.seconds is None else str(row.seconds)
+        lines.append([row.fault, seconds, str(row.lost), str(row.clear), str(row.load)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def into(text: str, rows: Iterable[Row]) -> str:
+    """Return a document with the table between its marks."""
+    head, found, rest = text.partition(BEGIN)
+    _, ended, tail = rest.partition(END)
+    if not (found and ended):
+        raise ValueError(f"no place for the table: {BEGIN.strip()} … {END}")
+    return head + BEGIN + table(rows) + END + tail
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the table; with --docs write it; 1 if a row isn't ok."""
+    rows = read()
+    print(table(rows))
+    if "--docs" in arguments:
+        DOCUMENT.write_text(into(DOCUMENT.read_text(), rows))
+    return 0 if rows and all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
