@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+
 from lab import database
+from lab.layout import LabError
 from lab.vpn import End, agent_view
+
+# What an API that isn't there, or an agent that isn't, looks like to who asks.
+UNANSWERED = (SDKException, ClientException, LabError)
 
 
 def differences(end: End, connections: Sequence[str]) -> list[str]:

@@ -161,7 +161,8 @@ def _start_database(end: End) -> None:
 
 def make_small_disk(end_cloud: Box) -> None:
     """Give the agent a small disk of its own; before there is anything in its directory."""
-    if not end_cloud.run(["mountpoint", "-q", STATE], check=False).returncode:
+    # A box has a mount of its own there in any case.
+    if end_cloud.run(["stat", "-f", "-c", "%T", STATE]).stdout.strip() == "tmpfs":
         return
     size = f"size={DISK_BYTES}"
     end_cloud.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", STATE])
@@ -169,7 +170,10 @@ def make_small_disk(end_cloud: Box) -> None:
 
 def _fill_disk(end: End) -> None:
     """Fill the agent's disk, and make it need some."""
-    end.cloud.central.run(["dd", "if=/dev/zero", f"of={STATE}/full", "bs=4k"], check=False)
+    # More than there is room for, and not much more: should the disk ever be another one.
+    fill = ["dd", "if=/dev/zero", f"of={STATE}/full", "bs=4k", f"count={2 * DISK_BYTES >> 12}"]
+    if not end.cloud.central.run(fill, check=False).returncode:
+        raise LabError(f"{STATE} has more room than {DISK_BYTES} bytes")
     _kill_charon(end)
 
 

@@ -10,10 +10,9 @@ import sys
 import time
 
 import pytest
-from openstack import exceptions
 
 from lab import faults
-from lab.agreement import differences
+from lab.agreement import UNANSWERED, differences
 from lab.capture import Capture
 from lab.layout import ROOT, LabError
 from lab.processes import wait_for
@@ -61,7 +60,7 @@ class Run:
     def _try(self, change):
         try:
             change()
-        except exceptions.SDKException as refusal:
+        except UNANSWERED as refusal:
             self._tell(f"refused: {refusal}")
 
     def _put(self, **attributes):
@@ -75,7 +74,7 @@ class Run:
         def done():
             try:
                 end.client.network.update_vpn_ipsec_site_connection(connection_id, **attributes)
-            except exceptions.SDKException as refusal:
+            except UNANSWERED as refusal:
                 self._tell(f"asked again: {refusal}")
                 return False
             return True
@@ -124,7 +123,7 @@ class Run:
         def done():
             try:
                 answers.append(act())
-            except exceptions.SDKException as refusal:
+            except UNANSWERED as refusal:
                 self._tell(f"asked again: {refusal}")
                 return False
             return True
@@ -159,7 +158,7 @@ def test_after_any_history_everything_agrees(breakable, lab, minutes):
                     for number, side in enumerate(breakable.ends)
                     for one in differences(side, [ids[number] for ids in breakable.connections])
                 ]
-            except (LabError, exceptions.SDKException) as trouble:
+            except UNANSWERED as trouble:
                 left[:] = [repr(trouble)]
             return not left
 

@@ -21,7 +21,7 @@ from lab.sites import add_subnet, make_site
 from lab.vpn import agent_view, make_end, namespace_of, remove_end
 
 # The first test waits for all faults.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
+pytestmark = pytest.mark.timeout(900)
 
 KEY = "the lab's own key"
 SILENT = "203.0.113.9"  # nobody has it
