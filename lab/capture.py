@@ -60,6 +60,12 @@ class Capture:
         done = self.box.run(argv, check=self.process.poll() is not None)
         return done.stdout.splitlines()
 
+    def times(self, filter: str = "") -> list[float]:
+        """Return when (time.time()) each packet was seen so far that matches a filter."""
+        argv = ["tcpdump", "-n", "-tt", "-r", str(self.file), *([filter] if filter else [])]
+        done = self.box.run(argv, check=self.process.poll() is not None)
+        return [float(line.split()[0]) for line in done.stdout.splitlines()]
+
     def count(self, filter: str = "") -> int:
         """Return how many packets seen so far match a filter."""
         return len(self.lines(filter))

@@ -37,6 +37,8 @@ rabbit_quorum_queue = False
 # Everything is root's here, and sudo needn't be installed.
 root_helper = env
 extensions = {extensions}
+# A keepalived that has died is no standby until it is started again.
+check_child_processes_interval = 5
 tunnel_types = vxlan
 l2_population = True
 enable_distributed_routing = True

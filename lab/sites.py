@@ -16,12 +16,14 @@ from lab.processes import wait_for
 
 DEVICE_OWNERS_OF_WORKLOADS = "compute:nova"
 # A router of Neutron's L3 agents: on one node; on several, one of them active; on each node that
-# has workloads, with a central part on a gateway. Without a kind: as the cloud's default says.
+# has workloads, with a central part on a gateway, or on several. Without a kind: as the cloud's
+# default says.
 KINDS = {
     "": {},
     "legacy": {"distributed": False, "ha": False},
     "ha": {"distributed": False, "ha": True},
     "dvr": {"distributed": True, "ha": False},
+    "dvr-ha": {"distributed": True, "ha": True},
 }
 # What a router's ports on a site's network are called; the others of DVR go with these.
 _INTERFACES = ("network:router_interface", "network:ha_router_replicated_interface")

@@ -59,6 +59,10 @@ class Stream:
 
         wait_for(steady, limit, "answers again", every=0.1)
 
+    def first_answer(self, since: float) -> float:
+        """Return when the first answer came after that time (time.time())."""
+        return next(t for t, _ in self._answers() if t > since)
+
     def stop(self) -> Outcome:
         """End it; what was sent in the last tenth of a second isn't counted."""
         end(self.process, signal.SIGINT)

@@ -240,7 +240,7 @@ def namespace_of(end: End) -> str:
     """Return the name of the namespace in which the router's charon runs, on a gateway node."""
     if end.cloud.plan.has_ovn:
         return f"qvpn-{end.site.router_id}"
-    return f"{'snat' if end.site.kind == 'dvr' else 'qrouter'}-{end.site.router_id}"
+    return f"{'snat' if end.site.kind.startswith('dvr') else 'qrouter'}-{end.site.router_id}"
 
 
 def charons(end: End) -> list[tuple[Box, int]]:

@@ -25,6 +25,7 @@ SHAPES = {
     "ovn": Shape(backend_a="ovn", backend_b="ovn-dvr"),
     "ovs": Shape(backend_a="ovs", backend_b="ovs"),
     "failover": Shape(gateways=2),
+    "ha": Shape(gateways=2, backend_a="ovs"),
 }
 collect_ignore_glob = [f"test_{other}*.py" for other in SHAPES if other != BACKEND]
 # A run makes more of them than a project has by default.

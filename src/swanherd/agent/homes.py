@@ -65,9 +65,7 @@ class HomeNode:
         """Return what of the namespace is ours."""
         return homes.observe(router_id)
 
-    def apply(  # noqa: C901 - one flat match, a line for each action
-        self, router_id: RouterId, action: NetworkAction
-    ) -> None:
+    def apply(self, router_id: RouterId, action: NetworkAction) -> None:
         """Do one action; idempotent."""
         with self._lock:
             self._touched.add(router_id)
@@ -81,27 +79,23 @@ class HomeNode:
                     self._touched.discard(router_id)
             case net.EnsureGuard(net.RouterGuard() as guard):
                 homes.ensure_guard(router_id, guard)
-            case net.EnsureRoute(route):
-                network.ensure_route(router_id, route)
-            case net.RemoveRoute(route):
-                network.remove_route(router_id, route)
-            case net.EnsureRule(rule):
-                network.ensure_rule(router_id, rule)
-            case net.RemoveRule(rule):
-                network.remove_rule(router_id, rule)
-            case net.RemoveKernelSa(sa):
-                network.remove_kernel_sa(router_id, sa)
-            case net.RemoveKernelPolicy(policy):
-                network.remove_kernel_policy(router_id, policy)
-            case _:
+            case (
+                net.EnsureGuard()
+                | net.EnsureLink()
+                | net.RemoveLink()
+                | net.EnsureHostAddress()
+                | net.RemoveHostAddress()
+            ):
                 # Links and addresses are Neutron's: the layout has none, none is ever observed.
                 raise TypeError(f"{action!r} is for a namespace of ours")
+            case _:
+                network.apply(router_id, action)
 
     def announce(self, key: RouterId) -> None:
-        """Tell the neighbours of every device that the router's addresses are here now."""
+        """Tell the neighbours of every device once that the router's addresses are here now."""
         for name, device in homes.devices(key).items():
             if name.startswith(("qg-", "qr-")) and device.addresses:
-                network.announce(key, name, device.mac, device.addresses)
+                network.announce(key, name, device.mac, device.addresses, ())
 
 
 ScopeMarks = Callable[[RouterId], Sequence[ScopeMark]]

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from swanherd.agent import control
 from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
+from swanherd.agent.life import Life
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
@@ -40,7 +41,8 @@ LOG = logging.getLogger(__name__)
 
 # Seconds after a take-over at which the neighbours are told again: switches may go on sending to
 # where the same MAC was, and the other node may still think that the addresses are its own.
-_ANNOUNCEMENTS = (0.0, 1.5, 5.0, 15.0, 30.0, 60.0)
+# Whether they are ours is asked each time: who has lost them again must be silent at once.
+_ANNOUNCEMENTS = (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0, 60.0)
 
 # Seconds for which one look for changed addresses waits: so long a new router may go unwatched.
 _WATCH = 1.0
@@ -52,7 +54,7 @@ class L3Agent:
     def __init__(self, conf: Any, scope_marks: Callable[[RouterId], Sequence[ScopeMark]]) -> None:
         options_ = conf.swanherd
         self._conf = conf
-        self._stopping = threading.Event()
+        self._life = Life()
         self._announced = False
         self.plane = choose_data_plane(options_.data_plane)
         self._node = HomeNode()
@@ -90,17 +92,17 @@ class L3Agent:
         self._stop_telling = control.serve(path, teller.commands())
         self.wheel.start(options_.workers)
         self._hints = client.listen(self._conf, self._conf.host, self.look)
-        self._every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
-        self._every(options_.compare_interval, self._compare, "swanherd-compare")
-        self._every(options_.compare_interval, self.wheel.look_at_known, "swanherd-drift")
-        self._every(NAMES_INTERVAL, self._follow_names, "swanherd-names")
-        self._every(0.0, self._watch, "swanherd-watch")
+        self._life.every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
+        self._life.every(options_.compare_interval, self._compare, "swanherd-compare")
+        self._life.every(options_.compare_interval, self.wheel.look_at_known, "swanherd-drift")
+        self._life.every(NAMES_INTERVAL, self._follow_names, "swanherd-names")
+        self._life.every(0.0, self._watch, "swanherd-watch")
         threading.Thread(target=self._announce, name="swanherd-announce", daemon=True).start()
         LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
         """Stop all threads; leave daemons and what is in the namespaces as they are."""
-        self._stopping.set()
+        self._life.end()
         self._stop_telling()
         if self._hints is not None:
             self._hints.stop()
@@ -141,22 +143,6 @@ class L3Agent:
         for router_id in self._peers.users(self._names.refresh(self._peers.names())):
             self.look(router_id)
 
-    def _every(self, interval: float, work: Callable[[], None], name: str) -> None:
-        """Do `work` now and then every `interval` seconds; a Failure is logged."""
-
-        def loop() -> None:
-            while True:
-                try:
-                    work()
-                except Failure as failure:
-                    LOG.warning("%s: %s", name, failure)
-                    if self._stopping.wait(1.0):
-                        return
-                if self._stopping.wait(interval):
-                    return
-
-        threading.Thread(target=loop, name=name, daemon=True).start()
-
     def _compare(self) -> None:
         self.wheel.compare(self._source.get_revisions())
 
@@ -192,7 +178,7 @@ class L3Agent:
         """Queue the redundant routers whose addresses came or went, or whose keepalived ended."""
         watched = self._source.redundant()
         if not watched:
-            self._stopping.wait(_WATCH)
+            self._life.wait(_WATCH)
             return
         for key in homes.wait(watched, _WATCH):
             self._look_at(key)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
+from swanherd.agent.life import Life
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import OvnNode
 from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
-from swanherd.core.failures import Failure, Temporary
+from swanherd.core.failures import Temporary
 from swanherd.core.model import PortId, Reason, Role, RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
@@ -43,7 +44,7 @@ class OvnAgent:
         options = conf.swanherd
         self._conf = conf
         self._state = Path(options.state_path)
-        self._stopping = threading.Event()
+        self._life = Life()
         self._announced = False
         self._broken = False
         self.plane = choose_data_plane(options.data_plane)
@@ -79,9 +80,9 @@ class OvnAgent:
         """
         threading.excepthook = self._thread_broke
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+            signal.signal(number, lambda *_: self._life.end())
         self.start()
-        self._stopping.wait()
+        self._life.wait()
         self.stop()
         return 1 if self._broken else 0
 
@@ -94,16 +95,16 @@ class OvnAgent:
         self.takeover.start(self.wheel)
         hints = client.listen(self._conf, self._conf.host, self._on_hint)
         self._stops.append(hints.stop)
-        self._every(options.report_interval, self._heartbeat, "heartbeat")
-        self._every(options.compare_interval, self._compare, "compare")
+        self._life.every(options.report_interval, self._heartbeat, "heartbeat")
+        self._life.every(options.compare_interval, self._compare, "compare")
         # Apart from the comparison, which waits for the bus: drift is repaired without a server.
-        self._every(options.compare_interval, self.wheel.look_at_known, "drift")
-        self._every(NAMES_INTERVAL, self._follow_names, "names")
+        self._life.every(options.compare_interval, self.wheel.look_at_known, "drift")
+        self._life.every(NAMES_INTERVAL, self._follow_names, "names")
         LOG.info("Agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
         """Stop all threads; leave namespaces and daemons as they are."""
-        self._stopping.set()
+        self._life.end()
         for stop in reversed(self._stops):
             stop()
         self.takeover.stop()
@@ -116,7 +117,7 @@ class OvnAgent:
         details = (what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)
         LOG.critical("Thread %s broke: the agent ends", name, exc_info=details)
         self._broken = True
-        self._stopping.set()
+        self._life.end()
 
     def _on_hint(self, router_id: RouterId) -> None:
         self._source.forget(router_id)
@@ -144,20 +145,6 @@ class OvnAgent:
         """Look again at the routers that have a peer whose name has moved."""
         for router_id in self._peers.users(self._names.refresh(self._peers.names())):
             self._on_hint(router_id)
-
-    def _every(self, interval: float, work: Callable[[], None], name: str) -> None:
-        """Do `work` now and then every `interval` seconds; a Failure is logged."""
-
-        def loop() -> None:
-            while True:
-                try:
-                    work()
-                except Failure as failure:
-                    LOG.warning("%s: %s", name, failure)
-                if self._stopping.wait(interval):
-                    return
-
-        threading.Thread(target=loop, name=name, daemon=True).start()
 
     def _compare(self) -> None:
         """Compare revisions with the server's, and tell it all again."""

@@ -266,6 +266,11 @@ class RemoveKernelPolicy:
     policy: KernelPolicy
 
 
+# What is done alike in a namespace of ours and in a router's own.
+InsideAction = (
+    EnsureRoute | RemoveRoute | EnsureRule | RemoveRule | RemoveKernelSa | RemoveKernelPolicy
+)
+
 NetworkAction = (
     EnsureNamespace
     | RemoveNamespace
@@ -274,10 +279,5 @@ NetworkAction = (
     | RemoveLink
     | EnsureHostAddress
     | RemoveHostAddress
-    | EnsureRoute
-    | RemoveRoute
-    | EnsureRule
-    | RemoveRule
-    | RemoveKernelSa
-    | RemoveKernelPolicy
+    | InsideAction
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
+from swanherd.core import network as net
 from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
 from swanherd.core.network import Direction, Guard, KernelPolicy, KernelSa, Link, Route, Rule
 from swanherd.dataplane import frames
@@ -136,11 +137,36 @@ def remove_device(router_id: RouterId, device: str) -> None:
         links.remove_device(name_of(router_id), device)
 
 
-def announce(router_id: RouterId, device: str, mac: str, addresses: Iterable[IPInterface]) -> None:
-    """Tell the neighbours again and again where the addresses are now; returns at once."""
+def announce(
+    router_id: RouterId,
+    device: str,
+    mac: str,
+    addresses: Iterable[IPInterface],
+    pauses: Sequence[float] = _ANNOUNCEMENTS,
+) -> None:
+    """Tell the neighbours where the addresses are now, again after each pause; returns at once."""
     messages = [frames.announcement(mac, interface.ip) for interface in sorted(addresses, key=str)]
     with failing(router_id, "link_failed"):
-        packets.send(name_of(router_id), device, messages, _ANNOUNCEMENTS)
+        packets.send(name_of(router_id), device, messages, pauses)
+
+
+def apply(router_id: RouterId, action: net.InsideAction) -> None:
+    """Do one action on routes, rules or the kernel's ESP; idempotent."""
+    match action:
+        case net.EnsureRoute(route):
+            ensure_route(router_id, route)
+        case net.RemoveRoute(route):
+            remove_route(router_id, route)
+        case net.EnsureRule(rule):
+            ensure_rule(router_id, rule)
+        case net.RemoveRule(rule):
+            remove_rule(router_id, rule)
+        case net.RemoveKernelSa(sa):
+            remove_kernel_sa(router_id, sa)
+        case net.RemoveKernelPolicy(policy):
+            remove_kernel_policy(router_id, policy)
+        case _:
+            assert_never(action)
 
 
 def ensure_host_address(router_id: RouterId, address: IPAddress) -> None:

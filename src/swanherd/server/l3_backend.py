@@ -19,11 +19,8 @@ from neutron_lib.plugins import directory
 from oslo_log import log as logging
 
 from swanherd.core.model import (
-    Attachment,
     Home,
     HomeNamespace,
-    IPAddress,
-    PortId,
     Reason,
     RouterId,
 )
@@ -102,7 +99,7 @@ class L3Backend:
         port = self._gateway_port(admin, router)
         home = _Home(l3_router_of(admin, router_id), router) if router else None
         return Wiring(
-            public=_attachment(port) if port else None,
+            public=port.attachment() if port else None,
             problem=row.problem if row else None,
             home=home.on if home else None,
         )
@@ -196,17 +193,3 @@ def _hosts(context: Any, router_id: RouterId, found: L3Router) -> tuple[str, ...
         plugin = directory.get_plugin(plugin_const.L3)
         hosts |= set(plugin.get_hosts_to_notify(context, router_id))
     return tuple(sorted(hosts))
-
-
-def _attachment(port: BoundPort) -> Attachment:
-    gateways: dict[int, IPAddress] = {}
-    for each in port.addresses:
-        if each.gateway is not None:
-            gateways.setdefault(each.gateway.version, each.gateway)
-    return Attachment(
-        port_id=PortId(port.id),
-        mac=port.mac,
-        addresses=tuple(each.interface for each in port.addresses),
-        gateways=tuple(gateways.values()),
-        mtu=port.mtu,
-    )

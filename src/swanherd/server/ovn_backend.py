@@ -18,7 +18,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from swanherd.core import placement, steering
-from swanherd.core.model import Attachment, IPAddress, PortId, Reason, RouterId
+from swanherd.core.model import IPAddress, Reason, RouterId
 from swanherd.core.steering import Surroundings
 from swanherd.ovn import events, northbound, southbound
 from swanherd.ovn.northbound import Outcome
@@ -27,7 +27,7 @@ from swanherd.server.backend import RouterRow, RouterStore, Wiring
 from swanherd.server.maintenance import Leftovers, Looks
 from swanherd.server.placement import agents
 from swanherd.server.public_port import PublicPorts
-from swanherd.server.topology import BoundPort, Router
+from swanherd.server.topology import Router
 
 LOG = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class OvnBackend:
         protected = [i for i in inside if i.subnet_id in local]
         mtus = [i.mtu for i in protected or inside]
         return Wiring(
-            public=_public_attachment(port) if port and port.addresses else None,
+            public=port.attachment() if port and port.addresses else None,
             transit=steering.transit_attachment(router_id, min(mtus)) if mtus else None,
             router_addresses=tuple(sorted({i.address for i in protected}, key=_by_family)),
             problem=row.problem if row else None,
@@ -234,20 +234,6 @@ class OvnBackend:
 def _driver() -> Any:
     """Return ML2's OVN driver, which holds the replicas of OVN's databases."""
     return directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
-
-
-def _public_attachment(port: BoundPort) -> Attachment:
-    gateways: dict[int, IPAddress] = {}
-    for each in port.addresses:
-        if each.gateway is not None:
-            gateways.setdefault(each.gateway.version, each.gateway)
-    return Attachment(
-        port_id=PortId(port.id),
-        mac=port.mac,
-        addresses=tuple(each.interface for each in port.addresses),
-        gateways=tuple(gateways.values()),
-        mtu=port.mtu,
-    )
 
 
 def _address(text: str) -> IPAddress | None:

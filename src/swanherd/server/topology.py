@@ -17,7 +17,14 @@ from neutron.plugins.ml2 import models as ml2_models
 from neutron_lib import constants
 from neutron_lib.db import api as db_api
 
-from swanherd.core.model import IPAddress, IPInterface, IPNetwork, RouterId
+from swanherd.core.model import (
+    Attachment,
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    PortId,
+    RouterId,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +72,20 @@ class BoundPort:
         """Return the first address of the IP version."""
         ips = (a.interface.ip for a in self.addresses)
         return next((str(ip) for ip in ips if ip.version == version), None)
+
+    def attachment(self) -> Attachment:
+        """Return it as a router's way outside; the first gateway of each IP version counts."""
+        gateways: dict[int, IPAddress] = {}
+        for each in self.addresses:
+            if each.gateway is not None:
+                gateways.setdefault(each.gateway.version, each.gateway)
+        return Attachment(
+            port_id=PortId(self.id),
+            mac=self.mac,
+            addresses=tuple(each.interface for each in self.addresses),
+            gateways=tuple(gateways.values()),
+            mtu=self.mtu,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

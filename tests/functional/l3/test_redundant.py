@@ -120,7 +120,20 @@ def test_neighbours_are_told_of_every_address(both, keepalived):
         until(lambda: arp_of(seen, "203.0.113.99") and arp_of(seen, WEST.public[0]))
 
 
+def test_each_address_is_told_once_at_a_time(both, keepalived):
+    """Who has just lost it must not go on: switches would send to who speaks last."""
+    west, east = both
+    stand_by(west, east)
+    address(west, "add")
+    with Capture() as seen:
+        west.node.announce(west.key)
+        until(lambda: arp_of(seen, WEST.public[0]))
+        assert not west.ping("192.0.2.1")  # takes a second
+        assert arp_of(seen, WEST.public[0]) <= 3  # a broadcast is seen on each device
+
+
 def arp_of(seen, wanted):
-    """Tell whether an ARP request from that address was seen (RFC 826)."""
+    """Count the announcements of that address (RFC 5227 §3) that were seen."""
     packed = bytes(map(int, wanted.split(".")))
-    return any(p[:2] == b"\x00\x01" and p[14:18] == packed for p in seen.packets)
+    asked = [p for p in seen.packets if p[:2] == b"\x00\x01"]
+    return sum(p[14:18] == packed == p[24:28] for p in asked)

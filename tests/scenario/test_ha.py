@@ -1,0 +1,183 @@
+"""Redundant routers of two L3 agents: the one that has the address serves, and no other sends.
+
+Cloud a has Neutron's L3 agents and two network nodes, cloud b OVN.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import re
+import time
+
+import pytest
+
+from lab.boxes import Box
+from lab.boxes import end as end_process
+from lab.capture import Capture
+from lab.layout import INTERNET_BOX
+from lab.processes import wait_for
+from lab.stream import Outcome, Stream
+from lab.vpn import join, namespace_of, roles, views
+from tests.scenario.test_failover import cut
+
+OURS = 1.0  # seconds from the address to the first answer
+FIGURES = "build/ha.jsonl"
+SENT = "udp port 500 or udp port 4500 or esp"
+
+
+@pytest.fixture(scope="module", params=["ha", pytest.param("dvr-ha", marks=pytest.mark.long)])
+def pair(request, make_pair):
+    """A redundant router of cloud a, joined with one of OVN."""
+    pair = make_pair(kinds=(request.param, ""))
+    pair.connections = (join(*pair.ends, 4, 4),)
+    pair.up(60)
+    return pair
+
+
+def pids(end, box, name):
+    """The processes of that name that serve the router on a node, children first."""
+    listed = box.run(["pgrep", "-f", f"^{name} .*{end.site.router_id}"], check=False).stdout
+    return sorted(listed.split(), key=int, reverse=True)
+
+
+def serves(end, node, *standbys):
+    """Whether the node serves, and the others stand by and are ready, with a VRRP daemon each."""
+    expected = {node.name: "active"} | {box.name: "standby" for box in standbys}
+    return (
+        roles(end) == expected
+        and all(pids(end, box, "keepalived") for box in (node, *standbys))
+        and all(v["report"] and v["report"]["ready"] for v in views(end).values())
+    )
+
+
+@pytest.fixture
+def nodes(pair):
+    """The node that serves, which isn't the one with the API, and the other; settled."""
+    first, second = pair.one.cloud.gateways
+    if roles(pair.one).get(first.name) == "active":
+        first.run(["kill", *pids(pair.one, first, "keepalived")])
+    wait_for(lambda: serves(pair.one, second, first), 60, "a standby is ready", every=0.5)
+    pair.here.wait_for_ping(pair.there.ipv4, 30)
+    pair.up(60)
+    return second, first
+
+
+@dataclasses.dataclass
+class Seen:
+    """What a failover looked like: on the nodes' own wires, and to a workload."""
+
+    began: float
+    address: float  # when the other node had it
+    answer: float  # when traffic came back
+    outcome: Outcome
+
+    def note(self, kind, what):
+        """Leave the figures where the documents' table comes from."""
+        figures = {
+            "router": kind,
+            "what": what,
+            "vrrp_s": round(self.address - self.began, 2),
+            "ours_s": round(self.answer - self.address, 2),
+            "outage_s": round(self.outcome.outage, 2),
+        }
+        with open(FIGURES, "a") as file:
+            file.write(json.dumps(figures) + "\n")
+
+
+@contextlib.contextmanager
+def watched(end, node):
+    """Note when the router's address comes to a node: a list of times."""
+    address, times = end.address(4), []
+    argv = ["stdbuf", "-oL", "ip", "-ts", "-o", "monitor", "address"]
+    process = node.popen(argv, netns=namespace_of(end))
+    yield times
+    end_process(process)
+    said, _ = process.communicate(timeout=10)
+    for line in said.splitlines():
+        if f" {address}/" in line and "Deleted" not in line:
+            stamp = re.match(r"\[(\S+)\]", line)[1]
+            times.append(datetime.datetime.fromisoformat(stamp).timestamp())
+
+
+@contextlib.contextmanager
+def only_one_sends(lab, end, node, other):
+    """What the old node sends ends before the new one begins; the internet sees both wires."""
+    inet = Box(lab, INTERNET_BOX)
+    sent = f"src host {end.address(4)} and ({SENT})"
+    with (
+        Capture.start(inet, f"p-{node.name}", sent) as old,
+        Capture.start(inet, f"p-{other.name}", sent) as new,
+    ):
+        yield
+        last, first = old.times()[-1:], new.times()[:1]
+        assert first
+        assert not last or last[0] <= first[0], f"both sent for {last[0] - first[0]:.2f} s"
+
+
+def failed_over(pair, node, other, act, limit=30):
+    """Do something that moves the router to the other node, under traffic."""
+    with watched(pair.one, other) as times:
+        stream = Stream.start(pair.here, pair.there.ipv4)
+        began = time.time()
+        act()
+        wait_for(lambda: roles(pair.one).get(other.name) == "active", limit, "it moves", every=0.1)
+        stream.wait_for_answers(began + 1)
+    answer = stream.first_answer(times[0])
+    return Seen(began, times[0], answer, stream.stop())
+
+
+@pytest.fixture(autouse=True)
+def closed(pair, lab):
+    """Nothing is ever in clear, on the wire that both nodes share."""
+    inner = " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
+    with Capture.on_wire(lab, pair.one.cloud.plan, inner) as wire:
+        yield
+        assert wire.lines() == []
+
+
+@pytest.mark.long
+def test_keepalived_is_stopped(pair, nodes, lab):
+    """VRRP hands over at once; traffic is back within a second of the address appearing."""
+    node, other = nodes
+    stop = ["kill", *pids(pair.one, node, "keepalived")]
+    with only_one_sends(lab, pair.one, node, other):
+        seen = failed_over(pair, node, other, lambda: node.run(stop))
+    seen.note(pair.one.site.kind, "keepalived stopped")
+    assert seen.answer - seen.address <= OURS
+
+
+def test_keepalived_is_killed(pair, nodes, lab):
+    """Its addresses stay behind on the node, which falls silent all the same; no black hole."""
+    node, other = nodes
+    kill = ["kill", "-9", *pids(pair.one, node, "keepalived")]
+    with only_one_sends(lab, pair.one, node, other):
+        seen = failed_over(pair, node, other, lambda: node.run(kill))
+    seen.note(pair.one.site.kind, "keepalived killed")
+    assert seen.answer - seen.address <= OURS
+    stays(pair, nodes)
+
+
+def stays(pair, nodes, seconds=10):
+    """Once both nodes are settled, whoever serves, the tunnel stays whole."""
+    settled = lambda: any(serves(pair.one, *order) for order in (nodes, nodes[::-1]))  # noqa: E731
+    wait_for(settled, 60, "both nodes are settled", every=0.5)
+    pair.here.wait_for_ping(pair.there.ipv4, 10)
+    stream = Stream.start(pair.here, pair.there.ipv4)
+    stream.run_for(seconds)
+    assert stream.stop().outage < 1
+    pair.up(30)
+
+
+@pytest.mark.long
+def test_a_node_is_cut_off(pair, nodes, lab):
+    """All its wires are pulled: VRRP sees it in its own time; it comes back to no black hole."""
+    node, other = nodes
+    wires = cut(lab, node, "m", "u", "p")
+    try:
+        seen = failed_over(pair, node, other, wires.__enter__)
+        seen.note(pair.one.site.kind, "node cut off")
+        assert seen.answer - seen.address <= OURS
+    finally:
+        wires.__exit__(None, None, None)
+    stays(pair, nodes)

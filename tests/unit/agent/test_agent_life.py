@@ -1,0 +1,28 @@
+import itertools
+import threading
+
+from swanherd.agent.life import Life
+from swanherd.core.failures import Temporary
+from swanherd.core.model import Reason, RouterId
+
+
+def test_a_failure_is_told_and_the_work_goes_on_until_the_end(caplog):
+    """One thread for each work; after the end none is left."""
+    life, again = Life(after_failure=0.0), threading.Event()
+    turns = itertools.count()
+
+    def work():
+        if next(turns):
+            again.set()
+            return
+        raise Temporary(RouterId("r"), Reason("code", "not yet"))
+
+    life.every(0.0, work, "of-this-test")
+    assert again.wait(5)
+    assert "not yet" in caplog.text
+    life.end()
+    assert life.wait(0)
+    for thread in threading.enumerate():
+        if thread.name == "of-this-test":
+            thread.join(5)
+            assert not thread.is_alive()
