@@ -211,10 +211,12 @@ def _rows(cloud: Cloud, table: str) -> list[str]:
     return [f"{table} {line}" for line in listing.splitlines() if "swanherd" in line]
 
 
-def views(end: End, command: str = "show") -> dict[str, dict[str, Any]]:
-    """Return what swanherdctl tells of the end's router, by gateway node that has it."""
+def views(
+    end: End, command: str = "show", nodes: Sequence[Box] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return what swanherdctl tells of the end's router, by (of these) gateway node with it."""
     found: dict[str, dict[str, Any]] = {}
-    for box in end.cloud.gateways:
+    for box in end.cloud.gateways if nodes is None else nodes:
         argv = ["swanherdctl", "--json", command, end.site.router_id]
         done = box.run(argv, check=False)
         if done.returncode == 0 and (view := json.loads(done.stdout))["placed_here"]:
@@ -222,9 +224,9 @@ def views(end: End, command: str = "show") -> dict[str, dict[str, Any]]:
     return found
 
 
-def roles(end: End) -> dict[str, str]:
-    """Return the role of each gateway node that has the end's router."""
-    return {name: view["desired"]["role"] for name, view in views(end).items()}
+def roles(end: End, nodes: Sequence[Box] | None = None) -> dict[str, str]:
+    """Return the role of each gateway node (of these) that has the end's router."""
+    return {name: v["desired"]["role"] for name, v in views(end, "show", nodes).items()}
 
 
 def agent_view(end: End, command: str = "show") -> dict[str, Any]:

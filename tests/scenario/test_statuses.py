@@ -18,7 +18,7 @@ from lab.boxes import Box
 from lab.layout import INTERNET_BOX, LabError
 from lab.processes import wait_for
 from lab.sites import add_subnet, make_site
-from lab.vpn import agent_view, make_end, namespace_of, remove_end
+from lab.vpn import agent_view, kill_charons, make_end, remove_end
 
 # The first test waits for all faults.
 pytestmark = pytest.mark.timeout(900)
@@ -238,14 +238,18 @@ def cut_off(room):
 def dead_daemon(room):
     """The west's charon dies and can't be started again."""
     link = join(room, "charon", ("charon_start_failed", None))
-    box = room.west.cloud.central
+    boxes = room.west.cloud.gateways
 
     def act():
-        box.run(["mount", "--bind", "/bin/false", "/usr/sbin/charon-systemd"])
-        pids = box.run(["ip", "netns", "pids", namespace_of(room.west)]).stdout.split()
-        box.run(["kill", "-9", *pids])
+        for box in boxes:
+            box.run(["mount", "--bind", "/bin/false", "/usr/sbin/charon-systemd"])
+        kill_charons(room.west)
 
-    return later(link, act, lambda: box.run(["umount", "/usr/sbin/charon-systemd"]))
+    def mend():
+        for box in boxes:
+            box.run(["umount", "/usr/sbin/charon-systemd"])
+
+    return later(link, act, mend)
 
 
 def twins(room, *, same_ids):
