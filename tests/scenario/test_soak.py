@@ -96,14 +96,15 @@ def pairs(make_pair):
 def told(pairs, watches, done):
     """Write what was seen so far, and return which answers were false."""
     seen = {i: s for watch in watches for i, s in watch.seen.items()}
-    ids = {i for pair in pairs for both in pair.connections for i in both}
-    others = [other for i in ids if i in seen for other in tuple(seen[i].other)]
-    false = [other for other in others if other[0] != "PENDING_UPDATE"]
+    ids = [[i for both in pair.connections for i in both if i in seen] for pair in pairs]
+    others = [[other for i in each for other in tuple(seen[i].other)] for each in ids]
+    wrong = [[other for other in each if other[0] != "PENDING_UPDATE"] for each in others]
+    false = [other for each in wrong for other in each]
     result = {
         **done,
-        "samples": sum(seen[i].samples for i in ids if i in seen),
-        "PENDING_UPDATE": len(others) - len(false),
-        "other": len(false),
+        "samples": sum(seen[i].samples for each in ids for i in each),
+        "PENDING_UPDATE": sum(map(len, others)) - len(false),
+        "other (v2, v1)": list(map(len, wrong)),
         "the first of them": false[:20],
     }
     RESULT.parent.mkdir(exist_ok=True)
