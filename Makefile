@@ -92,12 +92,18 @@ test: check ## everything: check, functional, oracles, kernel, scenario, what Op
 		--durations=5 || BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py \
 		tests/scenario/test_ovs_cloud.py $(AGAIN)
 	@$(BIN)/python -m lab.matrix --readme
+	@BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" --durations=1
 
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses
 
+# On a cloud with two network nodes of L3 agents, beside one of OVN.
+ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_self_healing.py \
+	tests/scenario/test_statuses.py
+
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@$(BIN)/pytest -q tests -m long --durations=10
+	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 
 recovery: install ## break everything, and make docs/self-healing.md's table of how long it took
 	@$(BIN)/pytest -q tests/scenario/test_ovn_recovery.py --durations=3; $(BIN)/python -m lab.recovery --docs

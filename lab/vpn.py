@@ -12,6 +12,8 @@ from typing import Any
 from lab.boxes import Box
 from lab.cloud import Cloud
 from lab.layout import LabError
+from lab.neutron import AGENT
+from lab.ovs import L3_AGENT
 from lab.processes import wait_for
 from lab.sites import Site
 
@@ -254,6 +256,19 @@ def charons(end: End) -> list[tuple[Box, int]]:
             name = box.run(["cat", f"/proc/{pid}/comm"], check=False).stdout
             found += [(box, int(pid))] if name.startswith("charon") else []
     return found
+
+
+def agent_of(end: End) -> str:
+    """Return the service whose process has the VPN agent on the end's gateways."""
+    return AGENT if end.cloud.plan.has_ovn else L3_AGENT
+
+
+def serving(end: End) -> Box:
+    """Return the gateway node on which the router's one charon runs; LabError if there is none."""
+    found = charons(end)
+    if len(found) != 1:
+        raise LabError(f"{end.site.name}: {len(found)} charons in {namespace_of(end)}")
+    return found[0][0]
 
 
 def kill_charons(end: End) -> None:

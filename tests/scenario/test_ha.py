@@ -142,7 +142,6 @@ def closed(pair, lab):
         assert wire.lines() == []
 
 
-@pytest.mark.long
 def test_keepalived_is_stopped(pair, nodes, lab):
     """VRRP hands over at once; traffic is back within a second of the address appearing."""
     node, other = nodes
@@ -153,6 +152,7 @@ def test_keepalived_is_stopped(pair, nodes, lab):
     assert seen.answer - seen.address <= OURS
 
 
+@pytest.mark.long
 def test_keepalived_is_killed(pair, nodes, lab):
     """Its addresses stay behind on the node, which falls silent all the same; no black hole."""
     node, other = nodes

@@ -71,9 +71,10 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     restart: tuple[SwanAction, ...] = ()
     possible = serviceable(desired, plane)
     last = tuple(leftovers(possible, observed.network, charon)) if plane is KERNEL else ()
-    if _can_reload(charon, options):
+    maimed = _has_lost_tunnel_device(observed, plane)
+    if _can_reload(charon, options) and not maimed:
         restart = (ReloadCharon(options),)
-    elif not charon.running or charon.options != options:
+    elif not charon.running or charon.options != options or maimed:
         before = (StopCharon(),) if charon.running else ()
         restart = (*before, StartCharon(options))
         charon = ObservedCharon(running=True, options=options, faults=charon.faults)
@@ -81,6 +82,13 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
     tunnels, look_again = plan_tunnels(possible, charon, timing)
     return Plan((*early, *restart, *late, *tunnels, *last), look_again)
+
+
+def _has_lost_tunnel_device(observed: Observed, plane: DataPlane) -> bool:
+    """Tell whether somebody has removed the device that a running daemon made at its start."""
+    devices = observed.network.devices
+    made = observed.charon.running and plane is DataPlane.USERSPACE
+    return made and bool(devices) and net.TUNNEL_DEVICE not in devices
 
 
 def _can_reload(charon: ObservedCharon, options: CharonOptions) -> bool:

@@ -27,3 +27,19 @@ def test_the_first_and_the_last_aggressive_connection_restart_nothing():
     assert daemon_actions(None, main) == (StartCharon(plain),)
     other = CharonOptions(DataPlane.KERNEL)
     assert daemon_actions(other, main) == (StopCharon(), StartCharon(plain))
+
+
+def test_a_daemon_whose_tunnel_device_was_removed_is_started_anew():
+    """It made the device at its start and won't make it again; kernel ESP has none."""
+    options = {plane: CharonOptions(plane) for plane in DataPlane}
+
+    def actions(plane, *devices):
+        charon = ObservedCharon(running=True, options=options[plane])
+        seen = Observed(ObservedNetwork(exists=True, devices=frozenset(devices)), charon)
+        planned = plan(make.desired(make.connection()), seen, plane, Timing(0.0)).actions
+        return tuple(action for action in planned if isinstance(action, LIFE))
+
+    anew = (StopCharon(), StartCharon(options[DataPlane.USERSPACE]))
+    assert actions(DataPlane.USERSPACE, "lo", "ex0") == anew
+    assert actions(DataPlane.USERSPACE, "lo", "ex0", "ipsec0") == ()
+    assert actions(DataPlane.KERNEL, "lo", "ex0") == ()
