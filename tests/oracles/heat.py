@@ -108,8 +108,10 @@ def _seed(identity, url):
         identity.assign_domain_role_to_user(domain, admin, roles["admin"])
 
 
-def template(words):
-    """Return a stack with two sites of one cloud and a tunnel between them, with a description.
+def template(words, psk="a key"):
+    """Return a stack with two sites of one cloud and a tunnel between them.
+
+    Heat changes the description in place; for another key it makes another connection.
 
     Algorithms are Heat's own defaults, and `dpd` has the key that Heat sends.
     """
@@ -129,7 +131,7 @@ def template(words):
                 "peer_address": peer,
                 "peer_id": peer,
                 "peer_cidrs": [f"10.{223 - number}.0.0/24"],
-                "psk": "a key",
+                "psk": psk,
                 "mtu": 1400,
                 "description": words,
                 "dpd": {"actions": "restart", "interval": 20, "timeout": 90},

@@ -5,32 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from swanherd.cmd.servers import settle
+
 # Connections of one transaction: few enough that the API doesn't wait for it.
 BATCH = 100
 
 
 def rotate(config_files: Sequence[str]) -> int:
     """Store every key anew with the first of the keys; exit status 1 if one can't be decrypted."""
-    # Only the server's hosts have Neutron.
+    conf = settle(config_files)
     import sqlalchemy as sa
-    from neutron.common import config as neutron_config
     from neutron_lib import context as n_context
     from neutron_lib.db import api as db_api
-    from oslo_config import cfg
 
-    from swanherd.config import server as options
     from swanherd.server import keys
     from swanherd.server.db import vault
-    from swanherd.server.db.head import get_metadata
     from swanherd.server.db.models import SiteConnectionRow
 
-    get_metadata()
-    neutron_config.register_common_config_options()
-    options.register(cfg.CONF)
-    cfg.CONF(args=[f"--config-file={name}" for name in config_files], project="neutron")
     context, done = n_context.get_admin_context(), 0
     try:
-        keyring = keys.keyring(cfg.CONF)
+        keyring = keys.keyring(conf)
         with db_api.CONTEXT_READER.using(context) as session:
             ids = list(session.scalars(sa.select(SiteConnectionRow.id)))
         for start in range(0, len(ids), BATCH):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swanherd.cmd import findings, secrets
+from swanherd.cmd import database, findings, secrets
 
 DEFAULT_SOCKET = "/var/lib/swanherd/agent.sock"
 TIMEOUT = 30.0
@@ -81,7 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     rotate.add_argument("--config-file", action="append", required=True, help="neutron.conf")
     rotate.set_defaults(run=lambda options: secrets.rotate(options.config_file))
+    _add_database(commands)
     return parser
+
+
+def _add_database(commands: Any) -> None:
+    parser = commands.add_parser("db", help="the tables in Neutron's database (on a server)")
+    back = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "release", help="give the tables back to neutron-vpnaas; stop the servers first"
+    )
+    back.add_argument("--config-file", action="append", required=True, help="neutron.conf")
+    back.add_argument("--to", required=True, choices=("26", "27", "28", "29"), help="its release")
+    back.add_argument("--check", action="store_true", help="only tell what it can't hold")
+    back.set_defaults(
+        run=lambda options: database.release(options.config_file, options.to, check=options.check)
+    )
 
 
 def _show_request(options: argparse.Namespace) -> dict[str, Any]:

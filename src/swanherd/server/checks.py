@@ -16,8 +16,13 @@ from neutron_lib.plugins import directory
 
 from swanherd.core import validation
 from swanherd.core.model import IPNetwork, TrafficSelector
-from swanherd.server.db import protected, values
-from swanherd.server.db.models import IkePolicyRow, IpsecPolicyRow, SiteConnectionRow
+from swanherd.server.db import protected, succession, values
+from swanherd.server.db.models import (
+    IkePolicyRow,
+    IpsecPolicyRow,
+    SiteConnectionRow,
+    StatusRow,
+)
 from swanherd.server.errors import SelectorInUse
 from swanherd.server.reading import ENDPOINT_GROUPS
 
@@ -94,8 +99,11 @@ def check_scalars(row: SiteConnectionRow) -> None:
 
 def check_connection(
     context: Any, session: Any, router_id: str, subnet_id: str | None, row: SiteConnectionRow
-) -> None:
-    """Refuse a connection that can't be honoured; call under the router's lock."""
+) -> tuple[str, ...]:
+    """Refuse a connection that can't be honoured; return those whose networks it takes over.
+
+    Call it under the router's lock.
+    """
     cidrs = [peer.cidr for peer in row.peer_cidrs]
     validation.check_sides(
         has_subnet=subnet_id is not None,
@@ -111,7 +119,7 @@ def check_connection(
         local, remote, family = _group_sides(context, session, router_id, row)
     validation.check_families(next(iter(local.values())).version, family)
     validation.check_mtu(row.mtu, family)
-    _check_clash(session, router_id, row.id, validation.make_selectors(local.values(), remote))
+    return _overtaken(session, router_id, row, validation.make_selectors(local.values(), remote))
 
 
 def _group_sides(
@@ -139,15 +147,19 @@ def _networks(session: Any, subnet_ids: Collection[str]) -> Mapping[str, IPNetwo
     return {row_id: validation.parse_network(str(cidr)) for row_id, cidr in session.execute(query)}
 
 
-def _check_clash(
-    session: Any, router_id: str, own_id: str, wanted: Collection[TrafficSelector]
-) -> None:
-    others = dict(protected.load(session, router_id).selectors)
-    others.pop(own_id, None)
-    found = validation.clash(wanted, others)
+def _overtaken(
+    session: Any, router_id: str, row: SiteConnectionRow, wanted: Collection[TrafficSelector]
+) -> tuple[str, ...]:
+    query = sa.select(StatusRow.id).where(
+        StatusRow.router_id == router_id, StatusRow.superseded_by.is_not(None)
+    )
+    superseded = frozenset(session.scalars(query))
+    loaded = protected.load(session, router_id)
+    overtaken, found = succession.overtaken(loaded, superseded, row, wanted)
     if found is not None:
         other, selector = found
         raise SelectorInUse(connection_id=other, local=selector.local, remote=selector.remote)
+    return overtaken
 
 
 def check_pair(ike: IkePolicyRow, ipsec: IpsecPolicyRow) -> None:

@@ -41,6 +41,8 @@ def build(context: Any, row: RouterRow, wiring: Wiring) -> DesiredRouter:
         ikes = _by_id(session, IkePolicyRow, [c.ikepolicy_id for c in loaded.connections])
         ipsecs = _by_id(session, IpsecPolicyRow, [c.ipsecpolicy_id for c in loaded.connections])
         services = {service.id: service for service in loaded.services}
+        # The agent hears nothing of a connection whose networks another one has.
+        wanted = [c for c in loaded.connections if not _is_superseded(statuses.get(c.id))]
         problems = _problems(loaded, statuses, row.problem or wiring.problem)
         return DesiredRouter(
             id=row.router_id,
@@ -62,10 +64,18 @@ def build(context: Any, row: RouterRow, wiring: Wiring) -> DesiredRouter:
                     (ikes[connection.ikepolicy_id], ipsecs[connection.ipsecpolicy_id]),
                     loaded.selectors[connection.id],
                 )
-                for connection in loaded.connections
+                for connection in wanted
             ),
-            problems=tuple(sorted(problems.items())),
+            problems=tuple(
+                (row_id, reason)
+                for row_id, reason in sorted(problems.items())
+                if not _is_superseded(statuses.get(row_id))
+            ),
         )
+
+
+def _is_superseded(status: StatusRow | None) -> bool:
+    return status is not None and status.superseded_by is not None
 
 
 def _by_id(session: Any, model: Any, ids: list[str]) -> Mapping[str, Any]:

@@ -88,6 +88,15 @@ def lost(facts: Facts, host: str) -> Shown:
     return Shown(Status.DOWN, reason, facts.was_up)
 
 
+def superseded(successor_id: str) -> Reason:
+    """Return the cause of a connection whose networks a newer one has."""
+    return Reason(
+        "superseded",
+        f"The newer connection {successor_id} has the same networks and carries their traffic.",
+        "Delete one of the two; this one takes over again when the other goes.",
+    )
+
+
 def missing_address(family: int) -> Reason:
     """Return the cause of a connection whose peer is of a family without a public address."""
     return Reason(

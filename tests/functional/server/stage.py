@@ -1,6 +1,7 @@
 """A private MariaDB with Neutron's schema, and the real Neutron API on it, without Keystone."""
 
 import base64
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -109,20 +110,44 @@ class Database:
         )
         (directory / "paste.ini").write_text(PASTE)
         (directory / "policy.yaml").write_text("{}")
-        manage(settings, "upgrade", "heads")
+        manage(settings, *options, "upgrade", "heads")
         return settings
 
 
-def manage(settings, *arguments):
-    """Run neutron-db-manage; return its output."""
+@contextlib.contextmanager
+def served(settings, python=sys.executable, beside=()):
+    """Serve Neutron's API, with more files of settings, while the context lasts."""
+    directory = settings.parent
+    log, port = directory / "log", directory / "port"
+    port.unlink(missing_ok=True)
+    files = ";".join(str(name) for name in (settings, *beside))
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            [python, HERE / "serve.py", files, port], stdout=output, stderr=output
+        )
+    try:
+        wait_for(port.exists, process)
+        yield Api(int(port.read_text()), log)
+    finally:
+        process.terminate()
+        process.wait(LIMIT)
+
+
+MANAGE = "from neutron.db.migration.cli import main; main()"
+
+
+def manage(settings, *arguments, python=sys.executable, check=True):
+    """Run neutron-db-manage, of another environment too; return its output."""
     done = subprocess.run(
-        [BIN / "neutron-db-manage", "--config-file", settings, *arguments],
-        check=True,
+        [python, "-W", "ignore", "-c", MANAGE, "--config-file", settings, *arguments],
+        check=False,
         capture_output=True,
         text=True,
         timeout=5 * LIMIT,
     )
-    return done.stdout + done.stderr
+    output = done.stdout + done.stderr
+    assert not check or done.returncode == 0, output
+    return output
 
 
 def wait_for(what, process):
@@ -169,6 +194,23 @@ class Api:
         code, answer = self.request("POST", collection, {resource: body})
         assert code == 201, answer
         return answer[resource]
+
+
+def cloud(api):
+    """Make an external network, and a router with two subnets; return their ids."""
+    admin = dataclasses.replace(api, roles="admin,member,reader")
+    external = admin.create("networks", "network", **{"router:external": True})["id"]
+    admin.create("subnets", "subnet", network_id=external, cidr="203.0.113.0/24", ip_version=4)
+    network = api.create("networks", "network")["id"]
+    subnets = [
+        api.create("subnets", "subnet", network_id=network, cidr=cidr, ip_version=version)["id"]
+        for cidr, version in (("10.1.0.0/24", 4), ("fd01::/64", 6))
+    ]
+    router = api.create("routers", "router", external_gateway_info={"network_id": external})["id"]
+    for subnet in subnets:
+        path = f"routers/{router}/add_router_interface"
+        assert api.request("PUT", path, {"subnet_id": subnet})[0] == 200
+    return {"router": router, "subnet": subnets[0], "subnet6": subnets[1], "external": external}
 
 
 def connection(parents, **body):

@@ -265,7 +265,7 @@ class StatusRow(model_base.BASEV2):
     `revision` is the router's when it last changed, `applied_revision` the last that the agent
     reported; `peer_family` is 4 or 6 for a connection whose peer_address is a name. As JSON
     (server.db.history): `tunnel`, which an agent told at `told_at`, and `events`, the last
-    changes of the status.
+    changes of the status. `superseded_by`: a newer connection that has its networks.
     """
 
     __tablename__ = "swanherd_statuses"
@@ -283,6 +283,7 @@ class StatusRow(model_base.BASEV2):
     problem_code: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_CODE_SIZE))
     problem_text: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_TEXT_SIZE))
     problem_hint: orm.Mapped[str | None] = orm.mapped_column(sa.String(REASON_TEXT_SIZE))
+    superseded_by: orm.Mapped[str | None] = orm.mapped_column(sa.String(36))
     told_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(sa.DateTime)
     effective_mtu: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
     tunnel: orm.Mapped[str | None] = orm.mapped_column(JSON_TEXT)

@@ -13,7 +13,7 @@ from neutron_lib.db import api as db_api
 
 from swanherd.core.model import Reason, RouterId, Secret
 from swanherd.server.backend import RouterRow, RouterTraffic
-from swanherd.server.db import candidates, protected
+from swanherd.server.db import candidates, protected, succession
 from swanherd.server.db.models import (
     CandidateRow,
     RouterStateRow,
@@ -175,6 +175,10 @@ class Repository:
             for router_id in strangers:
                 with self.changing(session, router_id) as change:
                     change.everything()
+                    doubles = dict(succession.inherited(protected.load(session, router_id)))
+                if doubles:
+                    with self.changing(session, router_id) as change:
+                        change.supersede(doubles)
             return tuple(RouterId(router_id) for router_id in strangers)
 
     # Inside the caller's transaction
@@ -247,6 +251,7 @@ class Change:
         self._router_id = router_id
         self._ids: set[str] = set()
         self._families: dict[str, int] = {}
+        self._successors: dict[str, str] = {}
         self._all = False
         self.needed = False
 
@@ -269,6 +274,11 @@ class Change:
             .execution_options(synchronize_session=False)
         )
 
+    def supersede(self, successors: Mapping[str, str]) -> None:
+        """Give the networks of connections to others, by their ids: who to whom."""
+        self.concern(successors)
+        self._successors.update(successors)
+
     def peer_family(self, connection_id: str, family: int) -> None:
         """Remember the family by which a connection's peer is reached."""
         self._families[connection_id] = family
@@ -286,6 +296,9 @@ class Change:
         connections = protected.connections_of(self._session, [self._router_id])
         service_of = {service.id: service for service in services}
         statuses = self._statuses()
+        for row_id, successor in self._successors.items():
+            statuses[row_id].superseded_by = successor
+        self._ids |= succession.settle(self._session, self._router_id, statuses)
         targets: tuple[Target, ...] = (*services, *connections)
         for target in targets:
             if self._all or target.id in self._ids:

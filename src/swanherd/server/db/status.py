@@ -15,7 +15,7 @@ from swanherd.server.db.models import (
     StatusRow,
     VpnServiceRow,
 )
-from swanherd.server.shown import Facts, Shown, missing_address
+from swanherd.server.shown import Facts, Shown, missing_address, superseded
 
 Target = VpnServiceRow | SiteConnectionRow
 
@@ -60,6 +60,8 @@ def connection_problem(
     row: SiteConnectionRow, service: VpnServiceRow, status: StatusRow | None
 ) -> Reason | None:
     """Return the cause why one connection of a router that has addresses can't work."""
+    if status is not None and status.superseded_by is not None:
+        return superseded(status.superseded_by)
     if status is not None and (found := problem_of(status)) is not None:
         return found
     addresses = {4: service.external_v4_ip, 6: service.external_v6_ip}

@@ -50,12 +50,13 @@ class Connections(Room):
                 db_api.CONTEXT_WRITER.using(context) as session,
                 self.store.changing(session, router_id) as change,
             ):
-                checks.check_connection(context, session, router_id, subnet_id, row)
+                older = checks.check_connection(context, session, router_id, subnet_id, row)
                 session.add(row)
                 session.flush()
                 vault.current().write(session, row, body["psk"])
                 change.peer_family(connection_id, family)
                 change.concern([connection_id])
+                change.supersede({each: connection_id for each in older})
         self._look(router_id)
         return CONNECTIONS.get(context, connection_id)
 

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from neutron.db.migration import cli
 
+from swanherd.server.db import inherited
+
 revision = "5a7e0de00001"
 down_revision = "start_swanherd"
 branch_labels = (cli.EXPAND_BRANCH,)
@@ -160,9 +162,14 @@ def _ours() -> dict[str, Iterable[sa.Column]]:
 
 
 def upgrade() -> None:
-    """Create what is missing."""
-    there = set() if op.get_context().as_sql else set(sa.inspect(op.get_bind()).get_table_names())
-    tables = {**_policies(), **_services(), **_gateways(), **_ours()}
+    """Create what is missing, once it is clear that what is there can be taken over."""
+    theirs = {**_policies(), **_services(), **_gateways()}
+    there = set()
+    if not op.get_context().as_sql:
+        inspector = sa.inspect(op.get_bind())
+        inherited.check(inspector, theirs)
+        there = set(inspector.get_table_names())
+    tables = {**theirs, **_ours()}
     for name, parts in tables.items():
         if name not in there:
             op.create_table(name, *parts)
