@@ -21,7 +21,7 @@ from lab.sites import add_subnet, make_site
 from lab.vpn import agent_view, kill_charons, make_end, remove_end
 
 # The first test waits for all faults.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
 KEY = "the lab's own key"
 SILENT = "203.0.113.9"  # nobody has it
