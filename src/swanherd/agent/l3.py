@@ -16,6 +16,7 @@ from neutron_lib.callbacks import events, registry, resources
 from oslo_config import cfg
 
 from swanherd.agent import control
+from swanherd.agent.facts import facts_of
 from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
 from swanherd.agent.life import Life
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
@@ -154,14 +155,8 @@ class L3Agent:
         return {"host": self._conf.host, **self._facts()}
 
     def _facts(self) -> dict[str, Any]:
-        reports = [r for r in self.wheel.reports() if r.services or r.connections]
-        return {
-            "data_plane": str(self.plane),
-            "routers": len(reports),
-            "connections": sum(len(r.connections) for r in reports),
-            "queue": len(self.wheel),
-            "log_agent_heartbeats": False,
-        }
+        # Nothing fences it: who has a router's addresses is decided on the node.
+        return {"fenced": False, **facts_of(self.wheel, self.plane)}
 
     def _tunnel_key(self, router_id: RouterId) -> RouterId:
         """Return the router's namespace that tells most: the one with charon, if it is here."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
+from swanherd.agent.facts import facts_of
 from swanherd.agent.life import Life
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import OvnNode
@@ -19,7 +20,7 @@ from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.core.failures import Temporary
-from swanherd.core.model import PortId, Reason, Role, RouterId
+from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
 from swanherd.ovn.bindings import Bindings, Certificates, Where
@@ -159,14 +160,5 @@ class OvnAgent:
 
     def _facts(self) -> dict[str, Any]:
         """Return what `openstack network agent show` tells of this agent."""
-        reports = self.wheel.reports()
-        active = [r for r in reports if r.role is Role.ACTIVE]
-        return {
-            "data_plane": str(self.plane),
-            "routers": len(active),
-            "standby_routers": len(reports) - len(active),
-            "fenced": self.takeover.roles.fenced,
-            "connections": sum(len(r.connections) for r in active),
-            "queue": len(self.wheel),
-            "log_agent_heartbeats": False,
-        }
+        fenced = self.takeover.roles.fenced
+        return {"fenced": fenced, **facts_of(self.wheel, self.plane)}
