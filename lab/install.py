@@ -41,6 +41,8 @@ PACKAGES = (
     *("libcharon-extra-plugins", "libnftables1", "nftables", "iptables"),
     # a kernel with ESP
     *("user-mode-linux", "kmod"),
+    # what libreswan is linked with, which runs there
+    *("libnss3-tools", "libunbound8", "libldns3", "libcurl3-nss", "libevent-pthreads-2.1-7"),
     # boxes, wires and workloads
     *("iproute2", "util-linux", "procps", "ethtool", "iputils-ping", "curl", "tcpdump"),
     *("iperf3", "conntrack", "git"),

@@ -39,8 +39,9 @@ _MODULES = (
     *("aes_generic", "ctr", "gcm", "ccm", "cbc", "ghash_generic", "hmac", "echainiv", "seqiv"),
     *("authenc", "drbg", "sha1_generic", "sha256_generic", "sha512_generic", "xcbc", "cmac"),
     *("des_generic", "esp4", "esp6", "ah4", "ah6", "xfrm_user", "tunnel4", "tunnel6"),
-    *("veth", "tun", "bridge", "sch_netem", "ip_tables", "ip6_tables", "iptable_filter"),
-    *("ip6table_filter", "xt_policy", "xt_TCPMSS", "xt_addrtype", "xt_multiport", "xt_comment"),
+    *("veth", "tun", "bridge", "sch_netem", "af_key", "ip_tables", "ip6_tables", "iptable_filter"),
+    *("iptable_nat", "xt_MASQUERADE", "ip6table_filter", "xt_policy", "xt_TCPMSS"),
+    *("xt_addrtype", "xt_multiport", "xt_comment"),
 )
 
 _INIT = """#!/bin/bash
