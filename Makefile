@@ -8,8 +8,8 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
 .PHONY: help install matrix demo up down enter status format check lint types contracts unit \
-	functional environments oracles scenario test test-kernel test-long recovery soak bench losses \
-	losses-kernel
+	functional environments oracles scenario test test-dashboard test-kernel test-long recovery \
+	soak bench losses losses-kernel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,7 @@ types:
 	@$(BIN)/mypy -p bench
 
 contracts:
-	@PYTHONPATH=operator/src:client/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
+	@PYTHONPATH=operator/src:client/src:dashboard/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
 
 unit:
 	@$(BIN)/pytest -q tests/unit
@@ -73,6 +73,12 @@ scenario: environments ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=o
 	@$(BIN)/pytest -q tests/scenario -m "not long" --durations=10 || \
 		$(BIN)/pytest -q tests/scenario -m "not long" $(AGAIN)
 
+HORIZON := build/oracles/horizon/bin/python
+
+test-dashboard: install ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
+	@$(BIN)/python -m tests.oracles.environments horizon
+	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini $(or $(DASHBOARD_TESTS),tests/dashboard)
+
 matrix: install ## each inner over each outer family on each backend, into build/matrix.json and README
 	@BACKEND=ovn $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
@@ -83,9 +89,10 @@ test-kernel: install ## kernel ESP, in a kernel that has it: user-mode Linux, bu
 		$(BIN)/python -m pytest -q --color=no -p no:cacheprovider --durations=5 \
 		--junitxml=build/kernel/junit.xml $(KERNEL_TESTS)
 
-test: check ## everything: check, functional, oracles, kernel, scenario, what Open vSwitch has of its own
+test: check ## everything: check, functional, oracles, dashboard, kernel, scenario, what Open vSwitch has of its own
 	@$(MAKE) --no-print-directory functional
 	@$(MAKE) --no-print-directory oracles
+	@$(MAKE) --no-print-directory test-dashboard
 	@$(MAKE) --no-print-directory test-kernel
 	@$(MAKE) --no-print-directory scenario
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py \

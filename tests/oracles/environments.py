@@ -25,6 +25,11 @@ REQUIREMENTS = {
     # Beside the Neutron that is here: what they need of it is there in each of these.
     **{f"vpnaas-{n}": ("--no-deps", f"neutron-vpnaas=={n}.0.0") for n in (26, 27, 28, 29)},
     "heat": ("openstack-heat==27.0.1",),
+    # No browser comes with playwright: Debian's chromium is what is driven.
+    "horizon": (
+        *("horizon==27.0.0", "neutron-vpnaas-dashboard==15.0.0", "pytest-django==4.11.1"),
+        *("playwright", "axe-playwright-python"),
+    ),
 }
 
 
@@ -74,5 +79,5 @@ def _digest(name: str) -> str:
 
 if __name__ == "__main__":
     # Before a lab is entered: from its network no registry can be reached.
-    for each in REQUIREMENTS:
+    for each in sys.argv[1:] or REQUIREMENTS.keys() - {"horizon"}:
         environment(each)

@@ -1,0 +1,156 @@
+/* Keeps the panel's pages true: one request for each page and interval, none while it is hidden. */
+(function () {
+  'use strict';
+
+  var TEXTS = ['status', 'reason', 'in', 'out'];
+
+  function part(root, name) { return root.querySelector('[data-sh="' + name + '"]'); }
+
+  function put(element, text) {
+    if (element && element.textContent !== text) { element.textContent = text; }
+  }
+
+  function show(root, told) {
+    TEXTS.forEach(function (name) { put(part(root, name), told[name]); });
+    var badge = part(root, 'badge');
+    if (badge) { badge.className = 'sh-badge sh-' + told.tone; }
+    var since = part(root, 'since');
+    if (since && since.getAttribute('datetime') !== told.since) {
+      since.setAttribute('datetime', told.since);
+      since.textContent = '';
+    }
+    localTimes(root);
+  }
+
+  /* Times come as UTC; people read their own. */
+  function localTimes(root) {
+    root.querySelectorAll('time[datetime]').forEach(function (element) {
+      var at = new Date(element.getAttribute('datetime'));
+      if (!isNaN(at)) { put(element, at.toLocaleString(document.documentElement.lang || undefined)); }
+    });
+  }
+
+  function poll(root, url, apply) {
+    var every = 1000 * Number(root.dataset.shEvery), timer = null, asking = false;
+    function later() {
+      clearTimeout(timer);
+      timer = document.hidden ? null : setTimeout(ask, every);
+    }
+    function stale(is) { var note = part(root, 'stale'); if (note) { note.hidden = !is; } }
+    function ask() {
+      if (document.hidden || asking) { return; }
+      asking = true;
+      fetch(url, { headers: { 'X-Requested-With': 'XMLHttpRequest' }, credentials: 'same-origin' })
+        .then(function (answer) {
+          if (answer.status === 401 || answer.status === 403) { window.location.reload(); return null; }
+          if (answer.status === 404) { root.classList.add('sh-gone'); return null; }
+          if (!answer.ok) { throw new Error(answer.status); }
+          return answer.json();
+        })
+        .then(function (told) { stale(false); if (told) { apply(told); } })
+        .catch(function () { stale(true); })
+        .then(function () { asking = false; if (!root.classList.contains('sh-gone')) { later(); } });
+    }
+    document.addEventListener('visibilitychange', function () {
+      if (document.hidden) { later(); } else { ask(); }
+    });
+    ask();
+  }
+
+  function list(root) {
+    var rows = {};
+    root.querySelectorAll('[data-sh-id]').forEach(function (row) { rows[row.dataset.shId] = row; });
+    var ids = Object.keys(rows);
+    if (!ids.length) { return; }
+    poll(root, root.dataset.shLiveList + '?' + ids.map(function (id) { return 'id=' + id; }).join('&'), function (told) {
+      var there = {};
+      told.connections.forEach(function (each) { there[each.id] = true; if (rows[each.id]) { show(rows[each.id], each); } });
+      ids.forEach(function (id) { rows[id].classList.toggle('sh-gone', !there[id]); });
+    });
+  }
+
+  /* Bits per second between looks. Counters begin anew with each rekey. */
+  function rates(samples) {
+    return samples.slice(1).map(function (now, i) {
+      var before = samples[i], seconds = now.at - before.at;
+      function rate(name) {
+        var grown = now[name] >= before[name] ? now[name] - before[name] : now[name];
+        return 8 * grown / seconds;
+      }
+      return { at: now.at, in: rate('bytes_in'), out: rate('bytes_out') };
+    });
+  }
+
+  function keep(samples, told) {
+    var last = samples[samples.length - 1];
+    if (told && (!last || told.at > last.at)) { samples.push(told); }
+    while (samples.length > 240) { samples.shift(); }
+  }
+
+  function word(bits) {
+    var units = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s'], unit = 0;
+    while (bits >= 1000 && unit < 3) { bits /= 1000; unit += 1; }
+    return (bits < 10 && unit ? bits.toFixed(1) : bits.toFixed(0)) + ' ' + units[unit];
+  }
+
+  function svg(name, attributes, text) {
+    var element = document.createElementNS('http://www.w3.org/2000/svg', name);
+    Object.keys(attributes).forEach(function (key) { element.setAttribute(key, attributes[key]); });
+    if (text) { element.textContent = text; }
+    return element;
+  }
+
+  function draw(figure, samples) {
+    var points = rates(samples), old = figure.querySelector('svg, p');
+    var made;
+    if (points.length < 1) {
+      made = document.createElement('p');
+      made.textContent = figure.dataset.shWait;
+    } else {
+      var begin = samples[0].at, span = points[points.length - 1].at - begin;
+      var top = Math.max(1, Math.max.apply(null, points.map(function (p) { return Math.max(p.in, p.out); })));
+      var last = points[points.length - 1];
+      var words = figure.dataset.shIn + ' ' + word(last.in) + ', ' + figure.dataset.shOut + ' ' + word(last.out);
+      made = svg('svg', { viewBox: '0 0 600 180', preserveAspectRatio: 'none', role: 'img', 'aria-label': words });
+      made.appendChild(svg('line', { x1: 0, y1: 160, x2: 600, y2: 160, stroke: 'currentColor', 'stroke-opacity': 0.4 }));
+      ['in', 'out'].forEach(function (way) {
+        var line = points.map(function (p, i) {
+          var from = i ? points[i - 1].at : begin, y = (160 - 140 * p[way] / top).toFixed(1);
+          return (600 * (from - begin) / span).toFixed(1) + ',' + y + ' ' + (600 * (p.at - begin) / span).toFixed(1) + ',' + y;
+        }).join(' ');
+        made.appendChild(svg('polyline', { points: line, fill: 'none', 'stroke-width': 2, class: 'sh-' + way, 'vector-effect': 'non-scaling-stroke' }));
+      });
+      made.appendChild(svg('text', { x: 4, y: 14 }, word(top)));
+      made.appendChild(svg('text', { x: 4, y: 175 }, words));
+    }
+    if (old) { old.replaceWith(made); } else { figure.appendChild(made); }
+  }
+
+  function one(root) {
+    var figure = part(root, 'chart'), tunnel = part(root, 'tunnel'), shown = '';
+    var name = 'swanherd:' + root.dataset.shId, samples = [];
+    try { samples = JSON.parse(sessionStorage.getItem(name)) || []; } catch (ignored) { samples = []; }
+    keep(samples, JSON.parse(document.getElementById('sh-traffic').textContent));
+    draw(figure, samples);
+    poll(root, root.dataset.shLiveOne, function (told) {
+      show(root, told);
+      if (shown !== told.html) {
+        shown = told.html;
+        tunnel.innerHTML = told.html; /* made and escaped by the server's template */
+        localTimes(tunnel);
+      }
+      var count = samples.length;
+      keep(samples, told.traffic);
+      if (samples.length !== count) {
+        sessionStorage.setItem(name, JSON.stringify(samples));
+        draw(figure, samples);
+      }
+    });
+  }
+
+  document.querySelectorAll('.sh-panel').forEach(function (root) {
+    localTimes(root);
+    if (root.dataset.shLiveList) { list(root); }
+    if (root.dataset.shLiveOne) { one(root); }
+  });
+}());

@@ -1,0 +1,91 @@
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanherd_dashboard.core import live, rows, words
+
+ROW = {
+    "id": "11111111-2222-3333-4444-555555555555",
+    "status": "DOWN",
+    "status_code": "peer_silent",
+    "status_reason": "The peer doesn't answer.",
+    "status_since": "2026-11-26T20:00:00.5Z",
+    "psk": "a key",
+}
+
+
+def test_a_key_that_comes_in_all_the_same_is_not_kept():
+    """No value of the dashboard holds a pre-shared key."""
+    assert "a key" not in repr(rows.connection(ROW))
+
+
+def test_a_connection_of_a_plain_neutron_vpnaas_is_understood():
+    """What only Swanherd tells may be missing."""
+    found = rows.connection({"id": "1", "status": "ACTIVE"})
+    assert (found.details, found.events, found.applying) == (None, (), False)
+    assert found.label == "(1)"
+    assert live.traffic(found) is None
+
+
+def test_a_row_of_the_list_says_why_and_since_when():
+    """Status in words, its colour, cause and time."""
+    told = live.brief(rows.connection(ROW), str.upper)
+    assert told["status"] == "DOWN"
+    assert told["tone"] == "down"
+    assert told["reason"] == "The peer doesn't answer."
+    assert told["since"] == "2026-11-26T20:00:00.500000+00:00"
+
+
+def test_revisions_that_differ_mean_that_a_change_is_being_applied():
+    """Their distance doesn't matter."""
+    assert rows.connection(ROW | {"revision_wanted": 9, "revision_applied": 3}).applying
+    assert not rows.connection(ROW | {"revision_wanted": 9, "revision_applied": 9}).applying
+
+
+def test_the_age_of_a_look_is_never_negative():
+    """A clock that goes wrong makes no nonsense."""
+    details = {"at": "2026-11-26T20:00:00Z", "ike": {"version": "v2", "encryption": "x"}}
+    found = rows.connection(ROW | {"details": details})
+    at = datetime.datetime(2026, 11, 26, 20, 1, tzinfo=datetime.UTC)
+    assert live.ages(found, at) == 60
+    assert live.ages(found, at - datetime.timedelta(hours=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (12_000_000, "12 MB")]
+)
+def test_sizes(count, text):
+    """As people read them."""
+    assert words.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (-5, "0 s"),
+        (42, "42 s"),
+        (302, "5 min 2 s"),
+        (11400, "3 h 10 min"),
+        (86400, "1 d"),
+    ],
+)
+def test_durations(seconds, text):
+    """In at most two units."""
+    assert words.duration(seconds) == text
+
+
+def test_an_unknown_status_says_itself():
+    """A status of a later API isn't hidden."""
+    assert (words.status_word("ODD"), words.tone("ODD")) == ("ODD", "unknown")
+
+
+@given(st.lists(st.integers()), st.integers(), st.integers(min_value=1, max_value=7))
+def test_pages_are_all_of_it_in_order(items, number, size):
+    """The pages together are the list, and any number leads to a page."""
+    _, pages = rows.page(items, number, size)
+    joined = [each for n in range(pages) for each in rows.page(items, n + 1, size)[0]]
+    assert joined == items
+    assert rows.page(items, number, size)[0] or not items
