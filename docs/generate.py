@@ -1,8 +1,9 @@
 """Writes the tables of docs/ that the code itself can tell; `--check` fails if one is stale.
 
 A table stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`. Option tables come
-from the oslo options, the schema from the dataclasses that cross the bus, the status codes from
-the source text (every `Reason(…)` and the causes of strongSwan's failures).
+from the oslo options, the metrics from their definitions, the schema from the dataclasses that
+cross the bus, the status codes from the source text (every `Reason(…)` and the causes of
+strongSwan's failures).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from swanherd import config as config_room
-from swanherd.core import model
+from swanherd.core import metrics, model
 from swanherd.rpc import topics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -293,6 +294,18 @@ def _methods(path: str, name: str, topic: str) -> Iterator[Sequence[str]]:
             yield topic, f"`{method.name}`", f"`{arguments}`", how, first
 
 
+# Metrics
+
+
+def metric_table() -> str:
+    """Return every metric of an agent."""
+    rows = [
+        (f"`{m.name}`", str(m.kind), ", ".join(f"`{label}`" for label in m.labels), m.meaning)
+        for m in metrics.METRICS.values()
+    ]
+    return table(("metric", "type", "labels", "meaning"), rows)
+
+
 # Status codes
 
 _ROOMS = {
@@ -432,6 +445,7 @@ def parts() -> Mapping[str, Callable[[], str]]:
         "methods": method_table,
         "schema": schema,
         "codes": codes,
+        "metrics": metric_table,
     }
     for module in config_modules():
         made[f"options-{module}"] = functools.partial(options, module)

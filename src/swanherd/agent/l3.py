@@ -19,6 +19,8 @@ from swanherd.agent import control
 from swanherd.agent.facts import facts_of
 from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
 from swanherd.agent.life import Life
+from swanherd.agent.listener import listening
+from swanherd.agent.monitor import Monitor, about
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
@@ -79,18 +81,29 @@ class L3Agent:
         self._world = world = World(self._source, self._node, self.swan, self.plane)
         reporter = HomeReporter(self._server)
         self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
+        self.monitor = Monitor(
+            about("l3", self.plane), self.wheel, self.swan, options_.compare_interval
+        )
         self._announcements: KeyedQueue[tuple[RouterId, int]] = KeyedQueue(time.monotonic)
         self._hints: Any = None
-        self._stop_telling: Callable[[], None] = lambda: None
+        self._stops: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
         options_ = self._conf.swanherd
         self._node.find_touched()
         self.swan.end_orphans()
-        teller = Teller(self.wheel, self._world, self._timing, self._about, self._tunnel_key)
+        teller = Teller(
+            self.wheel,
+            self._world,
+            self._timing,
+            self._about,
+            self.monitor.health,
+            self._tunnel_key,
+        )
         path = Path(options_.state_path) / CONTROL_SOCKET
-        self._stop_telling = control.serve(path, teller.commands())
+        self._stops.append(control.serve(path, teller.commands()))
+        self._stops.append(listening(self._conf.metrics, self.monitor, self._life))
         self.wheel.start(options_.workers)
         self._hints = client.listen(self._conf, self._conf.host, self.look)
         self._life.every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
@@ -104,7 +117,8 @@ class L3Agent:
     def stop(self) -> None:
         """Stop all threads; leave daemons and what is in the namespaces as they are."""
         self._life.end()
-        self._stop_telling()
+        for stop in reversed(self._stops):
+            stop()
         if self._hints is not None:
             self._hints.stop()
         self._announcements.close()
@@ -145,7 +159,9 @@ class L3Agent:
             self.look(router_id)
 
     def _compare(self) -> None:
-        self.wheel.compare(self._source.get_revisions())
+        revisions = self._source.get_revisions()
+        self.monitor.server_answered()
+        self.wheel.compare(revisions)
 
     def _heartbeat(self) -> None:
         self._server.report_agent(self._facts(), start=not self._announced)

@@ -14,12 +14,15 @@ from typing import Any
 from swanherd.agent import control
 from swanherd.agent.facts import facts_of
 from swanherd.agent.life import Life
+from swanherd.agent.listener import listening
+from swanherd.agent.monitor import Monitor, about
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import OvnNode
 from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.core.failures import Temporary
+from swanherd.core.health import Southbound
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
@@ -71,6 +74,13 @@ class OvnAgent:
         self._timing = Timing(now=0.0, grace=options.swap_grace, last_retry=options.last_retry)
         self._world = World(self.takeover.roles, node, self.swan, self.plane)
         self.wheel = Wheel(self._world, self._server, self._timing, time.monotonic, random.random)
+        self.monitor = Monitor(
+            about("ovn", self.plane),
+            self.wheel,
+            self.swan,
+            options.compare_interval,
+            self._southbound,
+        )
         self._stops: list[Callable[[], None]] = []
 
     def run(self) -> int:
@@ -90,7 +100,8 @@ class OvnAgent:
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
         options = self._conf.swanherd
-        teller = Teller(self.wheel, self._world, self._timing, self._about)
+        teller = Teller(self.wheel, self._world, self._timing, self._about, self.monitor.health)
+        self._stops.append(listening(self._conf.metrics, self.monitor, self._life))
         self._stops.append(control.serve(self._state / CONTROL_SOCKET, teller.commands()))
         self.wheel.start(options.workers)
         self.takeover.start(self.wheel)
@@ -149,7 +160,12 @@ class OvnAgent:
 
     def _compare(self) -> None:
         """Compare revisions with the server's, and tell it all again."""
-        self.wheel.compare(self._source.get_revisions())
+        revisions = self._source.get_revisions()
+        self.monitor.server_answered()
+        self.wheel.compare(revisions)
+
+    def _southbound(self) -> Southbound:
+        return Southbound(self.takeover.is_current(), self.takeover.roles.fenced)
 
     def _heartbeat(self) -> None:
         self._server.report_agent(self._facts(), start=not self._announced)

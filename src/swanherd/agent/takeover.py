@@ -66,6 +66,10 @@ class Takeover:
         self._events.put(None)
         self._bindings.close()
 
+    def is_current(self) -> bool:
+        """Tell whether the southbound database has told all about this chassis."""
+        return self._bindings.is_complete()
+
     def on_port(self, port_id: PortId) -> None:
         """Take note that something is new about a port; returns at once."""
         self._events.put(port_id)

@@ -10,6 +10,7 @@ from typing import Any
 from swanherd.agent import control
 from swanherd.agent.doctor import Doctor
 from swanherd.core.diagnosis import ClockSeen
+from swanherd.core.health import Health
 from swanherd.core.model import RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import probe
@@ -22,8 +23,8 @@ CONTROL_SOCKET = "agent.sock"
 class Teller:
     """Answers for one agent.
 
-    `facts` is its host and what the heartbeat tells; `find` turns a router's id into the wheel's
-    key.
+    `facts` is its host and what the heartbeat tells, `health` whether it works; `find` turns a
+    router's id into the wheel's key.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Teller:
         world: World,
         timing: Timing,
         facts: Callable[[], Mapping[str, Any]],
+        health: Callable[[], Health],
         find: Callable[[RouterId], RouterId] = lambda router_id: router_id,
     ) -> None:
         self._wheel = wheel
         self._world = world
         self._timing = timing
         self._facts = facts
+        self._health = health
         self._find = find
         self._started_at = time.monotonic()
         self._clock_offset = time.time() - self._started_at
@@ -57,6 +60,7 @@ class Teller:
             "show": self._tell_router,
             "plan": self._tell_plan,
             "doctor": doctor.examine,
+            "health": lambda _request: self._health(),
         }
 
     def _clock_seen(self) -> ClockSeen:
@@ -67,7 +71,7 @@ class Teller:
         reports = {r.router_id: r for r in self._wheel.reports()}
         return {
             "uptime_s": round(time.monotonic() - self._started_at, 1),
-            "turns": self._wheel.turns,
+            "turns": self._wheel.turns.count,
             **self._facts(),
             "reports": reports,
         }

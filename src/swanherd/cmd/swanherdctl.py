@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swanherd.cmd import database, findings, secrets
+from swanherd.cmd import database, findings, secrets, vitality
 
 DEFAULT_SOCKET = "/var/lib/swanherd/agent.sock"
 TIMEOUT = 30.0
@@ -19,7 +19,7 @@ TIMEOUT = 30.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0, or 1 with a sentence, or 2 for wrong usage.
 
-    `doctor` ends with 3 if it found that something is wrong.
+    `doctor` and `health` end with 3 if they found that something is wrong.
     """
     options = _parser().parse_args(arguments)
     if "run" in options:
@@ -74,6 +74,20 @@ def _parser() -> argparse.ArgumentParser:
         request=lambda options: {"command": "doctor", "id": options.id},
         render=findings.render,
         status=findings.exit_status,
+    )
+    health = commands.add_parser("health", help="whether the agent works; 3 if it doesn't")
+    health.add_argument(
+        "--live",
+        dest="status",
+        action="store_const",
+        const=vitality.live_status,
+        help="for liveness probes: 3 only if a restart would help",
+    )
+    health.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    health.set_defaults(
+        request=lambda _: {"command": "health"},
+        render=vitality.render,
+        status=vitality.ready_status,
     )
     secret = commands.add_parser("secrets", help="the keys in Neutron's database (on a server)")
     rotate = secret.add_subparsers(required=True, metavar="COMMAND").add_parser(

@@ -94,6 +94,28 @@ OVN_OPTS: Sequence[cfg.Opt] = (
     ),
 )
 
+METRICS_OPTS: Sequence[cfg.Opt] = (
+    cfg.BoolOpt(
+        "enabled",
+        default=True,
+        help="Serve metrics for Prometheus (/metrics) and the agent's health (/livez, /readyz, "
+        "/healthz) over HTTP.",
+    ),
+    cfg.HostAddressOpt(
+        "address",
+        default="127.0.0.1",
+        help="Address to listen on. Whoever reaches it reads ids of routers and connections, "
+        "their states and how much they carry: choose an address of the management network.",
+    ),
+    cfg.PortOpt("port", default=9699, help="TCP port to listen on."),
+    cfg.StrOpt(
+        "socket",
+        default="",
+        help="Path of a unix socket to listen on instead, for the user and the group of the "
+        "agent.",
+    ),
+)
+
 OVS_OPTS: Sequence[cfg.Opt] = (
     cfg.StrOpt(
         "ovsdb_connection",
@@ -107,6 +129,7 @@ OVS_OPTS: Sequence[cfg.Opt] = (
 GROUPS = (
     ("DEFAULT", DEFAULT_OPTS),
     ("swanherd", AGENT_OPTS),
+    ("metrics", METRICS_OPTS),
     ("ovs", OVS_OPTS),
     ("ovn", OVN_OPTS),
 )
@@ -126,3 +149,4 @@ def register(conf: cfg.ConfigOpts) -> None:
 def register_beside_neutron(conf: cfg.ConfigOpts) -> None:
     """Register what is ours alone in a process of Neutron's, which has [DEFAULT] and [ovs]."""
     conf.register_opts(AGENT_OPTS, group="swanherd")
+    conf.register_opts(METRICS_OPTS, group="metrics")

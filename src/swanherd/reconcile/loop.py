@@ -29,17 +29,31 @@ class World:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What a turn wanted, what it left, and what it said of that."""
+
+    desired: DesiredRouter
+    observed: Observed
+    report: RouterReport
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
     """What a turn found: the report, and why and when to turn again.
 
-    `failed` asks for another turn with backoff; `look_again` in seconds is when time alone
-    changes the plan.
+    `look` has the report and what it was made of. `failed` asks for another turn with backoff;
+    `look_again` in seconds is when time alone changes the plan.
     """
 
-    report: RouterReport | None = None
+    look: Look | None = None
     actions: int = 0
     failed: Reason | None = None
     look_again: float | None = None
+
+    @property
+    def report(self) -> RouterReport | None:
+        """What to tell the server."""
+        return self.look.report if self.look is not None else None
 
 
 def reconcile(router_id: RouterId, world: World, timing: Timing) -> Outcome:
@@ -53,8 +67,9 @@ def reconcile(router_id: RouterId, world: World, timing: Timing) -> Outcome:
     if todo.actions:
         observed = _observe(router_id, world)
     failed = trouble.router or next(iter(trouble.connections.values()), None)
+    report = status_of(desired, observed, world.plane, trouble)
     return Outcome(
-        report=status_of(desired, observed, world.plane, trouble),
+        look=Look(desired, observed, report),
         actions=len(todo.actions),
         failed=failed,
         look_again=_next_look(desired, observed, todo, timing, world.plane),

@@ -12,8 +12,9 @@ from dataclasses import replace
 from swanherd.core.failures import Failure
 from swanherd.core.model import Reason, RouterId, RouterReport
 from swanherd.core.tunnels import Timing
+from swanherd.core.turns import Turns
 from swanherd.reconcile import backoff
-from swanherd.reconcile.loop import Outcome, World, reconcile, stale_routers
+from swanherd.reconcile.loop import Look, Outcome, World, reconcile, stale_routers
 from swanherd.reconcile.ports import Reporter
 from swanherd.reconcile.queue import KeyedQueue
 
@@ -43,11 +44,10 @@ class Wheel:
         self._lock = threading.Lock()
         self._attempts: dict[RouterId, int] = {}
         self._failures: dict[RouterId, Reason] = {}
-        self._applied: dict[RouterId, RouterReport] = {}
+        self._applied: dict[RouterId, Look] = {}
         self._untold: queue.SimpleQueue[RouterId | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self.turns = 0
-        self.turned_at = clock()
+        self.turns = Turns(ended=clock())
 
     def start(self, workers: int) -> None:
         """Start the workers, and the one thread that sends reports."""
@@ -80,7 +80,7 @@ class Wheel:
         with self._lock:
             for router_id in set(self._applied) - set(revisions):
                 del self._applied[router_id]
-            applied = {i: report.revision for i, report in self._applied.items()}
+            applied = {i: look.report.revision for i, look in self._applied.items()}
         for router_id, revision in revisions.items():
             if applied.get(router_id) != revision:
                 self._queue.add(router_id)
@@ -92,7 +92,12 @@ class Wheel:
     def reports(self) -> tuple[RouterReport, ...]:
         """Return the last report of every router."""
         with self._lock:
-            return tuple(self._applied.values())
+            return tuple(look.report for look in self._applied.values())
+
+    def looks(self) -> Mapping[RouterId, Look]:
+        """Return what the last turn of every router found."""
+        with self._lock:
+            return dict(self._applied)
 
     def failures(self) -> Mapping[RouterId, Reason]:
         """Return why the last turn of a router failed, for those of which it did."""
@@ -117,19 +122,24 @@ class Wheel:
     def turn(self, router_id: RouterId) -> Outcome:
         """Turn once for a router, in the calling thread."""
         timing = replace(self._timing, now=self._clock())
+        with self._lock:
+            self.turns = self.turns.began(router_id, timing.now)
+        failed = True
         try:
             outcome = reconcile(router_id, self._world, timing)
+            failed = outcome.failed is not None
         except Failure as failure:
             LOG.warning("Router %s: %s", router_id, failure)
             outcome = Outcome(failed=failure.reason)
-        self.turns += 1
-        self.turned_at = self._clock()
+        finally:
+            with self._lock:
+                self.turns = self.turns.done(router_id, self._clock(), failed=failed)
         return outcome
 
     def _settle(self, router_id: RouterId, outcome: Outcome) -> None:
-        if outcome.report is not None:
+        if outcome.look is not None:
             with self._lock:
-                self._applied[router_id] = outcome.report
+                self._applied[router_id] = outcome.look
             self._untold.put(router_id)
         if outcome.failed is not None:
             self._retry(router_id, outcome.failed)
@@ -152,7 +162,7 @@ class Wheel:
                     ids.add(more)
                 return
             with self._lock:
-                reports = [self._applied[i] for i in sorted(ids) if i in self._applied]
+                reports = [self._applied[i].report for i in sorted(ids) if i in self._applied]
             try:
                 self._reporter.report(reports)
             except Failure as failure:

@@ -30,7 +30,8 @@ from swanherd.core.ike import (
     UnloadSecret,
 )
 from swanherd.core.model import DataPlane, Reason, RouterId
-from swanherd.swan import causes, codec
+from swanherd.core.tally import DEAD, Tally
+from swanherd.swan import causes, codec, counting
 from swanherd.swan.charon import CharonLife, NamespaceInode, Spawn, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
 from swanherd.swan.events import (
@@ -63,6 +64,7 @@ class _Router:
         self.lock = threading.Lock()
         self.memory = FaultMemory()
         self.silence = Silence()
+        self.tally = Tally()
         self.facts: Mapping[str, ConfigFacts] = {}
 
 
@@ -158,6 +160,19 @@ class StrongSwan:
             case TerminateChild(unique_id):
                 self._terminate(router, "child-id", unique_id)
 
+    def tally(self, router_id: RouterId) -> Tally:
+        """Return what the router's tunnels have done, as far as it was seen; asks nobody."""
+        with self._lock:
+            router = self._routers.get(router_id)
+        if router is None:
+            return Tally()
+        with router.lock:
+            return router.tally
+
+    def memory(self, router_id: RouterId) -> int | None:
+        """Return the bytes of memory that the router's charon holds; it isn't asked."""
+        return self._life.memory(router_id)
+
     def close(self) -> None:
         """Let go of all daemons; they and their tunnels go on."""
         self._listener.close()
@@ -189,6 +204,7 @@ class StrongSwan:
             router.facts = listed.facts
             router.memory = router.memory.seen(established).keep_only(router.facts)
             faults = router.memory.faults
+            router.tally = counting.counted(router.tally, listed)
             router.silence = router.silence.keep_only(sa.unique_id for sa in listed.sas)
             since = router.silence.since
         return ObservedCharon(
@@ -210,6 +226,7 @@ class StrongSwan:
         router.lists.forget()
         with router.lock:
             router.memory = router.memory.seen({})
+            router.tally = router.tally.gone()
 
     def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:
         with self._lock:
@@ -228,7 +245,10 @@ class StrongSwan:
                 router.memory = router.memory.feed(event, router.facts, now)
                 ids = router.memory.established.get(getattr(event, "config", ""), ())
                 router.silence = router.silence.feed(event, ids, now)
+                router.tally = counting.told(router.tally, event)
             changed = router.memory.faults != before
+            if changed:
+                router.tally = counting.failures(router.tally, before, router.memory.faults, now)
         if any(f.code == "dpd_timeout" and f not in before for f in router.memory.faults):
             router.lists.forget()  # what else goes to that peer is judged by its age
         if changed or any(map(_matters, events)):
@@ -269,8 +289,10 @@ class StrongSwan:
             router.memory = router.memory.forget(name)
 
     def _declare_dead(self, router: _Router, config: str, unique_id: int) -> None:
+        now = self._clock()
         with router.lock:
-            router.memory = router.memory.recorded(config, "dpd_timeout", self._clock())
+            router.memory = router.memory.recorded(config, DEAD, now)
+            router.tally = router.tally.failed(config, DEAD, now)
         self._terminate(router, "ike-id", unique_id, force=True)
 
     def _terminate(

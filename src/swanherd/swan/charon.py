@@ -91,6 +91,15 @@ class CharonLife:
         except (KeyError, ValueError):
             return None
 
+    def memory(self, router_id: RouterId) -> int | None:
+        """Return the bytes of memory that the daemon holds; None if none of ours is known."""
+        record = self._record(router_id)
+        pid = record.get("pid")
+        found = process.look_up(pid) if isinstance(pid, int) else None
+        if found is None or found.started != record.get("started"):
+            return None
+        return process.memory(found.pid)
+
     def start(
         self, router_id: RouterId, options: CharonOptions, check: Callable[[], None]
     ) -> None:

@@ -253,6 +253,16 @@ def parse_rekey(message: Mapping[str, Any]) -> tuple[tuple[IkeSa, IkeSa], ...]:
     )
 
 
+def parse_child_rekey(message: Mapping[str, Any]) -> tuple[tuple[str, ChildSa | None], ...]:
+    """Return the config and the old child SA of each that `child-rekey` tells."""
+    return tuple(
+        (name, _parse_child_sa(change["old"]) if "old" in change else None)
+        for name, body in message.items()
+        if isinstance(body, dict)
+        for change in body.get("child-sas", {"": {}}).values()
+    )
+
+
 def is_up(message: Mapping[str, Any]) -> bool:
     """Tell whether an updown event says up; charon leaves the key out when down."""
     return bool(message.get("up") == b"yes")

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from swanherd.core.ike import SaState
+from swanherd.core.ike import ChildSa, SaState
 from swanherd.swan import codec
 
 # One record of the error-notify plugin (error_notify_msg.h): type, text, config, identity, peer.
@@ -62,11 +62,12 @@ class IkeChange:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChildChange:
-    """A child SA came up or went."""
+    """A child SA came up or went; `child` has its counters."""
 
     config: str
     up: bool
     state: SaState
+    child: ChildSa | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,9 +81,10 @@ class IkeRekeyed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChildRekeyed:
-    """A child SA took another's place."""
+    """A child SA took the place of the old one."""
 
     config: str
+    old: ChildSa | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class EventReader:
             case "child-updown":
                 up = codec.is_up(message)
                 return tuple(
-                    ChildChange(sa.config, up, child.state)
+                    ChildChange(sa.config, up, child.state, child)
                     for sa in codec.parse_sas(message)
                     for child in sa.children
                 )
@@ -139,7 +141,7 @@ class EventReader:
                     for old, new in codec.parse_rekey(message)
                 )
             case "child-rekey":
-                return tuple(ChildRekeyed(n) for n, b in message.items() if isinstance(b, dict))
+                return tuple(ChildRekeyed(n, old) for n, old in codec.parse_child_rekey(message))
             case _:
                 return ()
 

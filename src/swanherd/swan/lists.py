@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from swanherd.core.ike import IkeSa, LoadedConfig, SaState
@@ -27,12 +27,17 @@ _MANY = 50
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """What charon has, with the facts of each config by its name."""
+    """What charon has, with the facts of each config by its name.
+
+    `fresh` are the IKE SAs that it told just now: all of them if the list is `whole`.
+    """
 
     configs: frozenset[LoadedConfig]
     facts: Mapping[str, ConfigFacts]
     secrets: frozenset[ConnectionId]
     sas: tuple[IkeSa, ...]
+    fresh: tuple[IkeSa, ...] = ()
+    whole: bool = True
 
 
 class Lists:
@@ -84,7 +89,8 @@ class Lists:
                 raise
             sas = tuple(sa for same in self._sas.values() for sa in same)
             facts = {name: facts for name, (_, facts) in self._configs.items()}
-            return Listed(self._set, facts, self._secrets, sas)
+            fresh = sas if names is None else tuple(self._of(names))
+            return Listed(self._set, facts, self._secrets, sas, fresh, names is None)
 
     def _take(self) -> set[str] | None:
         """Return which configs to ask for; None for all."""
@@ -120,6 +126,9 @@ class Lists:
             self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
         if names is None or names:
             self._set = frozenset(config for config, _ in self._configs.values())
+
+    def _of(self, names: Iterable[str]) -> Iterator[IkeSa]:
+        return (sa for name in names for sa in self._sas.get(name, ()))
 
     def _take_sas(self, messages: Iterable[Mapping[str, Any]]) -> None:
         for message in messages:

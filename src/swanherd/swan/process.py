@@ -44,6 +44,15 @@ def look_up(pid: int) -> Process | None:
     return Process(pid, int(fields[19]), namespace)
 
 
+def memory(pid: int) -> int | None:
+    """Return the resident memory of a process in bytes (proc(5), statm)."""
+    try:
+        resident = Path(f"/proc/{pid}/statm").read_bytes().split()[1]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return None
+    return int(resident) * os.sysconf("SC_PAGE_SIZE")
+
+
 def configured() -> Iterator[tuple[Process, Path]]:
     """Yield every charon that was told by its environment where its configuration is."""
     for entry in Path("/proc").iterdir():

@@ -5,7 +5,9 @@ import pytest
 from swanherd.agent import control
 from swanherd.cmd import swanherdctl
 from swanherd.core.diagnosis import Finding, Verdict
+from swanherd.core.health import BUS_AWAY, Check, Health
 
+COMMANDS = ("doctor", "health")
 OK = Finding("router", "guard", Verdict.OK, "2 pairs", "2 pairs")
 BAD = Finding("some-id", "IKE SA", Verdict.FAILED, "one", "none", "Look at the peer.")
 
@@ -18,7 +20,9 @@ def ask(tmp_path, capsys):
     def run(answer, *arguments):
         path = tmp_path / "agent.sock"
         seen = []
-        stops.append(control.serve(path, {"doctor": lambda r: seen.append(r) or answer}))
+        stops.append(
+            control.serve(path, {c: lambda r: seen.append(r) or answer for c in COMMANDS})
+        )
         status = swanherdctl.main(["--socket", str(path), *arguments])
         return status, capsys.readouterr().out, seen
 
@@ -65,3 +69,23 @@ def test_what_is_not_here_ends_with_one(ask):
     status, out, _ = ask({"placed_here": False}, "doctor", "r; rm -rf /")
     assert status == 1
     assert "no router" in out
+
+
+def test_health_is_an_exec_probe(ask):
+    """Readiness by default, liveness with --live; each failed check says why, and what to do."""
+    checks = (Check("wheel", True, True), Check("bus", False, False, BUS_AWAY))
+    status, out, seen = ask(Health(True, False, checks), "health")
+    assert (status, seen) == (3, [{"command": "health"}])
+    assert "ok    wheel\n" in out
+    assert f"FAIL  bus         {BUS_AWAY.code}: {BUS_AWAY.text}" in out
+    assert BUS_AWAY.hint in out
+    assert ask(Health(True, False, checks), "health", "--live")[0] == 0
+    assert ask(Health(False, False, checks), "health", "--live")[0] == 3
+    assert ask(Health(True, True, checks[:1]), "health")[0] == 0
+
+
+def test_no_agent_is_no_health(tmp_path, capsys):
+    """Exit status 1, and a sentence."""
+    path = tmp_path / "nobody.sock"
+    assert swanherdctl.main(["--socket", str(path), "health", "--live"]) == 1
+    assert "no agent answers" in capsys.readouterr().err
