@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from neutron_lib.agent import l3_extension
@@ -62,7 +61,7 @@ class L3Agent:
         self.plane = choose_data_plane(options_.data_plane)
         self._node = HomeNode()
         self.swan = StrongSwan(
-            Path(options_.state_path) / "routers",
+            options.state_path(conf) / "routers",
             namespace.spawn,
             namespace.namespace_inode,
             self._look_at,
@@ -101,7 +100,7 @@ class L3Agent:
             self.monitor.health,
             self._tunnel_key,
         )
-        path = Path(options_.state_path) / CONTROL_SOCKET
+        path = options.state_path(self._conf) / CONTROL_SOCKET
         self._stops.append(control.serve(path, teller.commands()))
         self._stops.append(listening(self._conf.metrics, self.monitor, self._life))
         self.wheel.start(options_.workers)

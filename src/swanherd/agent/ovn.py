@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
@@ -21,6 +20,7 @@ from swanherd.agent.node import OvnNode
 from swanherd.agent.surroundings import choose_data_plane
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
+from swanherd.config.agent import state_path
 from swanherd.core.failures import Temporary
 from swanherd.core.health import Southbound
 from swanherd.core.model import PortId, Reason, RouterId
@@ -47,7 +47,7 @@ class OvnAgent:
     def __init__(self, conf: Any) -> None:
         options = conf.swanherd
         self._conf = conf
-        self._state = Path(options.state_path)
+        self._state = state_path(conf)
         self._life = Life()
         self._announced = False
         self._broken = False

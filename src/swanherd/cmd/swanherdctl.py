@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 
 from swanherd.cmd import database, findings, secrets, vitality
 
-DEFAULT_SOCKET = "/var/lib/swanherd/agent.sock"
+# Where agents have it that aren't told another state_path; the first that is there is asked.
+SOCKETS = ("/var/lib/swanherd/agent.sock", "/var/lib/neutron/swanherd/agent.sock")
 TIMEOUT = 30.0
 
 
@@ -57,7 +59,8 @@ def ask(path: Path, request: Mapping[str, Any]) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="swanherdctl", description=__doc__)
-    parser.add_argument("--socket", default=DEFAULT_SOCKET, help="the agent's control socket")
+    default = next(filter(os.path.exists, SOCKETS), SOCKETS[0])
+    parser.add_argument("--socket", default=default, help="the agent's control socket")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(status=lambda _: 0)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from oslo_config import cfg
+
+# Where the agent's files are; the second where the first can't be made, as in a container with a
+# read-only root, which has a directory of its own for Neutron's state.
+STATE_PATH = "/var/lib/swanherd"
+NEUTRON_STATE_PATH = "/var/lib/neutron"
+BESIDE_NEUTRON = "swanherd"
 
 DEFAULT_OPTS: Sequence[cfg.Opt] = (
     cfg.StrOpt(
@@ -14,14 +23,19 @@ DEFAULT_OPTS: Sequence[cfg.Opt] = (
         sample_default="example.domain",
         help="Name of this node: the hostname of its OVN chassis, which Neutron binds ports to.",
     ),
+    cfg.StrOpt(
+        "state_path",
+        default=NEUTRON_STATE_PATH,
+        help="Neutron's directory, as in neutron.conf; see [swanherd] state_path.",
+    ),
 )
 
 AGENT_OPTS: Sequence[cfg.Opt] = (
     cfg.StrOpt(
         "state_path",
-        default="/var/lib/swanherd",
         help="Directory of the daemons' files, a folder for each router. It needs no backup: "
-        "what is lost is made again.",
+        "what is lost is made again. If it isn't set: /var/lib/swanherd, and where that can't be "
+        "written, the folder swanherd in [DEFAULT] state_path.",
     ),
     cfg.StrOpt(
         "data_plane",
@@ -150,3 +164,15 @@ def register_beside_neutron(conf: cfg.ConfigOpts) -> None:
     """Register what is ours alone in a process of Neutron's, which has [DEFAULT] and [ovs]."""
     conf.register_opts(AGENT_OPTS, group="swanherd")
     conf.register_opts(METRICS_OPTS, group="metrics")
+
+
+def state_path(conf: Any, first: Path = Path(STATE_PATH)) -> Path:
+    """Return the directory of the daemons' files: as configured, else where it can be."""
+    if conf.swanherd.state_path:
+        return Path(conf.swanherd.state_path)
+    return first if _can_be_made(first) else Path(conf.state_path) / BESIDE_NEUTRON
+
+
+def _can_be_made(directory: Path) -> bool:
+    there = next(each for each in (directory, *directory.parents) if each.exists())
+    return os.access(there, os.W_OK | os.X_OK)

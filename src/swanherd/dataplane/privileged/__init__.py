@@ -33,7 +33,7 @@ default = priv_context.PrivContext(
 cfg.CONF.set_default("thread_pool_size", 16, group="swanherd_privileged")
 
 
-def _has_capabilities() -> bool:
+def has_capabilities() -> bool:
     """Tell whether this process may do it all itself (proc(5), CapEff)."""
     status = pathlib.Path("/proc/self/status").read_text()
     effective = int(status.split("CapEff:")[1].split()[0], 16)
@@ -46,5 +46,5 @@ def _has_green_threads() -> bool:
     return patcher is not None and bool(patcher.is_monkey_patched("thread"))
 
 
-if _has_capabilities() and not _has_green_threads():
+if has_capabilities() and not _has_green_threads():
     default.set_client_mode(False)
