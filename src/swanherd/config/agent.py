@@ -174,5 +174,8 @@ def state_path(conf: Any, first: Path = Path(STATE_PATH)) -> Path:
 
 
 def _can_be_made(directory: Path) -> bool:
-    there = next(each for each in (directory, *directory.parents) if each.exists())
-    return os.access(there, os.W_OK | os.X_OK)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK | os.X_OK)
