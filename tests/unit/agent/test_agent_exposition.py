@@ -24,7 +24,7 @@ def test_what_is_written_is_what_prometheus_reads(family):
     metric = family.metric
     assert read.name == metric.name.removesuffix("_total")
     assert (read.type, read.documentation) == (metric.kind, metric.meaning)
-    found = {tuple(s.labels[name] for name in metric.labels): s.value for s in read.samples}
+    found = {tuple(s.labels[name] for name in metric.labels): float(s.value) for s in read.samples}
     assert found == {labels: float(value) for labels, value in family.samples}
     assert {sample.name for sample in read.samples} == {metric.name}
 
