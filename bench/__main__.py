@@ -231,6 +231,7 @@ def many_connections(count: int = 1000) -> Iterator[Result]:
     yield Result(f"up_{count}_s", seen["up_s"], "s")
     yield Result(f"edit_{count}_cpu_ms", seen["edit_cpu_ms"], "ms", 50)
     yield Result(f"agent_rss_{count}_mb", seen["rss_mb"], "MB", 120)
+    yield Result(f"scrape_{count}_s", seen["scrape_s"], "s", 0.5)
     yield Result(f"restart_{count}_s", seen["restart_s"], "s", 10)
     yield Result(f"restart_{count}_lost", seen["restart_lost"], "", 0)
     yield Result(f"restart_{count}_rebuilt", seen["restart_rebuilt"], "", 0)

@@ -28,9 +28,14 @@ LOCK = ROOT / "build" / "install.lock"
 STAMP = VENV / "installed"
 CONSTRAINTS = ROOT / "lab" / "constraints.txt"
 POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
-# Only its parser is used, and it is never installed: it takes the place of charon-systemd.
+# Never installed, only unpacked, each in a directory of its own below build: libreswan takes the
+# place of charon-systemd, and is used for its parser; prometheus would bring its pages along.
 LIBRESWAN = ROOT / "build" / "libreswan"
-UNPACKED = ("libreswan", "libunbound8", "libevent-2.1-7")
+PROMETHEUS = ROOT / "build" / "prometheus" / "usr" / "bin"
+UNPACKED = {
+    LIBRESWAN: ("libreswan", "libunbound8", "libevent-2.1-7"),
+    PROMETHEUS.parents[1]: ("prometheus",),
+}
 
 PACKAGES = (
     # the clouds
@@ -64,7 +69,8 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make` waits for the first
             install_packages()
             install_environment()
-            unpack_libreswan()
+            for place, packages in UNPACKED.items():
+                unpack(place, packages)
     except subprocess.CalledProcessError as error:
         lines = LOG.read_text(errors="replace").splitlines()[-15:]
         print(f"install: {error}; log {LOG}", *lines, sep="\n    ", file=sys.stderr)
@@ -110,15 +116,15 @@ def no_services() -> Iterator[None]:
         POLICY.unlink()
 
 
-def unpack_libreswan() -> None:
-    """Unpack libreswan and what it is linked with, for the tests of its configuration."""
-    if LIBRESWAN.exists():
+def unpack(place: pathlib.Path, packages: Sequence[str]) -> None:
+    """Unpack packages, for tests that run what is in them."""
+    if place.exists():
         return
-    with step("apt: libreswan, unpacked only"), tempfile.TemporaryDirectory() as directory:
-        run(["apt-get", "-qq", "download", *UNPACKED], directory)
+    with step(f"apt: {place.name}, unpacked only"), tempfile.TemporaryDirectory() as directory:
+        run(["apt-get", "-qq", "download", *packages], directory)
         for package in pathlib.Path(directory).glob("*.deb"):
             run(["dpkg", "-x", str(package), f"{directory}/root"])
-        shutil.copytree(f"{directory}/root", LIBRESWAN, symlinks=True)
+        shutil.copytree(f"{directory}/root", place, symlinks=True)
 
 
 def install_environment() -> None:

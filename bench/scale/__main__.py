@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     settle(stage)
     yield "rss_mb", rss(stage.agent)
     yield "rss_charons_mb", sum(rss(pid) for pid in charons(stage))
+    yield from scrapes(stage)
     if options.profile:
         # Only what an edit costs: what came before is no part of the figures.
         stage.restart_agent()
@@ -89,6 +91,21 @@ def settle(stage: Stage, quiet: float = 3.0) -> None:
         time.sleep(quiet)
         if cpu_of(stage.agent) - before < 0.05 * quiet:
             return
+
+
+def scrapes(stage: Stage, count: int = 10) -> Iterator[tuple[str, Any]]:
+    """Yield what it costs to read the agent's metrics."""
+    url = "http://127.0.0.1:9699/metrics"
+    times, cpu, page = [], cpu_of(stage.agent), b""
+    for _ in range(count):
+        began = time.monotonic()
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            page = answer.read()
+        times.append(time.monotonic() - began)
+    yield "scrape_s", median(times)
+    yield "scrape_cpu_ms", (cpu_of(stage.agent) - cpu) / count * 1000
+    yield "scrape_kb", len(page) / 1024
+    yield "scrape_samples", sum(not line.startswith(b"#") for line in page.splitlines())
 
 
 def edits(stage: Stage, routers: list[DesiredRouter], count: int) -> Iterator[tuple[str, Any]]:

@@ -43,6 +43,12 @@ def test_memory_is_within_its_bound(figures: dict[str, float]) -> None:
     assert figures["rss_mb"] < 120
 
 
+def test_metrics_are_read_in_no_time(figures: dict[str, float]) -> None:
+    """The promise is half a second with 1,000 connections."""
+    assert figures["scrape_samples"] > 14 * COUNT
+    assert figures["scrape_s"] < 0.5
+
+
 def test_an_edit_costs_no_look_at_all_connections(figures: dict[str, float]) -> None:
     """CPU of the agent from the hint until it is quiet again; before, it took five times that.
 
