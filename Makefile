@@ -49,8 +49,8 @@ types:
 contracts:
 	@PYTHONPATH=operator/src:client/src:dashboard/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
 
-unit:
-	@$(BIN)/pytest -q tests/unit
+unit: # the time is what importing Neutron costs, and half of the rest
+	@$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 
 check: install ## lint, format, types, import contracts, unit tests: < 60 s
 	@mkdir -p build
@@ -109,6 +109,7 @@ ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenari
 	tests/scenario/test_statuses.py
 
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
+	@EXAMPLES=300 $(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 	@$(BIN)/pytest -q tests -m long --durations=10
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 

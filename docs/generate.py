@@ -324,6 +324,7 @@ _ROOMS = {
 Found = tuple[str, str, str, str]  # code, sentence, hint, room
 
 
+@functools.cache
 def codes() -> str:
     """Return every status code with its sentences and hints."""
     merged: dict[str, tuple[dict[str, None], dict[str, None], dict[str, None]]] = defaultdict(

@@ -7,8 +7,8 @@ import os
 
 from hypothesis import settings
 
-# Few examples at each run, many runs: `EXAMPLES=1000 pytest tests/unit` looks harder.
-_EXAMPLES = int(os.environ.get("EXAMPLES", "25"))
+# Few examples at each run, many runs; `make test-long` and `EXAMPLES=1000 make unit` look harder.
+_EXAMPLES = int(os.environ.get("EXAMPLES", "12"))
 settings.register_profile("ours", max_examples=_EXAMPLES, deadline=None)
 settings.register_profile("ci", settings.get_profile("ours"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "ours")
