@@ -48,7 +48,10 @@ class Moments:
 def moments(box: Box, router_id: str) -> Iterator[Moments]:
     """Hear the charon of a router that a box's agent serves."""
     state = pathlib.Path(f"/proc/{box.init().pid}/root/var/lib/swanherd")
-    (path,) = state.glob(f"**/{router_id}/**/charon.vici")
+    wait_for(
+        lambda: any(state.glob(f"**/{router_id}/charon.vici")), 30, "charon's socket is there"
+    )
+    (path,) = state.glob(f"**/{router_id}/charon.vici")
     heard = Moments(path)
     try:
         yield heard
