@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 
 from swanherd.core.failures import Failure
+from swanherd.reconcile import backoff
 
 LOG = logging.getLogger(__name__)
 
@@ -14,12 +16,16 @@ LOG = logging.getLogger(__name__)
 class Life:
     """Ends with `end`; until then each work is done again and again in a thread of its own.
 
-    After a failure it is done no sooner than these seconds later, whatever its interval.
+    After a failure it is done again sooner than its interval says, with backoff; but not sooner
+    than `after_failure` seconds later. `jitter` returns a number in [0, 1).
     """
 
-    def __init__(self, after_failure: float = 1.0) -> None:
+    def __init__(
+        self, after_failure: float = 1.0, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._over = threading.Event()
         self._after_failure = after_failure
+        self._jitter = jitter
 
     def end(self) -> None:
         """Let every thread end after what it does now."""
@@ -33,14 +39,22 @@ class Life:
         """Do `work` now and then every `interval` seconds; a Failure is logged."""
 
         def loop() -> None:
+            failures = 0
             while True:
-                pause = interval
                 try:
                     work()
+                    failures = 0
                 except Failure as failure:
                     LOG.warning("%s: %s", name, failure)
-                    pause = max(interval, self._after_failure)
-                if self._over.wait(pause):
+                    failures += 1
+                if self._over.wait(self._pause(interval, failures)):
                     return
 
         threading.Thread(target=loop, name=name, daemon=True).start()
+
+    def _pause(self, interval: float, failures: int) -> float:
+        """Return the seconds until the work is done again, after so many failures in a row."""
+        if not failures:
+            return interval
+        again = backoff.delay(failures, self._jitter())
+        return max(self._after_failure, min(interval, again))

@@ -59,7 +59,11 @@ AGENT_OPTS: Sequence[cfg.Opt] = (
         help="Seconds between two heartbeats to Neutron's agents table.",
     ),
     cfg.FloatOpt(
-        "rpc_timeout", default=15.0, min=1.0, help="Seconds to wait for the server's answer."
+        "rpc_timeout",
+        default=15.0,
+        min=1.0,
+        help="The longest time in seconds to wait for the server's answer. The first wait is 3 s, "
+        "and each one after an answer that didn't come is twice as long.",
     ),
     cfg.FloatOpt(
         "desired_max_age",

@@ -150,10 +150,15 @@ def public_port_id(router_id: RouterId) -> PortId:
     return PortId(str(_id(router_id, "public")))
 
 
+def transit_port_id(router_id: RouterId) -> PortId:
+    """Return the name of the namespace's port on the transit switch."""
+    return PortId(str(_id(router_id, "namespace")))
+
+
 def transit_attachment(router_id: RouterId, mtu: int) -> Attachment:
     """Return the namespace's side of the transit; mtu in bytes."""
     return Attachment(
-        port_id=PortId(str(_id(router_id, "namespace"))),
+        port_id=transit_port_id(router_id),
         mac=_mac(router_id, "namespace"),
         addresses=NAMESPACE_ADDRESSES,
         gateways=tuple(i.ip for i in ROUTER_ADDRESSES),
@@ -185,7 +190,7 @@ def northbound_of(
             networks=frozenset(str(i) for i in (*ROUTER_ADDRESSES, *_covering(steered, around))),
         ),
         namespace_port=NamespacePort(
-            name=str(_id(router_id, "namespace")),
+            name=transit_port_id(router_id),
             mac=_mac(router_id, "namespace"),
             addresses=frozenset(str(i.ip) for i in NAMESPACE_ADDRESSES),
             host=host,

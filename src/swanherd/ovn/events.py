@@ -50,7 +50,10 @@ class RouterChanged(row_event.RowEvent):
 
 
 class GatewayMoved(row_event.RowEvent):
-    """A router's gateway was claimed by a chassis, or released."""
+    """A router's gateway was claimed by a chassis, or released.
+
+    Of all API processes that Neutron has, it comes to the one that its hash ring names.
+    """
 
     def __init__(self, changed: Changed) -> None:
         super().__init__((self.ROW_UPDATE,), "Port_Binding", None)
@@ -67,8 +70,27 @@ class GatewayMoved(row_event.RowEvent):
             self._changed(RouterId(name.removeprefix(_ROUTER_PREFIX)))
 
 
-def watch(nb: Any, sb: Any, changed: Changed) -> None:
-    """Call `changed` for every such event, on the replicas' notification threads."""
+class GatewayMovedNow(GatewayMoved):
+    """The same in every API process, and at once: on the replica's own thread.
+
+    In the notification thread it would come after Neutron's own events, which write to the
+    database and wait for a message bus that is away.
+    """
+
+    GLOBAL = True  # for neutron.plugins.ml2's OvnDbNotifyHandler
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:
+        """Say which router's gateway it is; nothing is left to run."""
+        if super().match_fn(event, row, old):
+            self.run(event, row, old)
+        return False
+
+
+def watch(nb: Any, sb: Any, changed: Changed, moved: Changed) -> None:
+    """Call `changed` for every such event, on the replicas' notification threads.
+
+    Before that `moved` is called for a gateway that has moved, on a thread that must not wait.
+    """
     nb.idl.notify_handler.watch_events(
         [
             RowsLost("Logical_Switch", changed),
@@ -78,4 +100,4 @@ def watch(nb: Any, sb: Any, changed: Changed) -> None:
             RouterChanged(changed),
         ]
     )
-    sb.idl.notify_handler.watch_events([GatewayMoved(changed)])
+    sb.idl.notify_handler.watch_events([GatewayMovedNow(moved), GatewayMoved(changed)])

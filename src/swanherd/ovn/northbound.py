@@ -29,6 +29,9 @@ TURN_KEY = "swanherd:turn"
 # What of ours hangs on Neutron's router.
 _ON_ROUTER = ("Logical_Router_Policy", "Logical_Router_Port", "Logical_Router_Static_Route")
 
+# The option of a port that names the chassis that may have it (ovn-nb(5)).
+REQUESTED = "requested-chassis"
+
 _EVERYWHERE = {"0.0.0.0/0": 4, "::/0": 6}
 
 # Something to do in a transaction.
@@ -370,7 +373,7 @@ def _render_namespace_port(wanted: Northbound) -> dict[str, Any]:
         "type": "",
         "addresses": [" ".join((port.mac, *sorted(port.addresses)))],
         # Without it every chassis where the port is plugged claims it (ovn-nb(5)).
-        "options": {"requested-chassis": port.host} if port.host else {},
+        "options": {REQUESTED: port.host} if port.host else {},
     } | _external_ids(wanted)
 
 

@@ -11,6 +11,7 @@ import oslo_messaging
 from swanherd.core.failures import Temporary
 from swanherd.core.model import DesiredRouter, Reason, RouterId, RouterReport
 from swanherd.rpc import codec
+from swanherd.rpc.patience import Patience
 from swanherd.rpc.topics import (
     AGENT_BINARY,
     AGENT_TOPIC,
@@ -35,9 +36,10 @@ def _unreachable(router_id: RouterId, error: Exception) -> Temporary:
 
 
 class ServerClient:
-    """Asks and tells the server on behalf of the agent on `host`; timeout in seconds.
+    """Asks and tells the server on behalf of the agent on `host`.
 
-    `binary` is the program that the agent is a part of.
+    `timeout`: for how long an answer is waited for at most, in seconds (see `Patience`); `binary`
+    is the program that the agent is a part of.
     """
 
     def __init__(
@@ -50,8 +52,8 @@ class ServerClient:
         self._client = oslo_messaging.get_rpc_client(
             transport,
             oslo_messaging.Target(topic=SERVER_TOPIC, version=VERSION),
-            timeout=timeout,
         )
+        self._patience = Patience(timeout)
         self._reports = oslo_messaging.get_rpc_client(
             transport,
             oslo_messaging.Target(topic=REPORTS_TOPIC, version=REPORTS_VERSION),
@@ -109,10 +111,14 @@ class ServerClient:
             raise _unreachable(NOWHERE, error) from error
 
     def _call(self, router_id: RouterId, method: str, arguments: dict[str, str]) -> Any:
+        patient = self._client.prepare(timeout=self._patience.seconds)
         try:
-            return self._client.call(_CONTEXT, method, **arguments)
+            answer = patient.call(_CONTEXT, method, **arguments)
         except oslo_messaging.MessagingException as error:
+            self._patience.missed()
             raise _unreachable(router_id, error) from error
+        self._patience.answered()
+        return answer
 
 
 class _HintEndpoint:

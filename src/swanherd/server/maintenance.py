@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from futurist import periodics
 from neutron_lib import context as n_context
@@ -23,37 +23,72 @@ from swanherd.server.public_port import PublicPorts
 
 LOG = logging.getLogger(__name__)
 
+K = TypeVar("K")
+
 LEFTOVERS_INTERVAL = 20  # seconds
 
 
-class Looks:
-    """Looks at routers one after another in a thread of its own, each once if named twice.
+class Line(Generic[K]):
+    """Does `work` for one key after another in a thread of its own, once for one named twice."""
 
-    `no_address` is the code of the problem that a freed address may heal.
-    """
-
-    def __init__(
-        self, store: RouterStore, look: Callable[[RouterId], None], no_address: str
-    ) -> None:
-        self._store = store
-        self._look = look
-        self._no_address = no_address
+    def __init__(self, work: Callable[[K], None]) -> None:
+        self._work = work
         self._lock = threading.Lock()
-        self._waiting: set[RouterId | None] = set()
-        self._queue: queue.SimpleQueue[RouterId | None] = queue.SimpleQueue()
+        self._waiting: set[K] = set()
+        self._queue: queue.SimpleQueue[K] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def add(self, router_id: RouterId | None) -> None:
-        """Name a router to look at, or None for those that wait for an address."""
+    def add(self, key: K) -> None:
+        """Name a key; returns at once."""
         with self._lock:
-            if router_id in self._waiting:
+            if key in self._waiting:
                 return
-            self._waiting.add(router_id)
+            self._waiting.add(key)
             if self._thread is None:
                 # Not before: a thread doesn't survive the fork of a server's worker.
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
-        self._queue.put(router_id)
+        self._queue.put(key)
+
+    def _run(self) -> None:
+        while True:
+            key = self._queue.get()
+            with self._lock:
+                self._waiting.discard(key)
+            try:
+                self._work(key)
+            except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
+                LOG.warning("Not looked at %s, the sweep will: %s", key or "all", error)
+
+
+class Looks:
+    """Looks at routers in a thread of its own, and in another one follows their gateways.
+
+    A look may wait for the message bus, as Neutron does that it calls; who follows doesn't.
+    `no_address` is the code of the problem that a freed address may heal.
+    """
+
+    def __init__(
+        self,
+        store: RouterStore,
+        look: Callable[[RouterId], None],
+        no_address: str,
+        follow: Callable[[RouterId], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._look = look
+        self._no_address = no_address
+        self._looks: Line[RouterId | None] = Line(self._look_at)
+        self._moves = Line(follow) if follow is not None else None
+
+    def add(self, router_id: RouterId | None) -> None:
+        """Name a router to look at, or None for those that wait for an address."""
+        self._looks.add(router_id)
+
+    def follow(self, router_id: RouterId) -> None:
+        """Name a router whose gateway may have moved; returns at once."""
+        if self._moves is not None:
+            self._moves.add(router_id)
 
     def subscribe(self) -> None:
         """Listen to what this process itself changes in Neutron."""
@@ -73,20 +108,11 @@ class Looks:
             return
         rows = self._store.list_router_rows(n_context.get_admin_context())
         for row in sorted(rows, key=lambda row: row.host != agent.get("host")):
+            self.follow(row.router_id)
             self.add(row.router_id)
 
     def _router_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         self.add(RouterId(payload.resource_id))
-
-    def _run(self) -> None:
-        while True:
-            router_id = self._queue.get()
-            with self._lock:
-                self._waiting.discard(router_id)
-            try:
-                self._look_at(router_id)
-            except db_exc.DBError as error:
-                LOG.warning("Not looked at %s, the sweep will: %s", router_id or "all", error)
 
     def _look_at(self, router_id: RouterId | None) -> None:
         context = n_context.get_admin_context()

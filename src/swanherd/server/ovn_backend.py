@@ -20,7 +20,7 @@ from oslo_log import log as logging
 from swanherd.core import placement, steering
 from swanherd.core.model import IPAddress, Reason, RouterId
 from swanherd.core.steering import Surroundings
-from swanherd.ovn import events, northbound, southbound
+from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
 from swanherd.server import public_port, topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
@@ -56,7 +56,7 @@ class OvnBackend:
 
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store
-        self._looks = Looks(store, look, NO_ADDRESS_CODE)
+        self._looks = Looks(store, look, NO_ADDRESS_CODE, self.follow)
         self._ports = PublicPorts()
         self._watching = False
         public_port.protect()
@@ -85,14 +85,24 @@ class OvnBackend:
         router = topology.router_of(admin, router_id)
         # The guard comes first: whatever else fails, nothing leaves in clear.
         self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
-        host = self._place(admin, row, router)
-        # The public port moves before the transit does in `_finish`: IKE takes a moment longer.
+        host = self._follow(admin, row, router)
         problem = self._connect(admin, router_id, router, host)
         if problem is None and host is None:
             problem = placement.NO_AGENT
         if problem != row.problem:
             self._store.set_problem(admin, router_id, problem)
         self._finish(admin, row, router)
+
+    def follow(self, router_id: RouterId) -> None:
+        """Move the router's VPN to where its gateway is, as far as packets need it.
+
+        The rest of `ensure` follows. What Neutron has to do with a moved port takes a second, and
+        longer while the message bus is away: nothing here asks Neutron.
+        """
+        admin = n_context.get_admin_context()
+        row = self._store.get_router_row(admin, router_id)
+        if row is not None and row.services:
+            self._follow(admin, row, topology.router_of(admin, router_id))
 
     def wiring(self, context: Any, router_id: RouterId) -> Wiring:
         """Return how the router is attached now; reads only."""
@@ -135,7 +145,7 @@ class OvnBackend:
         self._watching = True
         self._looks.subscribe()
         driver = _driver()
-        events.watch(driver.nb_ovn, driver.sb_ovn, self._looks.add)
+        events.watch(driver.nb_ovn, driver.sb_ovn, self._looks.add, self._looks.follow)
 
     def _process_started(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         # Elsewhere the driver has no replica, or one that tells no worker apart.
@@ -175,6 +185,16 @@ class OvnBackend:
             self._steer(context, row, router)
         if row.northbound_revision < row.revision:
             self._store.set_northbound_revision(context, row.router_id, row.revision)
+
+    def _follow(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
+        """Place the router, and have both of its ports there at once; return the host.
+
+        Neutron's binding of the public port follows in `_connect`, and writes the same.
+        """
+        host = self._place(context, row, router)
+        if host is not None:
+            moving.move(_driver().nb_ovn, row.router_id, host)
+        return host
 
     def _place(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
         gateway = placement.Gateway()

@@ -26,3 +26,19 @@ def test_a_failure_is_told_and_the_work_goes_on_until_the_end(caplog):
         if thread.name == "of-this-test":
             thread.join(5)
             assert not thread.is_alive()
+
+
+def test_failed_work_is_done_again_long_before_its_interval():
+    """What the bus lost is asked anew within seconds; the interval is for when all is well."""
+    life, again = Life(after_failure=0.0, jitter=lambda: 0.0), threading.Event()
+    turns = itertools.count()
+
+    def work():
+        if next(turns) == 1:
+            again.set()
+            return
+        raise Temporary(RouterId("r"), Reason("code", "lost"))
+
+    life.every(3600.0, work, "failing")
+    assert again.wait(5)
+    life.end()
