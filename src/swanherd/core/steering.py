@@ -87,12 +87,16 @@ class Route:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RouterPort:
-    """The Logical_Router_Port of the transit, and its peer on the transit switch."""
+    """The Logical_Router_Port of the transit, and its peer on the transit switch.
+
+    `beside`: the Neutron network to which it says that it belongs (see `Surroundings`).
+    """
 
     name: str
     peer: str
     mac: str
     networks: frozenset[str]
+    beside: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,7 +129,8 @@ class Surroundings:
     `connected` are the subnets of the router's internal interfaces; `peers` the addresses of its
     peers; `default_routes` the IP versions of which the router has a default route. `gateways` are
     the next hops of default routes that have no other beside them; `routed` is where every other
-    route leads, those to connected networks too.
+    route leads, those to connected networks too. `network_id` is an internal network that stays
+    with the router as long as the VPN does, if there is one.
     """
 
     connected: frozenset[IPNetwork] = frozenset()
@@ -133,6 +138,7 @@ class Surroundings:
     default_routes: frozenset[int] = frozenset()
     gateways: frozenset[IPAddress] = frozenset()
     routed: frozenset[IPNetwork] = frozenset()
+    network_id: str | None = None
 
 
 def _id(router_id: RouterId, part: str) -> uuid.UUID:
@@ -188,6 +194,7 @@ def northbound_of(
             peer=peer,
             mac=_mac(router_id, "router"),
             networks=frozenset(str(i) for i in (*ROUTER_ADDRESSES, *_covering(steered, around))),
+            beside=around.network_id,
         ),
         namespace_port=NamespacePort(
             name=transit_port_id(router_id),

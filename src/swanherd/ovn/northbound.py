@@ -26,6 +26,10 @@ REVISION_KEY = "swanherd:revision"
 # Counts our transactions, so that of two that run at once the second starts over.
 TURN_KEY = "swanherd:turn"
 
+# Neutron's key, without which it can't move a router's gateway (OVNClient in release 29,
+# update_router_ha_chassis_group). A network that the router has anyway adds nothing there.
+NETWORK_KEY = "neutron:network_name"
+
 # What of ours hangs on Neutron's router.
 _ON_ROUTER = ("Logical_Router_Policy", "Logical_Router_Port", "Logical_Router_Static_Route")
 
@@ -252,11 +256,13 @@ def _route_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
 
 def _router_port_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
     port = wanted.router_port
+    beside = {NETWORK_KEY: f"neutron-{port.beside}"} if port.beside else {}
     columns = {
         "name": port.name,
         "mac": port.mac,
         "networks": sorted(port.networks),
-    } | _external_ids(wanted)
+        "external_ids": {ROUTER_KEY: wanted.router_id} | beside,
+    }
     present = {row.name: row for row in rows.of_ours(rows.router.ports)}
     if row := present.get(port.name):
         yield from _corrections(row, columns)

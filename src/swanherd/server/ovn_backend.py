@@ -169,6 +169,7 @@ class OvnBackend:
             default_routes=routing.default_routes,
             gateways=routing.gateways,
             routed=routing.routed,
+            network_id=_lasting_network(router, traffic.local_subnet_ids),
         )
         wanted = steering.northbound_of(
             row.router_id, row.revision, row.host, traffic.selectors, around
@@ -249,6 +250,12 @@ class OvnBackend:
         self._ports.remove(context, router_id)
         if row is not None and not self._store.forget_router(context, router_id):
             self.ensure(context, router_id)
+
+
+def _lasting_network(router: Router | None, local: Collection[str]) -> str | None:
+    """Return an internal network of the router; one of the VPN's subnets, which can't leave."""
+    inside = sorted(router.inside if router else (), key=lambda i: i.subnet_id not in local)
+    return inside[0].network_id if inside else None
 
 
 def _driver() -> Any:

@@ -31,6 +31,7 @@ from swanherd.core.model import (
 class Inside:
     """One address of the router on an internal network; mtu in bytes."""
 
+    network_id: str
     subnet_id: str
     cidr: IPNetwork
     address: IPAddress
@@ -115,7 +116,7 @@ def _inside(session: Any, router_id: RouterId) -> tuple[Inside, ...]:
     port, ip = models_v2.Port, models_v2.IPAllocation
     subnet, network = models_v2.Subnet, models_v2.Network
     rows = session.execute(
-        sa.select(subnet.id, subnet.cidr, ip.ip_address, network.mtu)
+        sa.select(subnet.id, subnet.network_id, subnet.cidr, ip.ip_address, network.mtu)
         .join(ip, ip.subnet_id == subnet.id)
         .join(port, port.id == ip.port_id)
         .join(network, network.id == port.network_id)
@@ -127,7 +128,11 @@ def _inside(session: Any, router_id: RouterId) -> tuple[Inside, ...]:
     )
     return tuple(
         Inside(
-            row.id, ipaddress.ip_network(row.cidr), ipaddress.ip_address(row.ip_address), row.mtu
+            row.network_id,
+            row.id,
+            ipaddress.ip_network(row.cidr),
+            ipaddress.ip_address(row.ip_address),
+            row.mtu,
         )
         for row in rows
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import itertools
 import time
+import types
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent import futures
 from typing import Any
@@ -19,6 +22,11 @@ from swanherd.core.steering import Northbound, Surroundings, northbound_of
 from swanherd.ovn import northbound, southbound
 from swanherd.ovn.northbound import Outcome
 from tests.functional.ovn.daemons import Northd, until
+
+with warnings.catch_warnings():
+    # futurist imports eventlet where it is installed, which warns.
+    warnings.simplefilter("ignore")
+    from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb.ovn_client import OVNClient
 
 BOTH = Surroundings(default_routes=frozenset({4, 6}))
 PAIRS = (("10.1.0.0/24", "10.9.0.0/24"), ("fd01::/64", "fd09::/64"))
@@ -334,3 +342,22 @@ def test_a_pinned_router_is_where_it_is_pinned(
     until(
         lambda: southbound.gateway(nb, sb, router, str(uuid.uuid4())) == Gateway("gateway-1", ())
     )
+
+
+def test_neutron_can_move_the_gateway_of_a_router_with_our_port(
+    ovn: Northd, nb: Any, router: RouterId
+) -> None:
+    """Its own code finds the networks that the router has, and nothing that isn't Neutron's."""
+    for side, is_gateway in (("inside", "false"), ("outside", "true")):
+        ids = (f"neutron\\:network_name=neutron-{side}", f"neutron\\:is_ext_gw={is_gateway}")
+        settings = [f"external_ids:{each}" for each in ids]
+        ovn.nb.run("ovn-nbctl", "set", "Logical_Router_Port", f"lrp-{side}-{router}", *settings)
+    around = dataclasses.replace(BOTH, network_id="inside")
+    sync_until_settled(nb, wanted_of(router, 1, around=around))
+    linked: list[str] = []
+    client = types.SimpleNamespace(
+        _nb_idl=nb,
+        link_network_ha_chassis_group=lambda _, network, __: linked.append(network),
+    )
+    OVNClient.update_router_ha_chassis_group(client, None, router)
+    assert linked == ["inside"]
