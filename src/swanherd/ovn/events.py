@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl import event as row_event
 
 from swanherd.core.model import RouterId
-from swanherd.ovn.northbound import ROUTER_KEY
+from swanherd.core.steering import public_port_id
+from swanherd.ovn.northbound import REQUESTED, ROUTER_KEY
 
 Changed = Callable[[RouterId], None]
 
 # Neutron's names of a router's rows (neutron.common.ovn.utils.ovn_name).
 _ROUTER_PREFIX = "neutron-"
+# Neutron's key of the device that a port is for.
+_DEVICE_KEY = "neutron:device_id"
 
 
 class RowsLost(row_event.RowEvent):
@@ -52,7 +56,7 @@ class RouterChanged(row_event.RowEvent):
 class GatewayMoved(row_event.RowEvent):
     """A router's gateway was claimed by a chassis, or released.
 
-    Of all API processes that Neutron has, it comes to the one that its hash ring names.
+    Of all API processes it comes to the one that Neutron's hash ring names.
     """
 
     def __init__(self, changed: Changed) -> None:
@@ -71,13 +75,11 @@ class GatewayMoved(row_event.RowEvent):
 
 
 class GatewayMovedNow(GatewayMoved):
-    """The same in every API process, and at once: on the replica's own thread.
+    """The same, on the replica's own thread, which must not wait.
 
     In the notification thread it would come after Neutron's own events, which write to the
     database and wait for a message bus that is away.
     """
-
-    GLOBAL = True  # for neutron.plugins.ml2's OvnDbNotifyHandler
 
     def match_fn(self, event: str, row: Any, old: Any) -> bool:
         """Say which router's gateway it is; nothing is left to run."""
@@ -86,11 +88,49 @@ class GatewayMovedNow(GatewayMoved):
         return False
 
 
-def watch(nb: Any, sb: Any, changed: Changed, moved: Changed) -> None:
-    """Call `changed` for every such event, on the replicas' notification threads.
+class GatewayMovedSomewhere(GatewayMovedNow):
+    """The same in every API process, should the one that the hash ring names be dead."""
 
-    Before that `moved` is called for a gateway that has moved, on a thread that must not wait.
+    GLOBAL = True  # for neutron.plugins.ml2's OvnDbNotifyHandler
+
+
+class PublicPortMoved(row_event.RowEvent):
+    """A router's public port is to be on another chassis; also on the replica's own thread."""
+
+    def __init__(self, moved: Changed) -> None:
+        super().__init__((self.ROW_UPDATE,), "Logical_Switch_Port", None)
+        self._moved = moved
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:
+        """Say whose port it is; nothing is left to run."""
+        before = getattr(old, "options", None)
+        if before is not None and before.get(REQUESTED) != row.options.get(REQUESTED):
+            self.run(event, row, old)
+        return False
+
+    def run(self, event: str, row: Any, old: Any) -> None:
+        """Say whose public port it is, if it is one."""
+        router_id = RouterId(row.external_ids.get(_DEVICE_KEY, ""))
+        if row.name == public_port_id(router_id):
+            self._moved(router_id)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listener:
+    """What is called with a router's id; but for `changed`, on a thread that must not wait.
+
+    `gateway_moved` in one API process, `gateway_moved_somewhere` in all of them.
     """
+
+    changed: Changed
+    gateway_moved: Changed
+    gateway_moved_somewhere: Changed
+    public_port_moved: Changed
+
+
+def watch(nb: Any, sb: Any, listener: Listener) -> None:
+    """Tell of every such event."""
+    changed = listener.changed
     nb.idl.notify_handler.watch_events(
         [
             RowsLost("Logical_Switch", changed),
@@ -98,6 +138,13 @@ def watch(nb: Any, sb: Any, changed: Changed, moved: Changed) -> None:
             RowsLost("Logical_Router_Policy", changed),
             RowsLost("Logical_Router_Static_Route", changed),
             RouterChanged(changed),
+            PublicPortMoved(listener.public_port_moved),
         ]
     )
-    sb.idl.notify_handler.watch_events([GatewayMovedNow(moved), GatewayMoved(changed)])
+    sb.idl.notify_handler.watch_events(
+        [
+            GatewayMovedNow(listener.gateway_moved),
+            GatewayMovedSomewhere(listener.gateway_moved_somewhere),
+            GatewayMoved(changed),
+        ]
+    )

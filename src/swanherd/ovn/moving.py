@@ -1,8 +1,7 @@
-"""A router's ports in the northbound database go to another chassis, both at once."""
+"""The transit is where the router's public port is: that row decides who serves (ADR 13)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from ovs.db import idl
@@ -14,35 +13,51 @@ from swanherd.ovn.database import commit, held
 from swanherd.ovn.northbound import REQUESTED, Outcome
 
 
-def move(nb: Any, router_id: RouterId, host: str) -> Outcome:
-    """Have the public port and the transit's on a host, in one transaction, or raise Temporary.
+def public_host(nb: Any, router_id: RouterId) -> str | None:
+    """Return the host on which Neutron wants the public port; None without one."""
+    with held(nb, router_id):
+        return _requested(_port(nb, public_port_id(router_id)))
 
-    Ports that aren't there yet, or aren't bound anywhere yet, are left alone.
+
+def follow(nb: Any, router_id: RouterId) -> Outcome:
+    """Have the transit's port where the public one is, or raise Temporary.
+
+    A port that isn't there yet, or isn't bound anywhere, is left alone.
     """
     with held(nb, router_id):
-        if not any(True for _ in _elsewhere(nb, router_id, host)):
+        if _elsewhere(nb, router_id) is None:
             return Outcome.SAME
-    commit(nb, router_id, _Move(nb, router_id, host))
+    commit(nb, router_id, _Follow(nb, router_id))
     return Outcome.WRITTEN
 
 
-def _elsewhere(nb: Any, router_id: RouterId, host: str) -> Iterator[Any]:
-    """Yield the rows of those that are bound to another host."""
-    for name in (public_port_id(router_id), transit_port_id(router_id)):
-        row = nb.lookup("Logical_Switch_Port", name, default=None)
-        if row is not None and row.options.get(REQUESTED, host) != host:
-            yield row
+def _port(nb: Any, name: str) -> Any:
+    return nb.lookup("Logical_Switch_Port", name, default=None)
 
 
-class _Move(command.BaseCommand):
-    """Write where they go."""
+def _requested(port: Any) -> str | None:
+    host: str | None = port.options.get(REQUESTED) if port is not None else None
+    return host
 
-    def __init__(self, nb: Any, router_id: RouterId, host: str) -> None:
+
+def _elsewhere(nb: Any, router_id: RouterId) -> tuple[Any, str] | None:
+    """Return the transit's port and where it should go; None if it is there."""
+    host = _requested(_port(nb, public_port_id(router_id)))
+    transit = _port(nb, transit_port_id(router_id))
+    if host is None or _requested(transit) in (None, host):
+        return None
+    return transit, host
+
+
+class _Follow(command.BaseCommand):
+    """Write where the transit's port goes."""
+
+    def __init__(self, nb: Any, router_id: RouterId) -> None:
         super().__init__(nb)
         self.router_id = router_id
-        self.host = host
 
     def run_idl(self, txn: idl.Transaction) -> None:
         """Look again, since this runs in another thread, and again after a conflict."""
-        for row in _elsewhere(self.api, self.router_id, self.host):
-            row.setkey("options", REQUESTED, self.host)
+        if found := _elsewhere(self.api, self.router_id):
+            row, host = found
+            row.setkey("options", REQUESTED, host)

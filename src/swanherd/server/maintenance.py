@@ -27,6 +27,9 @@ K = TypeVar("K")
 
 LEFTOVERS_INTERVAL = 20  # seconds
 
+# Of Neutron's 50 or so connections to the database.
+_AT_ONCE = 8
+
 
 class Line(Generic[K]):
     """Does `work` for one key after another in a thread of its own, once for one named twice."""
@@ -55,17 +58,68 @@ class Line(Generic[K]):
             key = self._queue.get()
             with self._lock:
                 self._waiting.discard(key)
-            try:
-                self._work(key)
-            except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
-                LOG.warning("Not looked at %s, the sweep will: %s", key or "all", error)
+            attempt(self._work, key)
+
+
+class Apart(Generic[K]):
+    """Does `work` for each key in a thread of its own, and again if it was named meanwhile.
+
+    A few at once; one that waits, for the message bus perhaps, keeps the others waiting for
+    `patience` at most. It begins `delay` after a key was named; all in seconds.
+    """
+
+    def __init__(
+        self, work: Callable[[K], None], delay: float = 0.0, patience: float = 2.0
+    ) -> None:
+        self._work = work
+        self._delay = delay
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._named: dict[K, bool] = {}
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+
+    def add(self, key: K) -> None:
+        """Name a key; returns at once."""
+        with self._lock:
+            fresh = key not in self._named
+            self._named[key] = True
+        if fresh:
+            threading.Thread(target=self._run, args=(key,), daemon=True).start()
+
+    def _run(self, key: K) -> None:
+        threading.Event().wait(self._delay)
+        has_place = self._places.acquire(timeout=self._patience)
+        try:
+            while self._take(key):
+                attempt(self._work, key)
+        finally:
+            if has_place:
+                self._places.release()
+
+    def _take(self, key: K) -> bool:
+        """Tell whether the key was named since it was last taken; else forget it."""
+        with self._lock:
+            again = self._named[key]
+            if again:
+                self._named[key] = False
+            else:
+                del self._named[key]
+            return again
+
+
+def attempt(work: Callable[[K], None], key: K) -> None:
+    """Do it; a failure is logged."""
+    try:
+        work(key)
+    except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
+        LOG.warning("Not looked at %s, the sweep will: %s", key or "all", error)
 
 
 class Looks:
-    """Looks at routers in a thread of its own, and in another one follows their gateways.
+    """Looks at routers one after another in a thread of its own.
 
-    A look may wait for the message bus, as Neutron does that it calls; who follows doesn't.
-    `no_address` is the code of the problem that a freed address may heal.
+    `no_address` is the code of the problem that a freed address may heal. `urgent` is called
+    before the look when an agent was enabled or disabled.
     """
 
     def __init__(
@@ -73,22 +127,17 @@ class Looks:
         store: RouterStore,
         look: Callable[[RouterId], None],
         no_address: str,
-        follow: Callable[[RouterId], None] | None = None,
+        urgent: Callable[[RouterId], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._look = look
         self._no_address = no_address
+        self._urgent = urgent
         self._looks: Line[RouterId | None] = Line(self._look_at)
-        self._moves = Line(follow) if follow is not None else None
 
     def add(self, router_id: RouterId | None) -> None:
         """Name a router to look at, or None for those that wait for an address."""
         self._looks.add(router_id)
-
-    def follow(self, router_id: RouterId) -> None:
-        """Name a router whose gateway may have moved; returns at once."""
-        if self._moves is not None:
-            self._moves.add(router_id)
 
     def subscribe(self) -> None:
         """Listen to what this process itself changes in Neutron."""
@@ -108,7 +157,7 @@ class Looks:
             return
         rows = self._store.list_router_rows(n_context.get_admin_context())
         for row in sorted(rows, key=lambda row: row.host != agent.get("host")):
-            self.follow(row.router_id)
+            self._urgent(row.router_id)
             self.add(row.router_id)
 
     def _router_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:

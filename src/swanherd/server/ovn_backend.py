@@ -24,12 +24,15 @@ from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
 from swanherd.server import public_port, topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
-from swanherd.server.maintenance import Leftovers, Looks
+from swanherd.server.maintenance import Apart, Leftovers, Line, Looks
 from swanherd.server.placement import agents
 from swanherd.server.public_port import PublicPorts
 from swanherd.server.topology import Router
 
 LOG = logging.getLogger(__name__)
+
+# Seconds for which the API process whose turn it is may move a router, before all others do.
+_OTHERS_TURN = 2.0
 
 _LATE = priority_group.PRIORITY_DEFAULT + 1000
 
@@ -56,7 +59,10 @@ class OvnBackend:
 
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store
-        self._looks = Looks(store, look, NO_ADDRESS_CODE, self.follow)
+        self._moves: Apart[RouterId] = Apart(self.follow)
+        self._late_moves: Apart[RouterId] = Apart(self.follow, delay=_OTHERS_TURN)
+        self._transits: Line[RouterId] = Line(self._follow_with_transit)
+        self._looks = Looks(store, look, NO_ADDRESS_CODE, self._moves.add)
         self._ports = PublicPorts()
         self._watching = False
         public_port.protect()
@@ -85,7 +91,7 @@ class OvnBackend:
         router = topology.router_of(admin, router_id)
         # The guard comes first: whatever else fails, nothing leaves in clear.
         self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
-        host = self._follow(admin, row, router)
+        host = self._place(admin, row, router)
         problem = self._connect(admin, router_id, router, host)
         if problem is None and host is None:
             problem = placement.NO_AGENT
@@ -96,13 +102,17 @@ class OvnBackend:
     def follow(self, router_id: RouterId) -> None:
         """Move the router's VPN to where its gateway is, as far as packets need it.
 
-        The rest of `ensure` follows. What Neutron has to do with a moved port takes a second, and
-        longer while the message bus is away: nothing here asks Neutron.
+        The rest of `ensure` follows. This may return late: when all is moved, Neutron waits for
+        the message bus.
         """
         admin = n_context.get_admin_context()
         row = self._store.get_router_row(admin, router_id)
-        if row is not None and row.services:
-            self._follow(admin, row, topology.router_of(admin, router_id))
+        router = topology.router_of(admin, router_id)
+        if row is None or row.services == 0 or router is None:
+            return
+        host = self._place(admin, row, router)
+        if host is not None and router.gateway_network_id is not None:
+            self._ports.ensure(admin, router_id, router.gateway_network_id, host)
 
     def wiring(self, context: Any, router_id: RouterId) -> Wiring:
         """Return how the router is attached now; reads only."""
@@ -145,12 +155,22 @@ class OvnBackend:
         self._watching = True
         self._looks.subscribe()
         driver = _driver()
-        events.watch(driver.nb_ovn, driver.sb_ovn, self._looks.add, self._looks.follow)
+        listener = events.Listener(
+            changed=self._looks.add,
+            gateway_moved=self._moves.add,
+            gateway_moved_somewhere=self._late_moves.add,
+            public_port_moved=self._transits.add,
+        )
+        events.watch(driver.nb_ovn, driver.sb_ovn, listener)
 
     def _process_started(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         # Elsewhere the driver has no replica, or one that tells no worker apart.
         if ovn_utils.get_class(trigger) is wsgi.WorkerService:
             self.start(trigger)
+
+    @staticmethod
+    def _follow_with_transit(router_id: RouterId) -> None:
+        moving.follow(_driver().nb_ovn, router_id)
 
     # Parts of `ensure`
 
@@ -171,8 +191,10 @@ class OvnBackend:
             routed=routing.routed,
             network_id=_lasting_network(router, traffic.local_subnet_ids),
         )
+        # The transit is where the public port is, and goes when that goes.
+        host = row.host and (moving.public_host(nb, row.router_id) or row.host)
         wanted = steering.northbound_of(
-            row.router_id, row.revision, row.host, traffic.selectors, around
+            row.router_id, row.revision, host, traffic.selectors, around
         )
         northbound.sync(nb, wanted)
         return steering.limitations(traffic.by_connection, around)
@@ -184,18 +206,10 @@ class OvnBackend:
             return  # deleted meanwhile: whoever did that looks again
         if (row.revision, row.host) != (before.revision, before.host):
             self._steer(context, row, router)
+        else:
+            moving.follow(_driver().nb_ovn, row.router_id)
         if row.northbound_revision < row.revision:
             self._store.set_northbound_revision(context, row.router_id, row.revision)
-
-    def _follow(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
-        """Place the router, and have both of its ports there at once; return the host.
-
-        Neutron's binding of the public port follows in `_connect`, and writes the same.
-        """
-        host = self._place(context, row, router)
-        if host is not None:
-            moving.move(_driver().nb_ovn, row.router_id, host)
-        return host
 
     def _place(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
         gateway = placement.Gateway()

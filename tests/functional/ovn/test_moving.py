@@ -37,37 +37,35 @@ def requested(ovn: Northd, router: RouterId) -> list[str]:
     return [ovn.nb.run("ovn-nbctl", "lsp-get-options", port) for port in ports]
 
 
-def test_both_ports_move_in_one_transaction(ovn: Northd, nb: Any, router: RouterId) -> None:
-    """No replica ever sees them on two hosts; other options stay; a repeat writes nothing."""
-    seen = []
-    original = nb.idl.notify
-
-    def notify(event: Any, row: Any, updates: Any = None) -> None:
-        if row._table.name == "Logical_Switch_Port":
-            ports = nb.tables["Logical_Switch_Port"].rows.values()
-            seen.append({p.options["requested-chassis"] for p in ports})
-        original(event, row, updates)
-
-    until(lambda: nb.lookup("Logical_Switch_Port", transit_port_id(router), default=None))
-    nb.idl.notify = notify
-    assert moving.move(nb, router, "gateway-2") is Outcome.WRITTEN
-    until(lambda: moving.move(nb, router, "gateway-2") is Outcome.SAME)
-    assert seen[-1] == {"gateway-2"}
-    assert all("requested-chassis=gateway-2" in options for options in requested(ovn, router))
-    assert all("other=kept" in options for options in requested(ovn, router))
-
-
-def test_a_port_that_is_bound_nowhere_stays_so(ovn: Northd, nb: Any, router: RouterId) -> None:
-    """Neutron hasn't bound it yet, or there is no agent: then moving it isn't ours."""
-    ovn.nb.run("ovn-nbctl", "lsp-set-options", public_port_id(router))
-    until(lambda: nb.lookup("Logical_Switch_Port", transit_port_id(router), default=None))
-    until(lambda: not nb.lookup("Logical_Switch_Port", public_port_id(router)).options)
-    assert moving.move(nb, router, "gateway-2") is Outcome.WRITTEN
-    public, transit = requested(ovn, router)
-    assert "requested-chassis" not in public
+def test_the_transit_goes_where_the_public_port_is(ovn: Northd, nb: Any, router: RouterId) -> None:
+    """Its other options stay; a repeat writes nothing."""
+    until(lambda: moving.public_host(nb, router) == "gateway-1")
+    assert moving.follow(nb, router) is Outcome.SAME
+    request(ovn, public_port_id(router), "gateway-2")
+    until(lambda: moving.public_host(nb, router) == "gateway-2")
+    assert moving.follow(nb, router) is Outcome.WRITTEN
+    until(lambda: moving.follow(nb, router) is Outcome.SAME)
+    _, transit = requested(ovn, router)
     assert "requested-chassis=gateway-2" in transit
+    assert "other=kept" in transit
+
+
+@pytest.mark.parametrize("which", [public_port_id, transit_port_id])
+def test_a_port_that_is_bound_nowhere_stays_so(
+    ovn: Northd, nb: Any, router: RouterId, which: Any
+) -> None:
+    """Neutron hasn't bound it yet, or there is no agent."""
+    request(ovn, public_port_id(router), "gateway-2")
+    ovn.nb.run("ovn-nbctl", "lsp-set-options", which(router))
+    until(lambda: nb.lookup("Logical_Switch_Port", which(router), default=None))
+    until(lambda: not nb.lookup("Logical_Switch_Port", which(router)).options)
+    before = requested(ovn, router)
+    assert moving.follow(nb, router) is Outcome.SAME
+    assert requested(ovn, router) == before
 
 
 def test_ports_that_are_not_there_are_no_trouble(nb: Any) -> None:
     """A router without a VPN."""
-    assert moving.move(nb, RouterId(str(uuid.uuid4())), "gateway-2") is Outcome.SAME
+    router_id = RouterId(str(uuid.uuid4()))
+    assert moving.follow(nb, router_id) is Outcome.SAME
+    assert moving.public_host(nb, router_id) is None

@@ -1,0 +1,63 @@
+"""Work in threads of its own: what waits keeps nothing else waiting, and nothing is lost."""
+
+import threading
+
+from oslo_db import exception as db_exc
+
+from swanherd.server.maintenance import Apart, Line
+
+
+def test_one_that_waits_keeps_no_other_waiting():
+    """A router whose move waits for the bus, eight times over, and another one."""
+    bus, done = threading.Event(), threading.Event()
+
+    def move(key):
+        if key == "other":
+            done.set()
+        else:
+            bus.wait(10)
+
+    apart = Apart(move, patience=0.05)
+    for number in range(8):
+        apart.add(f"waiting-{number}")
+    apart.add("other")
+    assert done.wait(5)
+    bus.set()
+
+
+def test_what_is_named_while_it_is_worked_on_is_done_again():
+    """The last word counts, and equal ones collapse."""
+    first, go, turns, over = threading.Event(), threading.Event(), [], threading.Event()
+
+    def work(key):
+        turns.append(key)
+        if len(turns) == 1:
+            first.set()
+            go.wait(10)
+        else:
+            over.set()
+
+    apart = Apart(work)
+    apart.add("r")
+    assert first.wait(5)
+    for _ in range(3):
+        apart.add("r")
+    go.set()
+    assert over.wait(5)
+    apart.add("s")
+    assert turns[:2] == ["r", "r"]
+
+
+def test_a_failure_ends_no_thread():
+    """The next key is worked on all the same."""
+    done = threading.Event()
+
+    def work(key):
+        if key == "bad":
+            raise db_exc.DBError
+        done.set()
+
+    line = Line(work)
+    line.add("bad")
+    line.add("good")
+    assert done.wait(5)
