@@ -60,7 +60,7 @@ class OvnBackend:
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store
         self._moves: Apart[RouterId] = Apart(self.follow)
-        self._late_moves: Apart[RouterId] = Apart(self.follow, delay=_OTHERS_TURN)
+        self._late_moves: Apart[RouterId] = Apart(self._follow_late, delay=_OTHERS_TURN)
         self._transits: Line[RouterId] = Line(self._follow_with_transit)
         self._looks = Looks(store, look, NO_ADDRESS_CODE, self._moves.add)
         self._ports = PublicPorts()
@@ -168,6 +168,14 @@ class OvnBackend:
         if ovn_utils.get_class(trigger) is wsgi.WorkerService:
             self.start(trigger)
 
+    def _follow_late(self, router_id: RouterId) -> None:
+        """Move the router, unless another process has."""
+        admin = n_context.get_admin_context()
+        router = topology.router_of(admin, router_id)
+        active = _gateway(router_id, router).active
+        if active is not None and moving.public_host(_driver().nb_ovn, router_id) != active:
+            self.follow(router_id)
+
     @staticmethod
     def _follow_with_transit(router_id: RouterId) -> None:
         moving.follow(_driver().nb_ovn, router_id)
@@ -212,12 +220,7 @@ class OvnBackend:
             self._store.set_northbound_revision(context, row.router_id, row.revision)
 
     def _place(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
-        gateway = placement.Gateway()
-        if router and router.gateway_port_id:
-            driver = _driver()
-            gateway = southbound.gateway(
-                driver.nb_ovn, driver.sb_ovn, row.router_id, router.gateway_port_id
-            )
+        gateway = _gateway(row.router_id, router)
         current = placement.Placement(row.host, row.standbys, row.pin)
         placed = placement.place(current, gateway, self._agents(context))
         if placed.host != row.host:
@@ -264,6 +267,14 @@ class OvnBackend:
         self._ports.remove(context, router_id)
         if row is not None and not self._store.forget_router(context, router_id):
             self.ensure(context, router_id)
+
+
+def _gateway(router_id: RouterId, router: Router | None) -> placement.Gateway:
+    """Return where OVN has the router's gateway."""
+    if router is None or router.gateway_port_id is None:
+        return placement.Gateway()
+    driver = _driver()
+    return southbound.gateway(driver.nb_ovn, driver.sb_ovn, router_id, router.gateway_port_id)
 
 
 def _lasting_network(router: Router | None, local: Collection[str]) -> str | None:

@@ -20,6 +20,7 @@ from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id
 from swanherd.server import topology
 from swanherd.server.topology import BoundPort, Subnet
+from swanherd.server.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ class PublicPorts:
 
     The id of a port is derived from its router's, so that a repeat finds it.
     """
+
+    def __init__(self) -> None:
+        self._turns: Turns[RouterId] = Turns()
 
     def find(self, context: Any, router_id: RouterId) -> BoundPort | None:
         """Return the router's port, if it exists."""
@@ -51,8 +55,16 @@ class PublicPorts:
     ) -> BoundPort | None:
         """Make the port be on the network and bound to the host; None if no address is free.
 
-        It has one address of each family of which the network has one to give.
+        It has one address of each family of which the network has one to give. One thread of
+        this process after another does it for a router: Neutron takes two at once for a conflict
+        and tries both again.
         """
+        with self._turns.of(router_id):
+            return self._ensure(context, router_id, network_id, host)
+
+    def _ensure(
+        self, context: Any, router_id: RouterId, network_id: str, host: str | None
+    ) -> BoundPort | None:
         port = self.find(context, router_id)
         if port is not None and port.network_id != network_id:
             self.remove(context, router_id)
