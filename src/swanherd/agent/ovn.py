@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
@@ -26,6 +27,7 @@ from swanherd.core.health import Southbound
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
+from swanherd.dataplane.keeper import Keeper
 from swanherd.ovn.bindings import Bindings, Certificates, Where
 from swanherd.ovn.database import EVERY_ROUTER
 from swanherd.ovn.vswitch import Vswitch
@@ -53,7 +55,9 @@ class OvnAgent:
         self._broken = False
         self.plane = choose_data_plane(options.data_plane)
         self._vswitch = Vswitch(conf.ovs.ovsdb_connection)
-        node = OvnNode(self._vswitch)
+        keeper = options.namespace_keeper
+        maker = Keeper(Path(keeper)) if keeper else namespace.HERE
+        node = OvnNode(self._vswitch, maker=maker)
         self.swan = StrongSwan(
             self._state / "routers",
             namespace.spawn,

@@ -44,6 +44,12 @@ AGENT_OPTS: Sequence[cfg.Opt] = (
         help="Who encrypts packets: the kernel's XFRM, or charon itself (kernel-libipsec, "
         "slower, works on any kernel with TUN devices). auto takes the kernel where it has ESP.",
     ),
+    cfg.StrOpt(
+        "namespace_keeper",
+        default="",
+        help="Socket of swanherd-netns-keeper, which makes the namespaces for an OVN agent in a "
+        "container that isn't privileged. Empty: the agent makes them itself.",
+    ),
     cfg.IntOpt("workers", default=4, min=1, help="How many routers are worked on at once."),
     cfg.FloatOpt(
         "compare_interval",

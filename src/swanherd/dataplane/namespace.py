@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from swanherd.core.home import parse_key
 from swanherd.core.model import RouterId
@@ -13,6 +14,21 @@ from swanherd.dataplane.privileged import inside, namespaces
 
 _PREFIX = "qvpn-"
 _CODE = "namespace_failed"
+
+
+class Maker(Protocol):
+    """Who makes and removes namespaces: `privileged.namespaces` here, or `keeper.Keeper`."""
+
+    def make(self, namespace: str, firewall: str, closed: Mapping[int, str]) -> None:
+        """Make the namespace, or bring one that is there to its shape; idempotent."""
+        ...
+
+    def delete(self, namespace: str) -> None:
+        """Remove the namespace's name; idempotent."""
+        ...
+
+
+HERE: Maker = namespaces
 
 
 def name_of(router_id: RouterId) -> str:
@@ -39,16 +55,16 @@ def namespace_inode(router_id: RouterId) -> int | None:
         return None
 
 
-def ensure(router_id: RouterId, firewall: Firewall) -> None:
+def ensure(router_id: RouterId, firewall: Firewall, maker: Maker = HERE) -> None:
     """Make the namespace with a guard that lets nothing pass; one that is there keeps its own."""
     with failing(router_id, _CODE):
-        namespaces.make(name_of(router_id), firewall.kind, dict(firewall.closed()))
+        maker.make(name_of(router_id), firewall.kind, dict(firewall.closed()))
 
 
-def remove(router_id: RouterId) -> None:
+def remove(router_id: RouterId, maker: Maker = HERE) -> None:
     """Remove the namespace; idempotent."""
     with failing(router_id, _CODE):
-        namespaces.delete(name_of(router_id))
+        maker.delete(name_of(router_id))
 
 
 def spawn(

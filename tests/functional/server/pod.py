@@ -32,6 +32,8 @@ class Pod:
     bound: dict[str, str] = dataclasses.field(default_factory=dict)
     user: int | None = None
     own_network: bool = False
+    # What the bounding set has, as after Kubernetes' `drop: [ALL]`; all if None.
+    capabilities: tuple[str, ...] | None = None
 
     def inside(self, path: str) -> pathlib.Path:
         """Return where on this machine a path in an emptyDir is."""
@@ -68,7 +70,8 @@ class Pod:
     def _script(self, before: str) -> str:
         root = self.directory / "root"
         root.mkdir(exist_ok=True)
-        lines = ["set -e", "mount --make-rprivate /", f"mount -t tmpfs -o mode=755 none {root}"]
+        # As HostToContainer: what is mounted on the node comes in, and nothing goes out.
+        lines = ["set -e", "mount --make-rslave /", f"mount -t tmpfs -o mode=755 none {root}"]
         lines += [f"ln -s usr/{name} {root}/{name}" for name in _LINKS]
         lines += [f"cp -a {self.directory}/image/. {root}/"]
         for shown in _SHOWN:
@@ -83,21 +86,31 @@ class Pod:
             # ConfigMaps are mounted into emptyDirs too: scripts, in /tmp.
             lines += [f"cp -a {self.directory}/image{empty}/* {root}{empty}/ 2>/dev/null || :"]
         for inner, outer in self.bound.items():
-            lines += [f"touch {root}{inner}", f"mount --bind {outer} {root}{inner}"]
+            make = "mkdir -p" if pathlib.Path(outer).is_dir() else "touch"
+            lines += [f"{make} {root}{inner}", f"mount --rbind {outer} {root}{inner}"]
+        if self.capabilities is not None:
+            # Kubernetes mounts it so where a container isn't privileged.
+            lines += [f"mount --bind {root}/proc/sys {root}/proc/sys"]
+            lines += [f"mount -o remount,bind,ro {root}/proc/sys"]
         lines += [f"mount -o remount,ro {root}", before, 'exec chroot "$@"']
         return "\n".join(lines)
 
     def command(self, *argv: str, before: str = "") -> list[str]:
         """Return what runs argv as the container's process 1."""
         self._write()
-        spaces = ["--mount", "--pid", "--fork", "--kill-child=SIGTERM"]
+        spaces = ["--mount", "--propagation=unchanged", "--pid", "--fork", "--kill-child=SIGTERM"]
         network = ["--net"] if self.own_network else []
         user = [f"--userspec={self.user}:{self.user}"] if self.user is not None else []
         root = str(self.directory / "root")
         script = self._script(("ip link set lo up\n" if self.own_network else "") + before)
+        bounded: list[str] = []
+        if self.capabilities is not None:
+            names = ",".join(f"+{name.lower()}" for name in self.capabilities)
+            bounded = ["setpriv", f"--bounding-set=-all,{names}", "--inh-caps=-all"]
+            bounded += ["--no-new-privs"]
         return [
             *("unshare", *spaces, *network, "--", "sh", "-c", script, "pod"),
-            *(*user, root, *argv),
+            *(*user, root, *bounded, *argv),
         ]
 
     @contextlib.contextmanager

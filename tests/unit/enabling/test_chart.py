@@ -1,0 +1,160 @@
+"""What the chart makes is what Kubernetes takes, and what the agent needs."""
+
+import functools
+import pathlib
+import subprocess
+
+import kubernetes_validate
+import pytest
+import yaml
+from oslo_config import cfg
+
+from swanherd.config import agent
+
+ROOT = pathlib.Path(__file__).parents[3]
+CHART = ROOT / "operator" / "charts" / "swanherd"
+NEEDED = (
+    *("--set", "image.repository=registry.example/swanherd", "--set", "image.tag=v1"),
+    *("--set", "bus.existingSecret=neutron-bus"),
+)
+# The Kubernetes that the chart is for, oldest and newest that the validator knows.
+VERSIONS = ("1.27", "1.37")
+WITHOUT_SCHEMA = ("ServiceMonitor",)  # another project's
+
+
+def helm(*arguments):
+    command = [ROOT / "build" / "helm", "template", "vpn", CHART, "--namespace", "openstack"]
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@functools.cache
+def rendered(*arguments):
+    done = helm(*NEEDED, *arguments)
+    assert done.returncode == 0, done.stderr
+    return {each["kind"]: each for each in yaml.safe_load_all(done.stdout) if each}
+
+
+def containers(objects):
+    pod = objects["DaemonSet"]["spec"]["template"]["spec"]
+    return {each["name"]: each for each in pod["containers"]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_takes_it(version):
+    """Every object, strictly: no field that isn't there."""
+    objects = rendered("--set", "metrics.serviceMonitor.enabled=true")
+    assert set(objects) == {
+        *("ConfigMap", "DaemonSet", "PodDisruptionBudget", "Service", "ServiceAccount"),
+        "ServiceMonitor",
+    }
+    for kind, each in objects.items():
+        if kind not in WITHOUT_SCHEMA:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (("--set", "imagee.tag=1"), "imagee"),
+        (("--set", "dataPlane=fast"), "dataPlane"),
+        (("--set", "metrics.port=99999"), "port"),
+        (("--set", "ovsdbConnection=/run/db.sock"), "ovsdbConnection"),
+        (("--set", "bus.existingSecret="), "existingSecret"),
+        (("--set", "image.tag="), "image"),
+        (("--set", "probes.liveness.periodSeconds=0"), "periodSeconds"),
+        (("--set", "resources.agent.requests.ram=1"), "ram"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(wrong, named):
+    """Before anything is made."""
+    done = helm(*NEEDED, *wrong)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert not done.stdout
+
+
+def test_nothing_is_made_without_an_image_and_a_bus():
+    """There is no default for either."""
+    done = helm()
+    assert done.returncode == 1
+    assert "image" in done.stderr
+    assert "bus" in done.stderr
+
+
+def test_the_agent_has_no_capability_but_those_of_the_list():
+    """And it isn't privileged; tests/functional/dataplane/test_container.py runs it so."""
+    security = containers(rendered())["agent"]["securityContext"]
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert (security["privileged"], security["allowPrivilegeEscalation"]) == (False, False)
+    assert security["readOnlyRootFilesystem"] is True
+
+
+def test_only_the_keeper_is_privileged_and_shares_mounts():
+    """Kubernetes refuses Bidirectional elsewhere (its API's own validation)."""
+    for name, each in containers(rendered()).items():
+        shared = [m for m in each["volumeMounts"] if m.get("mountPropagation") == "Bidirectional"]
+        assert bool(shared) == each["securityContext"]["privileged"] == (name == "keeper")
+
+
+def test_it_runs_on_gateway_nodes_in_their_network():
+    """One pod at a time is away."""
+    spec = rendered()["DaemonSet"]["spec"]
+    assert spec["template"]["spec"]["nodeSelector"] == {"openstack-gateway": "enabled"}
+    assert spec["template"]["spec"]["hostNetwork"] is True
+    assert spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 1
+
+
+def test_the_agent_reads_what_the_chart_writes(tmp_path, monkeypatch):
+    """File and environment together, by oslo.config itself; no option is unknown."""
+    objects = rendered(
+        *("--set", "ovnSbConnection=tcp:192.0.2.1:6642", "--set", "config.swanherd.workers=9")
+    )
+    text = objects["ConfigMap"]["data"]["swanherd.conf"]
+    (tmp_path / "swanherd.conf").write_text(text)
+    given = {"spec.nodeName": "gateway-1", "status.hostIP": "192.0.2.11"}
+    for variable in containers(objects)["agent"]["env"]:
+        source = variable["valueFrom"]
+        value = given.get(source.get("fieldRef", {}).get("fieldPath"), "rabbit://bus/")
+        monkeypatch.setenv(variable["name"], value)
+    conf = cfg.ConfigOpts()
+    agent.register(conf)
+    conf.register_opt(cfg.StrOpt("transport_url"))
+    conf(["--config-file", str(tmp_path / "swanherd.conf")])
+    assert (conf.host, conf.transport_url) == ("gateway-1", "rabbit://bus/")
+    assert (conf.metrics.address, conf.metrics.port) == ("192.0.2.11", 9699)
+    assert (conf.swanherd.data_plane, conf.swanherd.workers) == ("kernel", 9)
+    assert conf.ovn.ovn_sb_connection == "tcp:192.0.2.1:6642"
+    for section in conf.list_all_sections():
+        known = {
+            option.name
+            for group, options in agent.GROUPS
+            if group == section
+            for option in options
+        }
+        written = {line.split(" = ")[0] for line in part(text, section)}
+        assert written <= known
+
+
+def part(text, section):
+    """Return the lines of a section."""
+    lines = text.split(f"[{section}]\n", 1)[1].split("\n[", 1)[0].splitlines()
+    return [line for line in lines if " = " in line]
+
+
+def test_probes_ask_what_swanherdctl_tells():
+    """Liveness restarts only where that would help: not for a bus that is away."""
+    agent_container = containers(rendered())["agent"]
+    live = ["swanherdctl", "health", "--live"]
+    assert agent_container["livenessProbe"]["exec"]["command"] == live
+    assert agent_container["startupProbe"]["exec"]["command"] == live
+    assert agent_container["readinessProbe"]["exec"]["command"] == live[:2]
+
+
+def test_the_pages_values_are_the_examples():
+    """And the chart takes them."""
+    example = ROOT / "docs" / "examples" / "values.yaml"
+    assert f"```yaml\n{example.read_text()}```" in (ROOT / "docs" / "enabling.md").read_text()
+    done = helm("--values", example)
+    assert done.returncode == 0, done.stderr
