@@ -16,6 +16,7 @@ KINDS = {
     "ports": "port",
     "agents": "agent",
 }
+DEFAULTS = {"name": "", "description": ""}
 KEY = "kept-secret-Q7"
 
 
@@ -40,7 +41,9 @@ class FakeNeutron:
     asked: list[tuple[str, str, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
     def add(self, path: str, **row: Any) -> dict[str, Any]:
-        made = {"id": str(uuid.uuid4()), "project_id": self.project_id, "name": "", **row}
+        made = {"id": str(uuid.uuid4()), "project_id": self.project_id, **DEFAULTS, **row}
+        if path == "vpn/ipsecpolicies":
+            made = {"transform_protocol": "esp", "encapsulation_mode": "tunnel", **made}
         self.rows[path][made["id"]] = made
         return made
 

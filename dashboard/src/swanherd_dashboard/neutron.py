@@ -22,12 +22,13 @@ IPSEC = "vpn/ipsecpolicies"
 
 
 class Refused(Exception):
-    """Neutron said no, or nothing; the text is its own."""
+    """Neutron said no, or nothing; text and kind (the exception's name) are its own."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, kind: str = "") -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.kind = kind
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Neutron:
         if reply.status_code == 401:
             raise horizon_exceptions.NotAuthenticated
         if reply.status_code >= 400:
-            raise Refused(reply.status_code, _sentence(reply))
+            raise Refused(reply.status_code, *_sentence(reply))
         if reply.status_code == 204:
             return None
         (body,) = (v for k, v in reply.json().items() if not k.endswith("_links"))
@@ -130,13 +131,15 @@ _SINGULAR: Mapping[str, str] = {
 }
 
 
-def _sentence(reply: Any) -> str:
-    """Return what Neutron says of a failure."""
+def _sentence(reply: Any) -> tuple[str, str]:
+    """Return what Neutron says of a failure, and its kind."""
     try:
         error = reply.json()["NeutronError"]
     except (ValueError, KeyError, TypeError):
-        return f"Neutron answered {reply.status_code}."
-    return str(error.get("message", error) if isinstance(error, Mapping) else error)
+        return f"Neutron answered {reply.status_code}.", ""
+    if not isinstance(error, Mapping):
+        return str(error), ""
+    return str(error.get("message", error)), str(error.get("type", ""))
 
 
 def of(request: Any) -> Neutron:

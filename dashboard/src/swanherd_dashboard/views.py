@@ -17,7 +17,7 @@ from horizon import messages, views
 
 from swanherd_client import peers
 from swanherd_client.tunnel import Unsayable
-from swanherd_dashboard import neutron
+from swanherd_dashboard import making, neutron
 from swanherd_dashboard.core import live as told
 from swanherd_dashboard.core import rows
 from swanherd_dashboard.downloads import as_download
@@ -188,8 +188,8 @@ def delete(request: http.HttpRequest, connection_id: uuid.UUID) -> http.HttpResp
     """Delete a connection."""
     cloud = neutron.of(request)
     try:
-        found = cloud.connection(str(connection_id), ("id", "name"))
-        cloud.delete(neutron.CONNECTIONS, found.id)
+        found = cloud.connection(str(connection_id), rows.LISTED)
+        making.delete(cloud, found)
     except neutron.Refused as error:
         messages.error(request, error.text)
     else:

@@ -148,9 +148,102 @@
     });
   }
 
+  /* 256 bits from the browser's own generator, as letters and digits. */
+  function generate() {
+    var signs = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789', key = '';
+    while (key.length < 45) {
+      Array.from(crypto.getRandomValues(new Uint8Array(64))).forEach(function (byte) {
+        /* 4 * 56: what is above would make some signs likelier. */
+        if (byte < 224 && key.length < 45) { key += signs[byte % 56]; }
+      });
+    }
+    return key;
+  }
+
+  function form(root) {
+    var key = root.elements.psk, router = root.elements.router, busy = false;
+    var homes = JSON.parse(document.getElementById('sh-routers').textContent);
+    var notes = JSON.parse(document.getElementById('sh-notes').textContent);
+    var reveal = root.querySelector('[data-sh-reveal]'), outlook = part(root, 'outlook');
+
+    function uncover(is) { key.type = is ? 'text' : 'password'; reveal.setAttribute('aria-pressed', String(is)); }
+    function subnets() {
+      if (!router) { return; }
+      root.querySelectorAll('[data-sh-field="subnets"] [data-sh-choice]').forEach(function (choice) {
+        var here = homes[choice.dataset.shChoice] === router.value, box = choice.querySelector('input');
+        choice.hidden = !here;
+        if (!here) { box.checked = false; }
+      });
+    }
+    function profile() {
+      var chosen = root.querySelector('input[name="profile"]:checked');
+      put(part(root, 'note'), chosen && notes[chosen.value] || '');
+      part(root, 'own').hidden = !chosen || chosen.value !== 'own';
+    }
+    function tell(errors) {
+      var first = null;
+      root.querySelectorAll('[data-sh-field]').forEach(function (field) {
+        var said = errors[field.dataset.shField] || [];
+        put(field.querySelector('.sh-error-text'), said.join(' '));
+        field.classList.toggle('has-error', said.length > 0);
+        if (field.dataset.shField === '__all__') { field.hidden = !said.length; }
+        var inputs = field.querySelectorAll('input, select, textarea');
+        inputs.forEach(function (input) { input.setAttribute('aria-invalid', String(said.length > 0)); });
+        if (said.length) {
+          var folded = field.closest('details');
+          if (folded) { folded.open = true; }
+          first = first || inputs[0] || field;
+        }
+      });
+      if (first) { first.focus(); }
+    }
+    function foresee(sentences) {
+      var list = outlook.querySelector('ul');
+      list.replaceChildren.apply(list, sentences.map(function (sentence) {
+        var item = document.createElement('li');
+        item.textContent = sentence;
+        return item;
+      }));
+      outlook.hidden = false;
+      part(root, 'submit').hidden = true;
+      outlook.focus();
+    }
+    function rethink() {
+      if (!outlook.hidden) { outlook.hidden = true; part(root, 'submit').hidden = false; }
+    }
+
+    root.querySelector('[data-sh-generate]').addEventListener('click', function () { key.value = generate(); uncover(true); rethink(); });
+    reveal.addEventListener('click', function () { uncover(key.type === 'password'); });
+    root.addEventListener('input', rethink);
+    root.addEventListener('change', function () { subnets(); profile(); });
+    root.addEventListener('submit', function (event) {
+      event.preventDefault();
+      if (busy) { return; }
+      var data = new FormData(root), by = event.submitter;
+      if (by && by.name) { data.append(by.name, by.value); }
+      busy = true;
+      fetch(window.location.href, { method: 'POST', body: data, headers: { 'X-Requested-With': 'XMLHttpRequest' }, credentials: 'same-origin' })
+        .then(function (answer) {
+          if (answer.headers.has('X-Horizon-Location')) { return { location: answer.headers.get('X-Horizon-Location') }; }
+          if (answer.status === 401 || answer.status === 403) { window.location.reload(); return {}; }
+          return answer.json();
+        })
+        .then(function (told) {
+          tell(told.errors || {});
+          if (told.outlook) { foresee(told.outlook); } else { rethink(); }
+          if (told.location) { window.location.assign(told.location); } else { busy = false; }
+        })
+        .catch(function () { busy = false; HTMLFormElement.prototype.submit.call(root); });
+    });
+    uncover(false);
+    subnets();
+    profile();
+  }
+
   document.querySelectorAll('.sh-panel').forEach(function (root) {
     localTimes(root);
     if (root.dataset.shLiveList) { list(root); }
     if (root.dataset.shLiveOne) { one(root); }
+    if ('shForm' in root.dataset) { form(root); }
   });
 }());
