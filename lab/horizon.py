@@ -27,10 +27,10 @@ PORT = 8008  # of the user's box, and of the machine's loopback if it is free th
 ENVIRONMENT = ROOT / "build" / "oracles" / "horizon"
 PLUGIN = ROOT / "dashboard" / "src" / "swanherd_dashboard"
 SETTINGS = """\
-from openstack_dashboard.local import enabled
-from openstack_dashboard.settings import HORIZON_CONFIG
+from openstack_dashboard.local import enabled as _enabled
+from openstack_dashboard.settings import HORIZON_CONFIG as _config
 
-enabled.__path__.append({enabled!r})
+_enabled.__path__.append({enabled!r})
 SECRET_KEY = "the lab's own, and nobody else's"
 ALLOWED_HOSTS = ["*"]
 DEBUG = False
@@ -41,7 +41,7 @@ SESSION_FILE_PATH = {sessions!r}
 CACHES = {{"default": {{"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}}}
 STATIC_ROOT = {static!r}
 COMPRESS_OFFLINE = True
-HORIZON_CONFIG["user_home"] = "/project/swanherd/"
+_config["user_home"] = "/project/swanherd/"
 LOGGING = {{
     "version": 1,
     "disable_existing_loggers": False,
@@ -79,6 +79,8 @@ def publish(lab: Lab) -> str:
     """
     home = lab.directory("horizon")
     told = home / "port"
+    if told.exists() and _answers(int(told.read_text())):
+        return f"http://127.0.0.1:{told.read_text()}/"
     told.unlink(missing_ok=True)
     argv = [f"{VENV}/bin/python", "-m", "lab.doorway", str(PORT), str(home / "http"), str(told)]
     spawn(argv, environment(), lab.log(USER_BOX, "doorway"))
@@ -128,7 +130,7 @@ def _environment(home: pathlib.Path) -> dict[str, str]:
 
 
 def _manage(home: pathlib.Path, command: Sequence[str]) -> None:
-    argv = [ENVIRONMENT / "bin" / "django-admin", *command]
+    argv = [str(ENVIRONMENT / "bin" / "django-admin"), *command]
     env = environment(_environment(home))
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=180, check=False)
     if done.returncode:
@@ -147,8 +149,8 @@ def _server(home: pathlib.Path) -> tuple[str, ...]:
     )
 
 
-def _answers() -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=30)
+def _answers(port: int = PORT) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", "/auth/login/")
         return connection.getresponse().status == 200

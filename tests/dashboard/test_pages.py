@@ -12,6 +12,7 @@ from swanherd_dashboard.core import rows
 from tests.dashboard.cloud import KEY, FakeNeutron, Reply, refusal, with_a_tunnel
 
 INDEX = reverse("horizon:project:swanherd:index")
+PICTURE = reverse("horizon:project:swanherd:picture")
 LIVE = reverse("horizon:project:swanherd:live")
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
@@ -96,6 +97,23 @@ class ListOfConnections(Pages):
         self.cloud.refusals["GET", "vpn/ipsec-site-connections"] = Reply(401, {})
         ajax = {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}
         assert self.client.get(LIVE, {"id": shown["id"]}, **ajax).status_code == 401
+
+
+class Picture(Pages):
+    def test_routers_subnets_connections_and_peers_are_drawn(self):
+        """Each leads to its page, coloured by the status."""
+        shown = with_a_tunnel(self.cloud)
+        page = self.client.get(PICTURE).content.decode()
+        for text in ("10.1.0.0/24", "203.0.113.7", "10.9.0.0/24", "198.51.100.23", ">site<"):
+            assert text in page
+        assert url("connection", shown) in page
+        assert 'class="sh-line sh-up"' in page
+
+    def test_a_project_without_a_vpn_and_one_whose_neutron_fails(self):
+        """Both have a page."""
+        self.assertContains(self.client.get(PICTURE), "no connection yet")
+        self.cloud.refusals["GET", "vpn/vpnservices"] = refusal(500, "It burns.")
+        self.assertContains(self.client.get(PICTURE), "It burns.")
 
 
 class OneConnection(Pages):
@@ -211,7 +229,8 @@ class Security(Pages):
         for path in ("routers", "subnets", "vpn/ikepolicies", "vpn/ipsecpolicies"):
             for row in self.cloud.rows[path].values():
                 row["name"] = HOSTILE
-        for address in (INDEX, INDEX + "?q=%3Cscript%3Ealert", url("connection", shown)):
+        addresses = INDEX, PICTURE, INDEX + "?q=%3Cscript%3Ealert", url("connection", shown)
+        for address in addresses:
             page = self.client.get(address).content.decode()
             assert "<script>alert" not in page
             assert "<img src=x" not in page

@@ -19,7 +19,7 @@ from swanherd_client import peers
 from swanherd_client.tunnel import Unsayable
 from swanherd_dashboard import making, neutron
 from swanherd_dashboard.core import live as told
-from swanherd_dashboard.core import rows
+from swanherd_dashboard.core import picture, rows
 from swanherd_dashboard.downloads import as_download
 
 INDEX = "horizon:project:swanherd:index"
@@ -59,6 +59,35 @@ class IndexView(views.HorizonTemplateView):
             pages=pages,
         )
         return context
+
+
+class PictureView(views.HorizonTemplateView):
+    """The picture of the project's VPN."""
+
+    template_name = "swanherd_dashboard/picture.html"
+    page_title = gettext_lazy("VPN")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return what is drawn: five requests to Neutron, however much there is."""
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        context["legend"] = ("ACTIVE", "PENDING_UPDATE", "DOWN", "ERROR")
+        try:
+            cloud = neutron.of(self.request)
+            found = cloud.connections(rows.LISTED)
+            context["picture"] = picture.draw(found, _known(cloud))
+        except neutron.Refused as error:
+            messages.error(self.request, error.text)
+        return context
+
+
+def _known(cloud: neutron.Neutron) -> picture.Known:
+    subnets = cloud.get("subnets", ("id", "name", "cidr"))
+    return picture.Known(
+        services=cloud.services(),
+        routers={row["id"]: row["name"] for row in cloud.mine("routers", ("id", "name"))},
+        subnets={row["id"]: (row["name"], row["cidr"]) for row in subnets},
+        groups={row["id"]: row["endpoints"] for row in cloud.mine(neutron.GROUPS)},
+    )
 
 
 def routers_of(cloud: neutron.Neutron) -> Mapping[str, Mapping[str, str]]:

@@ -12,6 +12,10 @@
 
   function show(root, told) {
     TEXTS.forEach(function (name) { put(part(root, name), told[name]); });
+    if (root.classList.contains('sh-line')) {
+      root.setAttribute('class', 'sh-line sh-' + told.tone);
+      put(root.querySelector('title'), told.name + ': ' + told.status + ' ' + told.reason);
+    }
     var badge = part(root, 'badge');
     if (badge) { badge.className = 'sh-badge sh-' + told.tone; }
     var since = part(root, 'since');
