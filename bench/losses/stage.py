@@ -229,13 +229,20 @@ class Stage:
         self.start_agent()
 
     def __enter__(self) -> Stage:
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
         for site in SITES:
             workloads = site.addresses(5)
             make_workload(site.workload, site.transit_bridge, ROUTER_SIDE, workloads)
             make_routes(site.workload, [a.partition("/")[0] for a in TRANSIT])
             self.want(site)
         self.settle()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop_agent()

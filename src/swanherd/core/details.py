@@ -6,12 +6,9 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from swanherd.core.ike import ChildSa, IkeSa, SaState
+from swanherd.core.ike import CARRYING, LIVE, ChildSa, IkeSa
 from swanherd.core.model import TunnelDetails
 from swanherd.core.naming import pair_of
-
-_LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
-_CARRYING = frozenset({SaState.INSTALLED, SaState.REKEYING})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,11 +24,11 @@ def live_sas(sas: Iterable[IkeSa]) -> LiveSas:
     by_config: dict[str, list[IkeSa]] = defaultdict(list)
     by_pair: dict[str, list[tuple[IkeSa, ChildSa]]] = defaultdict(list)
     for sa in sas:
-        if sa.state not in _LIVE or sa.details is None:
+        if sa.state not in LIVE or sa.details is None:
             continue
         by_config[sa.config].append(sa)
         for child in sa.children:
-            if child.state in _CARRYING:
+            if child.state in CARRYING:
                 by_pair[pair_of(child.name)].append((sa, child))
     return LiveSas(by_config, by_pair)
 

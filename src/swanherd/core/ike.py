@@ -33,6 +33,13 @@ class SaState(enum.StrEnum):
 LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
 """The states of an IKE SA that is up."""
 
+HOLDING = LIVE | {SaState.CONNECTING}
+"""The states of an IKE SA that may have children: IKEv1's renewal moves them to the new one before
+that is up, and they carry on (task_manager_v1.c, queue_ike_reauth)."""
+
+CARRYING = frozenset({SaState.INSTALLED, SaState.REKEYING})
+"""The states of a child SA that carries traffic."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CharonOptions:
@@ -219,6 +226,13 @@ class TerminateChild:
     unique_id: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RekeyChild:
+    """Make a child SA anew in the IKE SA that has it, the new one before the old one ends."""
+
+    unique_id: int
+
+
 SwanAction = (
     StartCharon
     | ReloadCharon
@@ -231,4 +245,5 @@ SwanAction = (
     | TerminateIke
     | DeclareDead
     | TerminateChild
+    | RekeyChild
 )

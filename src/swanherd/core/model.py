@@ -140,6 +140,11 @@ class Dpd:
     interval: int
     timeout: int
 
+    @property
+    def watches(self) -> bool:
+        """Tell whether the peer is asked at all: not if disabled, nor with an interval of 0."""
+        return self.action is not DpdAction.DISABLED and self.interval > 0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrafficSelector:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Iterable, Sequence
 
+from swanherd.core import races
 from swanherd.core.ike import (
+    CARRYING,
+    HOLDING,
+    LIVE,
     DeclareDead,
     Fault,
     IkeSa,
@@ -24,21 +28,11 @@ from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersi
 from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, peerings
 
-# Two IKE SAs of one config that came up within this many seconds are a race of both sides; with
-# more between them the peer is replacing the older one and ends it itself.
-RACE = 5
-# Seconds for which both stay side by side before one is ended: a peer that swaps an SA that is
-# itself young ends the old one within this time, and no race is to be decided (ADR 0004).
-SETTLED = 2
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
 # would go on asking for a minute and a half, long after the key is mended.
 HOPELESS = 2.0
-# Seconds for which a peer counts as just found dead.
-_JUST = 2.0
 
 _COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
-_LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
-_CARRYING = frozenset({SaState.INSTALLED, SaState.REKEYING})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,9 +89,9 @@ def carrying(config_name: str, sas: Iterable[IkeSa]) -> frozenset[str]:
     return frozenset(
         child.name
         for sa in sas
-        if sa.config == config_name and sa.state in _LIVE
+        if sa.config == config_name and sa.state in HOLDING
         for child in sa.children
-        if child.state in _CARRYING
+        if child.state in CARRYING
     )
 
 
@@ -106,9 +100,9 @@ def carrying_pairs(sas: Iterable[IkeSa]) -> frozenset[str]:
     return frozenset(
         pair_of(child.name)
         for sa in sas
-        if sa.state in _LIVE
+        if sa.state in HOLDING
         for child in sa.children
-        if child.state in _CARRYING
+        if child.state in CARRYING
     )
 
 
@@ -145,12 +139,10 @@ def plan_tunnels(
         actions += dead
         waits += [wait] if wait is not None else []
         actions += _prune_children(view)
-        races = _races(view)
-        # Told and forgotten: a peer that has ended it already would never confirm, and until
-        # charon gave up asking, packets would go into its children.
-        actions += (TerminateIke(sa.unique_id, force=True) for sa in races if sa.age >= SETTLED)
-        waits += (float(SETTLED - sa.age) for sa in races if sa.age < SETTLED)
-        actions += _prune_attempts(view)
+        for judge in (races.doubles, races.needless):
+            ends, wait = judge(view.current, peering)
+            actions += ends
+            waits += [wait] if wait is not None else []
         hopeless, wait = _hopeless(view)
         actions += hopeless
         waits += [wait] if wait is not None else []
@@ -199,7 +191,7 @@ def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:
 
 def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
     """End every IKE SA of a standby. The guard is silent by now: the peer hears nothing of it."""
-    live = (sa for sa in sas if sa.state in _LIVE | _COMING)
+    live = (sa for sa in sas if sa.state in LIVE | _COMING)
     return (TerminateIke(sa.unique_id, force=True) for sa in live)
 
 
@@ -227,37 +219,54 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     """
     connection = view.peering.config.connection
     dpd = connection.dpd
-    if connection.ike.version is IkeVersion.V1 or dpd.action is DpdAction.DISABLED:
+    if not dpd.watches:
         return (), None
-    patience = max(dpd.timeout - dpd.interval, 1)
-    due = {
-        sa.unique_id: sa.unanswered + patience - view.timing.now
-        for sa in view.current
-        if sa.state in _LIVE and sa.unanswered is not None
-    }
+    if connection.ike.version is IkeVersion.V1:
+        due = _unrenewed(view, dpd.timeout)
+    else:
+        patience = max(dpd.timeout - dpd.interval, 1)
+        due = {
+            sa.unique_id: sa.unanswered + patience - view.timing.now
+            for sa in view.current
+            if sa.state in LIVE and sa.unanswered is not None
+        }
     dead = tuple(DeclareDead(view.name, ike_id) for ike_id, left in due.items() if left <= 0)
     return dead, min((left for left in due.values() if left > 0), default=None)
 
 
-def _dead_with_their_peer(views: Sequence[_View], now: float) -> Iterable[SwanAction]:
-    """End what else goes to a peer that was just found dead, where the API's action says so.
+def _unrenewed(view: _View, patience: int) -> dict[int, float]:
+    """Return what IKE SAs have left that IKEv1's renewal began, and whose peer doesn't answer.
 
-    Only in the moment that it was found, and not what was set up since: that is alive.
+    They have the children by then, but charon asks none of its questions in them. The first
+    message is told of as the old IKE SA's.
+    """
+    asked = [
+        sa.unanswered
+        for sa in view.current
+        if sa.state is SaState.REKEYING and sa.unanswered is not None
+    ]
+    coming = (sa for sa in view.current if sa.state is SaState.CONNECTING and sa.children)
+    return {sa.unique_id: max(asked) + patience - view.timing.now for sa in coming if asked}
+
+
+def _dead_with_their_peer(views: Sequence[_View], now: float) -> Iterable[SwanAction]:
+    """End what else goes to a peer that was found dead, where the API's action says so.
+
+    Not what was set up since: that is alive. Ages are whole seconds, rounded up or down.
     """
     ends = {
         (view.peering.config.connection.peer_address, view.fault.first)
         for view in views
         if view.fault is not None
         and view.fault.code == "dpd_timeout"
-        and now - view.fault.first < _JUST
         and view.peering.config.connection.dpd.action is DpdAction.RESTART_BY_PEER
     }
     for view in views:
         connection = view.peering.config.connection
         for sa in view.current:
-            if sa.state not in _LIVE or connection.dpd.action is DpdAction.DISABLED:
+            if sa.state not in LIVE or not connection.dpd.watches:
                 continue
-            if any(connection.peer_address == peer and sa.age > now - at for peer, at in ends):
+            if any(connection.peer_address == peer and sa.age > now - at + 1 for peer, at in ends):
                 yield DeclareDead(view.name, sa.unique_id)
 
 
@@ -270,11 +279,11 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     cleared = fault is not None and fault.code == "dpd_timeout" and action is DpdAction.CLEAR
     if not missing or cleared:
         return (), None
-    if any(sa.state in _COMING or (sa.state in _LIVE and sa.busy) for sa in view.current):
+    if any(sa.state in _COMING or (sa.state in LIVE and sa.busy) for sa in view.current):
         return (), None
     if fault is not None and (at := retry_at(fault, timing)) > timing.now:
         return (), at - timing.now
-    if any(sa.state in _LIVE for sa in view.current):
+    if any(sa.state in LIVE for sa in view.current):
         return tuple(Initiate(view.name, name) for name in missing), None
     return (Initiate(view.name, missing[0]),), None
 
@@ -284,53 +293,10 @@ def _prune_children(view: _View) -> Iterable[SwanAction]:
     waiting = {pair_of(name) for name in view.awaited}
     for sa in view.current:
         for child in sa.children:
-            if child.name in view.peering.children or child.state not in _CARRYING:
+            if child.name in view.peering.children or child.state not in CARRYING:
                 continue
             if pair_of(child.name) not in waiting:
                 yield TerminateChild(child.unique_id)
-
-
-def _keeper(view: _View) -> IkeSa | None:
-    """Return the IKE SA that stays if it carries everything, whatever others there are."""
-    live = [sa for sa in view.current if sa.state in _LIVE]
-    keeper = min(live, key=_preference, default=None)
-    if keeper is None or not view.peering.children <= carrying(view.name, [keeper]):
-        return None
-    return keeper
-
-
-def _races(view: _View) -> tuple[IkeSa, ...]:
-    """Return the IKE SAs that lost a race of both sides.
-
-    What charon makes while it replaces an IKE SA is none: it moves the children over itself, and
-    each side may see them move to another one.
-    """
-    keeper = _keeper(view)
-    if keeper is None or any(sa.state is SaState.REKEYING for sa in view.current):
-        return ()
-    live = (sa for sa in view.current if sa.state in _LIVE)
-    return tuple(
-        # The younger of the two says how long they have been side by side.
-        dataclasses.replace(sa, age=min(sa.age, keeper.age))
-        for sa in live
-        if _lost_race(sa, keeper)
-    )
-
-
-def _prune_attempts(view: _View) -> Iterable[SwanAction]:
-    """End attempts of ours that the peer's own has made needless.
-
-    One that the peer has answered may be up there by now: ended here without a word it would
-    take the peer's packets. It comes up or fails, and is a race then.
-    """
-    keeper = _keeper(view)
-    if keeper is None:
-        return
-    for sa in view.current:
-        # What begins beside an old IKE SA is charon's: IKEv1 knows no other rekeying.
-        needless = keeper.age <= RACE or sa.unique_id < keeper.unique_id
-        if sa.state in _COMING and sa.initiator and not sa.answered and needless:
-            yield TerminateIke(sa.unique_id, force=True)
 
 
 def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
@@ -353,23 +319,6 @@ def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     return ends, min((left for left in due.values() if left > 0), default=None)
 
 
-def _preference(sa: IkeSa) -> tuple[int, str]:
-    """Order IKE SAs of one config so that both sides prefer the same one, the least.
-
-    Its SPI, not its address, since a NAT shows each side other addresses (docs/adr/0004).
-    """
-    carried = {child.name for child in sa.children if child.state in _CARRYING}
-    return -len(carried), sa.initiator_spi
-
-
-def _lost_race(sa: IkeSa, keeper: IkeSa) -> bool:
-    return (
-        sa.unique_id != keeper.unique_id
-        and sa.initiator != keeper.initiator
-        and abs(sa.age - keeper.age) <= RACE
-    )
-
-
 def _end_unwanted(
     views: Sequence[_View], resting: Container[str], sas: Iterable[IkeSa]
 ) -> Iterable[SwanAction]:
@@ -379,9 +328,9 @@ def _end_unwanted(
     busy = (view for view in views if view.name not in resting)
     awaited = {pair_of(name) for view in busy for name in view.awaited}
     for sa in sas:
-        if sa.config in names or sa.state not in _LIVE | _COMING:
+        if sa.config in names or sa.state not in LIVE | _COMING:
             continue
-        carried = [child for child in sa.children if child.state in _CARRYING]
+        carried = [child for child in sa.children if child.state in CARRYING]
         if any(pair_of(child.name) in awaited for child in carried):
             continue
         view = by_id.get(peering_of(sa.config) or ConnectionId(""))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
@@ -19,6 +20,7 @@ from swanherd.core.ike import (
     LoadConfig,
     LoadSecret,
     ObservedCharon,
+    RekeyChild,
     ReloadCharon,
     SaState,
     StartCharon,
@@ -31,6 +33,7 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.core.tally import DEAD, Tally
+from swanherd.core.tunnels import carrying
 from swanherd.swan import causes, codec, counting
 from swanherd.swan.charon import CharonLife, NamespaceInode, Spawn, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
@@ -43,7 +46,7 @@ from swanherd.swan.events import (
     Notice,
 )
 from swanherd.swan.faults import FaultMemory
-from swanherd.swan.lists import Lists
+from swanherd.swan.lists import WHOLE, Lists
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 from swanherd.swan.silence import Silence
@@ -159,6 +162,8 @@ class StrongSwan:
                 self._terminate(router, "ike-id", unique_id, force=force)
             case TerminateChild(unique_id):
                 self._terminate(router, "child-id", unique_id)
+            case RekeyChild(unique_id):
+                self._of_sa(router, "rekey", "child-id", unique_id, {})
 
     def tally(self, router_id: RouterId) -> Tally:
         """Return what the router's tunnels have done, as far as it was seen; asks nobody."""
@@ -194,6 +199,7 @@ class StrongSwan:
     def _ask(self, router_id: RouterId, router: _Router) -> ObservedCharon:
         if self._life.rotate_log(router_id):
             router.commands.request("reload-settings")
+        asked = self._clock()
         listed = router.lists.look()
         established: dict[str, frozenset[int]] = {}
         for sa in listed.sas:
@@ -202,10 +208,19 @@ class StrongSwan:
                 established[sa.config] = ids | {sa.unique_id}
         with router.lock:
             router.facts = listed.facts
+            failing = {fault.config for fault in router.memory.faults}
+            up = (
+                config.name
+                for config in listed.configs
+                if config.name in failing and config.children <= carrying(config.name, listed.sas)
+            )
             router.memory = router.memory.seen(established).keep_only(router.facts)
+            router.memory = router.memory.outlived(up, asked)
             faults = router.memory.faults
             router.tally = counting.counted(router.tally, listed)
-            router.silence = router.silence.keep_only(sa.unique_id for sa in listed.sas)
+            asked_in = (sa.unique_id for sa in listed.sas)
+            # Each SA was listed within that time.
+            router.silence = router.silence.keep_only(asked_in, asked - WHOLE)
             since = router.silence.since
         return ObservedCharon(
             running=True,
@@ -237,7 +252,7 @@ class StrongSwan:
             router.lists.forget()
             self._on_event(router_id)
             return
-        router.lists.changed(*(event.config for event in events if isinstance(event, _CHANGES)))
+        router.lists.changed(*filter(None, map(_changed, events)))
         now = self._clock()
         with router.lock:
             before = router.memory.faults
@@ -298,10 +313,15 @@ class StrongSwan:
     def _terminate(
         self, router: _Router, kind: str, unique_id: int, *, force: bool = False
     ) -> None:
-        """End an SA by its id; one that is gone or just going is fine."""
-        message = {kind: unique_id, "force": "yes" if force else "no", "timeout": -1}
+        how = {"force": "yes" if force else "no", "timeout": -1}
+        self._of_sa(router, "terminate", kind, unique_id, how)
+
+    def _of_sa(
+        self, router: _Router, command: str, kind: str, unique_id: int, how: Message
+    ) -> None:
+        """Command something of an SA by its id; one that is gone or just going is fine."""
         try:
-            router.commands.request("terminate", message)
+            router.commands.request(command, {kind: unique_id, **how})
         except Permanent:
             sas = _list_sas(router.commands)
             found: Iterable[IkeSa | ChildSa] = sas
@@ -313,9 +333,22 @@ class StrongSwan:
 
 def _matters(event: Event) -> bool:
     """Tell whether it is time to look: an SA came or went, or a peer is slow to answer."""
-    return isinstance(event, (IkeChange, ChildChange)) or (
-        isinstance(event, Notice) and event.type == causes.RETRANSMIT
-    )
+    return isinstance(event, (IkeChange, ChildChange)) or _is_retransmission(event)
+
+
+def _changed(event: Event) -> str:
+    """Return the config whose IKE SAs aren't what they were, if the event tells of one.
+
+    Of the renewal that charon begins in IKEv1, retransmission is the first sign if there is no
+    answer.
+    """
+    if isinstance(event, _CHANGES) or _is_retransmission(event):
+        return event.config
+    return ""
+
+
+def _is_retransmission(event: Event) -> TypeGuard[Notice]:
+    return isinstance(event, Notice) and event.type == causes.RETRANSMIT
 
 
 def _note(lists: Lists, action: SwanAction) -> None:
@@ -329,7 +362,7 @@ def _note(lists: Lists, action: SwanAction) -> None:
             lists.loaded()
         case Initiate(config_name):
             lists.changed(config_name)
-        case TerminateIke(unique_id) | TerminateChild(unique_id):
+        case TerminateIke(unique_id) | TerminateChild(unique_id) | RekeyChild(unique_id):
             lists.changed_id(unique_id)
         case _:
             lists.forget()

@@ -13,7 +13,6 @@ from swanherd.core.ike import ChildSa, IkeConfig, IkeSa, LoadedConfig, SaState
 from swanherd.core.model import (
     ConnectionId,
     DataPlane,
-    DpdAction,
     IkeVersion,
     IpsecPolicy,
     Phase1Mode,
@@ -106,7 +105,7 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
     connection = config.connection
     ike, dpd = connection.ike, connection.dpd
     policies = dict(config.policies)
-    watch = dpd.action is not DpdAction.DISABLED
+    watch = dpd.watches
     eager = _is_eager(connection)
     message: Message = {
         "version": 1 if ike.version is IkeVersion.V1 else 2,
@@ -163,7 +162,7 @@ def _render_child(policy: IpsecPolicy, selector: TrafficSelector, *, eager: bool
         "dpd_action": "none",
         "close_action": "none",
         "life_time": policy.lifetime,
-        "rekey_time": policy.lifetime * (75 if eager else 90) // 100,
+        "rekey_time": policy.lifetime * (80 if eager else 90) // 100,
         "rand_time": policy.lifetime // 30,
     }
 
@@ -176,7 +175,7 @@ def _ike_times(name: str, lifetime: int, *, eager: bool) -> Message:
     """
     digest = hashlib.sha256(name.encode()).digest()
     spread = lifetime // 20 + 1
-    over = lifetime // (5 if eager else 10) + int.from_bytes(digest[:8], "big") % spread
+    over = lifetime // (4 if eager else 10) + int.from_bytes(digest[:8], "big") % spread
     rand = lifetime // 50 + int.from_bytes(digest[8:16], "big") % (lifetime // 50 + 1)
     return {
         "over_time": over,

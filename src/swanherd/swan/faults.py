@@ -91,6 +91,21 @@ class FaultMemory:
             entries=kept(self.entries), deletes=kept(self.deletes), ends=kept(self.ends)
         )
 
+    def outlived(self, up: Iterable[str], now: float) -> FaultMemory:
+        """Return the memory without the faults of configs that are wholly up, for some seconds.
+
+        What charon tells on its two sockets may be read in another order than it happened: then a
+        failure comes after the success that ended it.
+        """
+        over = {
+            name
+            for name in up
+            if name in self.entries and now - self.entries[name].fault.last > _TOGETHER
+        }
+        if not over:
+            return self
+        return self.changed(entries={k: v for k, v in self.entries.items() if k not in over})
+
     def seen(self, established: Mapping[str, frozenset[int]]) -> FaultMemory:
         """Return the memory corrected by what `list-sas` showed."""
         if established == self.established:

@@ -149,6 +149,8 @@ def _is_settled(sa: IkeSa) -> bool:
         sa.state is SaState.ESTABLISHED
         and not sa.busy
         and all(child.state is SaState.INSTALLED for child in sa.children)
+        # Of two of one name the younger one's age decides.
+        and len({child.name for child in sa.children}) == len(sa.children)
     )
 
 

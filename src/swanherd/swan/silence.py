@@ -38,10 +38,13 @@ class Silence:
             case _:
                 return self
 
-    def keep_only(self, ike_ids: Iterable[int]) -> Silence:
-        """Return that of these IKE SAs alone, so that it doesn't grow for ever."""
+    def keep_only(self, ike_ids: Iterable[int], listed: float) -> Silence:
+        """Return that of these IKE SAs alone, so that it doesn't grow for ever.
+
+        They were listed at that time; what was asked since may be asked in another one.
+        """
         kept = frozenset(ike_ids)
-        return Silence({i: at for i, at in self.since.items() if i in kept})
+        return Silence({i: at for i, at in self.since.items() if i in kept or at > listed})
 
     def _with(self, ike_ids: Iterable[int], now: float) -> Silence:
         return Silence({**dict.fromkeys(ike_ids, now), **self.since})

@@ -24,6 +24,7 @@ from swanherd.core.ike import (
     LoadedConfig,
     LoadSecret,
     ObservedCharon,
+    RekeyChild,
     ReloadCharon,
     SaState,
     StartCharon,
@@ -238,7 +239,9 @@ class FakeCharon:
             case _:
                 self._command(router_id, self._running(router_id), action)
 
-    def _command(self, router_id: RouterId, daemon: _Daemon, action: SwanAction) -> None:
+    def _command(  # noqa: C901 - one flat match
+        self, router_id: RouterId, daemon: _Daemon, action: SwanAction
+    ) -> None:
         match action:
             case LoadSecret(connection):
                 daemon.secrets[connection.id] = connection.psk
@@ -259,6 +262,14 @@ class FakeCharon:
             case TerminateChild(unique_id):
                 for sa in daemon.sas.values():
                     sa.children = [c for c in sa.children if c.unique_id != unique_id]
+            case RekeyChild(unique_id):
+                for sa in daemon.sas.values():
+                    sa.children = [
+                        ChildSa(c.name, next(self._ids), c.state)
+                        if c.unique_id == unique_id
+                        else c
+                        for c in sa.children
+                    ]
 
     def _start(self, router_id: RouterId, options: CharonOptions) -> None:
         running = self._daemons.get(router_id)

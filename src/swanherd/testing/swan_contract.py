@@ -21,6 +21,7 @@ from swanherd.core.ike import (
     LoadedConfig,
     LoadSecret,
     ObservedCharon,
+    RekeyChild,
     ReloadCharon,
     SaState,
     StartCharon,
@@ -220,6 +221,22 @@ class SwanContract:
         left = {second.name}
         after = stage.wait(lambda o: _installed_children(o, stage.good) == left)
         assert _sas(observed, stage.good) == _sas(after, stage.good)
+
+    def test_a_child_is_made_anew_in_its_ike_sa(self, stage: SwanStage) -> None:
+        """RekeyChild puts another child of that name into it; one that is gone is no failure."""
+        observed = _bring_up(stage)
+        (sa,) = observed.ike_sas
+        first = sa.children[0]
+        stage.swan.apply(stage.router, RekeyChild(first.unique_id))
+
+        def is_new(seen: ObservedCharon) -> bool:
+            children = [c for each in seen.ike_sas for c in each.children]
+            up = [c for c in children if c.state is SaState.INSTALLED and c.name == first.name]
+            return bool(up) and first.unique_id not in {c.unique_id for c in up}
+
+        after = stage.wait(is_new)
+        assert _sas(observed, stage.good) == _sas(after, stage.good)
+        stage.swan.apply(stage.router, RekeyChild(1_000_000))
 
     @pytest.mark.parametrize("force", [True, False])
     def test_terminating_an_ike_sa_ends_all(self, stage: SwanStage, force: bool) -> None:

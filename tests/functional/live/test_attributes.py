@@ -97,8 +97,11 @@ def ike_of(address: str) -> Iterator[list[bytes]]:
             except BlockingIOError:
                 return
             is_udp = frame[12:14] == b"\x08\x00" and frame[23] == 17 and frame[26:30] == source
-            if is_udp and int.from_bytes(frame[36:38], "big") == 500:
+            port = int.from_bytes(frame[36:38], "big")
+            if is_udp and port == 500:
                 found.append(frame[42:])
+            elif is_udp and port == 4500 and frame[42:46] == bytes(4):  # RFC 3948 §2.2
+                found.append(frame[46:])
 
 
 def test_a_response_only_end_never_begins(stage: Stage) -> None:
@@ -160,7 +163,10 @@ def test_identities_of_every_kind_change_on_a_live_tunnel(stage: Stage, kind: st
 
 
 def test_one_child_for_each_pair(stage: Stage) -> None:
-    """Two local networks by two remote ones: four child SAs in one IKE SA."""
+    """Two local networks by two remote ones: four child SAs in one IKE SA.
+
+    Both sides begin at once and may make one of them twice: one of the two goes.
+    """
     pairs = [
         builders.selector(here, there)
         for here in ("10.1.0.0/24", "10.4.0.0/25")
@@ -169,8 +175,16 @@ def test_one_child_for_each_pair(stage: Stage) -> None:
     stage.change(WEST, selectors=tuple(pairs))
     stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in pairs))
     stage.settle()
-    (sa,) = stage.observed(WEST)
-    assert sum(child.state is SaState.INSTALLED for child in sa.children) == 4
+
+    def installed() -> list[str]:
+        (sa,) = stage.observed(WEST)
+        return sorted(c.name for c in sa.children if c.state is SaState.INSTALLED)
+
+    until = time.monotonic() + 5
+    while len(installed()) > 4 and time.monotonic() < until:
+        stage.cloud.until(lambda: False, 0.1)
+    assert len(set(installed())) == 4
+    assert len(installed()) == 4
 
 
 @pytest.mark.parametrize("side", [WEST, EAST], ids=["west", "east"])

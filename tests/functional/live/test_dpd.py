@@ -13,6 +13,7 @@ from bench.losses.rows import sas
 from bench.losses.stage import EAST, SOUTH, WEST, Site, Stage
 from swanherd.core.ike import TerminateIke
 from swanherd.core.model import Dpd, DpdAction, RowStatus, Status
+from tests.functional.live.test_attributes import ike_of
 
 
 @contextlib.contextmanager
@@ -93,6 +94,21 @@ def test_disabled_asks_nothing(stage: Stage) -> None:
     assert row is not None
     assert row.status is Status.ACTIVE
     assert before == sas(stage)
+
+
+def test_who_is_not_watched_is_not_asked(stage: Stage) -> None:
+    """Neither if it is disabled nor with an interval of 0: no IKE message leaves an idle side."""
+    asked = []
+    hold = DpdAction.HOLD
+    for dpd in (Dpd(DpdAction.DISABLED, 1, 2), Dpd(hold, 0, 2), Dpd(hold, 1, 4)):
+        for site in (WEST, EAST):
+            stage.change(site, dpd=dpd)
+        stage.settle()
+        until = time.monotonic() + 2.5
+        with ike_of(WEST.public[0]) as sent:
+            stage.cloud.until(lambda until=until: time.monotonic() > until, 2.6)
+        asked.append(bool(sent))
+    assert asked == [False, False, True]
 
 
 def test_restart_by_peer_takes_along_what_else_goes_to_that_peer(stage: Stage) -> None:

@@ -6,7 +6,6 @@ from swanherd.core.ike import (
     ChildSa,
     DeclareDead,
     Fault,
-    IkeSa,
     Initiate,
     LoadConfig,
     LoadedConfig,
@@ -20,45 +19,19 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import Dpd, DpdAction, IkeVersion, Initiator, Secret
 from swanherd.core.peering import ike_config
-from swanherd.core.tunnels import Timing, plan_tunnels, retry_at
+from swanherd.core.tunnels import Timing, carrying, plan_tunnels, retry_at
 from swanherd.testing import builders as make
-
-CONNECTION = make.connection()
-DESIRED = make.desired(CONNECTION)
-CONFIG = ike_config(CONNECTION, DESIRED.naming_key)
-LOADED = LoadedConfig(CONFIG.name, frozenset(name for name, _ in CONFIG.children))
-OLD = f"{CONFIG.connection.id}-0123456789abcdef"
-
-
-def ike_sa(unique_id=1, config=CONFIG.name, state=SaState.ESTABLISHED, **changes):
-    fields = {
-        "initiator": True,
-        "local_host": "203.0.113.2",
-        "remote_host": "198.51.100.2",
-        "busy": False,
-        "children": tuple(
-            ChildSa(name, 100 + unique_id, SaState.INSTALLED) for name, _ in CONFIG.children
-        ),
-    }
-    return IkeSa(config=config, unique_id=unique_id, state=state, **(fields | changes))
-
-
-def charon(*sas, configs=(LOADED,), faults=(), secrets=frozenset({CONFIG.connection.id})):
-    return ObservedCharon(
-        running=True,
-        configs=frozenset(configs),
-        secrets=secrets,
-        ike_sas=sas,
-        faults=tuple(faults),
-    )
-
-
-def fault(first=0.0, last=0.0, code="peer_silent"):
-    return Fault(CONFIG.name, code, "text", "hint", first, last)
-
-
-def actions(observed, desired=DESIRED, now=0.0):
-    return plan_tunnels(desired, observed, Timing(now))[0]
+from tests.unit.core.seen import (
+    CONFIG,
+    CONNECTION,
+    DESIRED,
+    LOADED,
+    OLD,
+    actions,
+    charon,
+    fault,
+    ike_sa,
+)
 
 
 def test_an_empty_charon_gets_secret_then_config_then_one_initiation():
@@ -174,55 +147,6 @@ class TestChangedChild:
         assert TerminateChild(7) in actions(observed, now=301.0)
 
 
-class TestRace:
-    MINE = ike_sa(1, initiator=True, age=10, initiator_spi="1f")
-    THEIRS = ike_sa(2, initiator=False, age=11, initiator_spi="2e")
-
-    def test_both_sides_end_the_same_one(self):
-        """Whatever addresses and ids each side sees: the lowest initiator SPI stays."""
-        assert (TerminateIke(2, force=True),) == actions(charon(self.MINE, self.THEIRS))
-        mirrored = [
-            dataclasses.replace(sa, initiator=not sa.initiator, unique_id=9 - sa.unique_id)
-            for sa in (self.MINE, self.THEIRS)
-        ]
-        assert (TerminateIke(9 - 2, force=True),) == actions(charon(*mirrored))
-
-    def test_a_peer_that_replaces_its_sa_is_left_alone(self):
-        """What came up much later is the peer's own swap: it ends the older one itself."""
-        later = dataclasses.replace(self.THEIRS, age=1000)
-        assert actions(charon(self.MINE, later)) == ()
-
-    def test_a_peer_that_swaps_a_young_sa_has_the_time_to_end_it(self):
-        """Both are young: the one who swaps ends the old one; what stays after that is a race."""
-        young = [dataclasses.replace(sa, age=0) for sa in (self.MINE, self.THEIRS)]
-        got, look_again = plan_tunnels(DESIRED, charon(*young), Timing(0.0))
-        assert got == ()
-        assert 0 < look_again <= 2
-        late = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
-        assert (TerminateIke(2, force=True),) == actions(charon(*late))
-
-    def test_an_own_attempt_ends_when_the_peers_succeeded(self):
-        """No second IKE SA comes up later."""
-        coming = ike_sa(1, state=SaState.CONNECTING, children=())
-        assert (TerminateIke(1, force=True),) == actions(charon(self.THEIRS, coming))
-
-    def test_what_charon_begins_beside_an_old_ike_sa_is_let_come_up(self):
-        """IKEv1 has no other way to rekey: ended, the old one would end without a successor."""
-        coming = ike_sa(3, state=SaState.CONNECTING, children=())
-        assert actions(charon(self.THEIRS, coming)) == ()
-
-    def test_nothing_is_ended_while_charon_replaces_an_ike_sa(self):
-        """Both sides began: children move, and each side sees another SA carry them for now."""
-        young = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
-        old = ike_sa(5, state=SaState.REKEYING, children=(), age=3000)
-        assert actions(charon(*young, old)) == ()
-
-    def test_an_own_attempt_that_the_peer_has_answered_is_let_come_up(self):
-        """The peer may send into it by now; once it is up, both sides know which one stays."""
-        coming = ike_sa(3, state=SaState.CONNECTING, children=(), answered=True)
-        assert actions(charon(self.THEIRS, coming)) == ()
-
-
 @pytest.mark.parametrize(
     "desired", [make.desired(), make.desired(make.connection(up=False))], ids=["gone", "down"]
 )
@@ -267,10 +191,11 @@ class TestDeadPeer:
         "changes",
         [
             {"dpd": Dpd(DpdAction.DISABLED, 10, 25)},
+            {"dpd": Dpd(DpdAction.RESTART, 0, 25)},
             # charon keeps the time itself
             {"dpd": DPD, "ike": make.ike_policy(version=IkeVersion.V1)},
         ],
-        ids=["disabled", "v1"],
+        ids=["disabled", "never asked", "v1"],
     )
     def test_nobody_else_is_declared_dead(self, changes):
         """Whatever isn't answered, for however long."""
@@ -280,7 +205,7 @@ class TestDeadPeer:
 
     @pytest.mark.parametrize("action", [DpdAction.RESTART_BY_PEER, DpdAction.RESTART])
     def test_restart_by_peer_takes_along_what_goes_to_the_same_peer(self, action):
-        """In the moment that it was found dead, and not what was set up since."""
+        """Whenever a look comes after it was found dead, and not what was set up since."""
         one = make.connection("one", dpd=Dpd(action, 10, 25), local_id="one")
         other = make.connection(
             "other", dpd=self.DPD, selectors=(make.selector("10.1.0.0/24", "10.9.0.0/24"),)
@@ -291,14 +216,18 @@ class TestDeadPeer:
         observed = dataclasses.replace(observed, faults=(found,))
         desired = make.desired(one, other)
         expected = DeclareDead(config.name, 1)
-        assert (expected in actions(observed, desired, now=100.1)) == (
-            action is DpdAction.RESTART_BY_PEER
-        )
-        assert expected not in actions(observed, desired, now=110.0)
+        for now in (100.1, 110.0):
+            assert (expected in actions(observed, desired, now=now)) == (
+                action is DpdAction.RESTART_BY_PEER
+            )
         young = dataclasses.replace(
             observed, ike_sas=(dataclasses.replace(observed.ike_sas[0], age=0),)
         )
         assert expected not in actions(young, desired, now=100.1)
+        barely = dataclasses.replace(
+            observed, ike_sas=(dataclasses.replace(observed.ike_sas[0], age=10),)
+        )
+        assert expected not in actions(barely, desired, now=110.0)
 
 
 def test_clear_waits_for_the_peer_after_a_dead_peer_was_found():
@@ -360,3 +289,10 @@ def test_an_attempt_whose_keys_differ_is_ended_and_others_are_not():
     assert planned(20.0, initiator=False)[0] == ()
     assert planned(20.0, unanswered=None)[0] == ()
     assert planned(20.0, code="peer_silent")[0] == ()
+
+
+def test_children_carry_while_their_new_ike_sa_comes_up():
+    """IKEv1's renewal moves them first; an SA that is gone carries nothing."""
+    names = frozenset(LOADED.children)
+    assert carrying(CONFIG.name, [ike_sa(state=SaState.CONNECTING)]) == names
+    assert carrying(CONFIG.name, [ike_sa(state=SaState.DELETING)]) == frozenset()

@@ -252,3 +252,14 @@ def test_updowns() -> None:
     assert reader.read("ike-rekey", {"x": {"old": body, "new": {**body, "uniqueid": b"5"}}}) == (
         IkeRekeyed("x", 3, 5),
     )
+
+
+def test_a_failure_that_is_read_after_the_success_that_ended_it_goes() -> None:
+    """charon tells on two sockets; what is wholly up for some seconds doesn't fail."""
+    up = ChildChange("two", up=True, state=SaState.INSTALLED)
+    late = notice(2, "two", PEER)
+    memory = feed(up, late, times=(1.0, 1.1))
+    assert codes(memory) == {"two": "psk_or_id_mismatch"}
+    assert codes(memory.outlived(["one"], 60.0)) == codes(memory)
+    assert codes(memory.outlived(["two"], 2.0)) == codes(memory)
+    assert codes(memory.outlived(["two"], 7.0)) == {}

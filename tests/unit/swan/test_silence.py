@@ -48,3 +48,10 @@ def test_our_own_answers_are_no_questions():
 def test_other_ike_sas_are_another_matter():
     """An answer counts for its own IKE SA alone."""
     assert since(QUESTION, exchange(received=True, request=False, ike_id=8)) == {7: 1.0}
+
+
+def test_an_older_list_ends_no_younger_question():
+    """An IKE SA may have begun since the SAs were listed; what is older and gone is forgotten."""
+    silence = Silence({7: 10.0, 8: 2.0})
+    assert dict(silence.keep_only([], listed=5.0).since) == {7: 10.0}
+    assert dict(silence.keep_only([8], listed=5.0).since) == {7: 10.0, 8: 2.0}

@@ -1,0 +1,189 @@
+"""Of several IKE SAs of one config, which are needless: lost races, and what was renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from swanherd.core.ike import (
+    CARRYING,
+    LIVE,
+    ChildSa,
+    IkeSa,
+    RekeyChild,
+    SaState,
+    TerminateChild,
+    TerminateIke,
+)
+from swanherd.core.model import IkeVersion
+from swanherd.core.peering import Peering
+
+# Two IKE SAs of one config that came up within this many seconds are a race of both sides; with
+# more between them the peer is replacing the older one and ends it itself.
+RACE = 5
+# Seconds for which both stay side by side before one is ended: a peer that swaps an SA that is
+# itself young ends the old one within this time, and no race is to be decided (ADR 0004); and one
+# that has renewed it has moved its children by then.
+SETTLED = 2
+
+# Seconds after which nobody has moved the children to the IKE SA that should stay: nobody will.
+ABANDONED = 6
+
+_COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
+
+
+def needless(
+    current: Sequence[IkeSa], peering: Peering
+) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
+    """Return the ends of the peering's IKE SAs that another makes needless, and when to ask again.
+
+    Told and forgotten: a peer that has ended it already would never confirm, and until charon
+    gave up asking, packets would go into its children.
+    """
+    keeper = _keeper(current, peering.children)
+    if keeper is None:
+        return (), None
+    moved: tuple[TerminateIke | RekeyChild, ...] = ()
+    waits: list[float] = []
+    if peering.config.connection.ike.version is IkeVersion.V1:
+        ends = [(sa, keeper.age) for sa in _spent(current, keeper)]
+        moved, wait = _settle_v1(current, peering.children)
+        waits += [wait] if wait is not None else []
+    else:
+        # The younger of the two says how long they have been side by side.
+        ends = [(sa, min(sa.age, keeper.age)) for sa in _lost_races(current, keeper)]
+    ended = [sa for sa, age in ends if age >= SETTLED] + list(_attempts(current, keeper))
+    waits += [float(SETTLED - age) for _, age in ends if age < SETTLED]
+    told = tuple(TerminateIke(sa.unique_id, force=True) for sa in ended)
+    return (*told, *moved), min(waits, default=None)
+
+
+def doubles(
+    current: Sequence[IkeSa], peering: Peering
+) -> tuple[tuple[TerminateChild, ...], float | None]:
+    """Return the ends of child SAs of IKEv2 that both sides made at once, and when to ask again.
+
+    Of those of one name in one IKE SA the one with the lowest SPI stays: both sides know the same
+    two SPIs. In IKEv1 the later one takes the earlier one's place (quick_mode.c).
+    """
+    if peering.config.connection.ike.version is IkeVersion.V1:
+        return (), None
+    ends: list[tuple[int, int]] = []
+    for sa in current:
+        if sa.state is not SaState.ESTABLISHED or sa.busy:
+            continue
+        for name in _carried(sa):
+            same = [c for c in sa.children if c.name == name and c.state is SaState.INSTALLED]
+            same.sort(key=lambda child: min(child.spis, default=0))
+            age = min(map(_installed, same), default=0)
+            ends += [(child.unique_id, age) for child in same[1:]]
+    wait = min((float(SETTLED - age) for _, age in ends if age < SETTLED), default=None)
+    return tuple(TerminateChild(child) for child, age in ends if age >= SETTLED), wait
+
+
+def _keeper(current: Sequence[IkeSa], children: frozenset[str]) -> IkeSa | None:
+    """Return the IKE SA that stays if it carries everything, whatever others there are."""
+    live = [sa for sa in current if sa.state in LIVE]
+    keeper = min(live, key=_preference, default=None)
+    return keeper if keeper is not None and children <= _carried(keeper) else None
+
+
+def _carried(sa: IkeSa) -> frozenset[str]:
+    return frozenset(child.name for child in sa.children if child.state in CARRYING)
+
+
+def _preference(sa: IkeSa) -> tuple[int, str]:
+    """Order IKE SAs of one config so that both sides prefer the same one, the least.
+
+    Its SPI, not its address, since a NAT shows each side other addresses (docs/adr/0004).
+    """
+    return -len(_carried(sa)), sa.initiator_spi
+
+
+def _lost_races(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
+    """Return the IKE SAs that lost a race of both sides.
+
+    What charon makes while it replaces an IKE SA is none: it moves the children over itself, and
+    each side may see them move to another one.
+    """
+    if any(sa.state is SaState.REKEYING for sa in current):
+        return
+    for sa in current:
+        if sa.state not in LIVE or sa.unique_id == keeper.unique_id:
+            continue
+        if _are_rivals(sa, keeper):
+            yield sa
+
+
+def _settle_v1(
+    current: Sequence[IkeSa], children: frozenset[str]
+) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
+    """Settle a race of both sides in IKEv1, and tell when to ask again.
+
+    charon moves the children to whichever IKE SA comes up last, each side to another one, so an
+    end of any may take the peer's children along. The one with the lowest initiator SPI stays.
+    Who has the children in it makes them anew there, and so the peer has them there too; the
+    others end when those are younger than both IKE SAs, and have never moved.
+    """
+    if any(sa.state not in (SaState.ESTABLISHED, SaState.DELETING) for sa in current):
+        return (), None
+    live = sorted(
+        (sa for sa in current if sa.state in LIVE), key=lambda sa: (sa.initiator_spi, sa.unique_id)
+    )
+    rivals = [sa for sa in live[1:] if _are_rivals(sa, live[0])]
+    if not rivals:
+        return (), None
+    first, age = live[0], min(sa.age for sa in (live[0], *rivals))
+    if age < SETTLED:
+        return (), float(SETTLED - age)
+    ends = tuple(TerminateIke(sa.unique_id, force=True) for sa in rivals)
+    if not children <= _carried(first):
+        # The peer has them there, and makes them anew; or nobody has.
+        if age < ABANDONED:
+            return (), float(ABANDONED - age)
+        return (TerminateIke(first.unique_id, force=True),), None
+    if first.busy:
+        return (), 1.0
+    moved = {c.name: c.unique_id for c in first.children if c.state in CARRYING}
+    young = {c.name for c in first.children if c.state in CARRYING and _installed(c) < age}
+    if children <= young:
+        return ends, None
+    if first.initiator and age < 2 * SETTLED:
+        # charon moves children on the responder's side: mostly they are where they began here.
+        return (), float(2 * SETTLED - age)
+    return tuple(RekeyChild(moved[name]) for name in sorted(children - young)), 1.0
+
+
+def _are_rivals(sa: IkeSa, other: IkeSa) -> bool:
+    return sa.initiator != other.initiator and abs(sa.age - other.age) <= RACE
+
+
+def _installed(child: ChildSa) -> int:
+    return child.details.installed if child.details is not None else 0
+
+
+def _spent(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
+    """Return the IKE SAs of IKEv1 whose children have moved to one that took their place.
+
+    charon keeps them until their lifetime ends. The side that hadn't renewed it would do so in
+    its turn, for no child; each side would then have the children in another IKE SA, and
+    whichever ends takes one side's along.
+    """
+    for sa in current:
+        if sa.state not in LIVE or sa.unique_id == keeper.unique_id or _carried(sa):
+            continue
+        # charon tells no age of one that it renews.
+        if sa.state is SaState.REKEYING or sa.age - keeper.age > RACE:
+            yield sa
+
+
+def _attempts(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
+    """Return attempts of ours that the peer's own has made needless.
+
+    One that the peer has answered may be up there by now: ended here without a word it would
+    take the peer's packets. It comes up or fails, and is a race then.
+    """
+    for sa in current:
+        # What begins beside an old IKE SA is charon's: IKEv1 knows no other rekeying.
+        begun = keeper.age <= RACE or sa.unique_id < keeper.unique_id
+        if sa.state in _COMING and sa.initiator and not sa.answered and begun:
+            yield sa

@@ -1,0 +1,180 @@
+"""Several IKE SAs, or child SAs, where one is enough."""
+
+import dataclasses
+
+import pytest
+
+from swanherd.core.ike import (
+    ChildSa,
+    DeclareDead,
+    LoadedConfig,
+    RekeyChild,
+    SaState,
+    TerminateChild,
+    TerminateIke,
+)
+from swanherd.core.model import ChildDetails, Dpd, DpdAction, IkeVersion
+from swanherd.core.peering import ike_config
+from swanherd.core.tunnels import Timing, plan_tunnels
+from swanherd.testing import builders as make
+from tests.unit.core.seen import CONFIG, DESIRED, actions, charon, ike_sa
+
+
+class TestRace:
+    MINE = ike_sa(1, initiator=True, age=10, initiator_spi="1f")
+    THEIRS = ike_sa(2, initiator=False, age=11, initiator_spi="2e")
+
+    def test_both_sides_end_the_same_one(self):
+        """Whatever addresses and ids each side sees: the lowest initiator SPI stays."""
+        assert (TerminateIke(2, force=True),) == actions(charon(self.MINE, self.THEIRS))
+        mirrored = [
+            dataclasses.replace(sa, initiator=not sa.initiator, unique_id=9 - sa.unique_id)
+            for sa in (self.MINE, self.THEIRS)
+        ]
+        assert (TerminateIke(9 - 2, force=True),) == actions(charon(*mirrored))
+
+    def test_a_peer_that_replaces_its_sa_is_left_alone(self):
+        """What came up much later is the peer's own swap: it ends the older one itself."""
+        later = dataclasses.replace(self.THEIRS, age=1000)
+        assert actions(charon(self.MINE, later)) == ()
+
+    def test_a_peer_that_swaps_a_young_sa_has_the_time_to_end_it(self):
+        """Both are young: the one who swaps ends the old one; what stays after that is a race."""
+        young = [dataclasses.replace(sa, age=0) for sa in (self.MINE, self.THEIRS)]
+        got, look_again = plan_tunnels(DESIRED, charon(*young), Timing(0.0))
+        assert got == ()
+        assert 0 < look_again <= 2
+        late = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
+        assert (TerminateIke(2, force=True),) == actions(charon(*late))
+
+    def test_an_own_attempt_ends_when_the_peers_succeeded(self):
+        """No second IKE SA comes up later."""
+        coming = ike_sa(1, state=SaState.CONNECTING, children=())
+        assert (TerminateIke(1, force=True),) == actions(charon(self.THEIRS, coming))
+
+    def test_what_charon_begins_beside_an_old_ike_sa_is_let_come_up(self):
+        """IKEv1 has no other way to rekey: ended, the old one would end without a successor."""
+        coming = ike_sa(3, state=SaState.CONNECTING, children=())
+        assert actions(charon(self.THEIRS, coming)) == ()
+
+    def test_nothing_is_ended_while_charon_replaces_an_ike_sa(self):
+        """Both sides began: children move, and each side sees another SA carry them for now."""
+        young = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
+        old = ike_sa(5, state=SaState.REKEYING, children=(), age=3000)
+        assert actions(charon(*young, old)) == ()
+
+    def test_an_own_attempt_that_the_peer_has_answered_is_let_come_up(self):
+        """The peer may send into it by now; once it is up, both sides know which one stays."""
+        coming = ike_sa(3, state=SaState.CONNECTING, children=(), answered=True)
+        assert actions(charon(self.THEIRS, coming)) == ()
+
+
+class TestRenewal:
+    """IKEv1 renews an IKE SA by a new one, and charon moves the children over."""
+
+    CONNECTION = make.connection(
+        ike=make.ike_policy(version=IkeVersion.V1), dpd=Dpd(DpdAction.RESTART, 10, 25)
+    )
+
+    def planned(self, *sas, now=0.0, connection=CONNECTION):
+        config = ike_config(connection, DESIRED.naming_key)
+        loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
+        named = [dataclasses.replace(sa, config=config.name) for sa in sas]
+        seen = charon(*named, configs=[loaded], secrets=frozenset({config.connection.id}))
+        return plan_tunnels(make.desired(connection), seen, Timing(now))
+
+    @pytest.mark.parametrize(
+        "old",
+        [
+            ike_sa(1, children=(), state=SaState.REKEYING),  # charon tells no age then
+            ike_sa(1, children=(), age=40, initiator=False),
+        ],
+        ids=["we renew", "the peer renews"],
+    )
+    def test_what_was_renewed_ends_once_both_sides_have_moved_the_children(self, old):
+        """Else the other side renews it in its turn, and the two sides' children part."""
+        assert self.planned(old, ike_sa(2, age=2)) == ((TerminateIke(1, force=True),), None)
+        assert self.planned(old, ike_sa(2, age=0)) == ((), 2.0)
+
+    def test_nothing_ends_that_carries_or_that_nothing_has_replaced(self):
+        """Children of any name, an old IKE SA before the new one is up, and IKEv2's."""
+        old = ike_sa(1, children=(), age=40)
+        other = ChildSa("another-1", 9, SaState.INSTALLED)
+        assert self.planned(ike_sa(1, age=40, children=()), ike_sa(2, age=36))[0] == ()
+        coming = ike_sa(2, state=SaState.CONNECTING)
+        assert self.planned(dataclasses.replace(old, state=SaState.REKEYING), coming) == ((), None)
+        ends = self.planned(dataclasses.replace(old, children=(other,)), ike_sa(2, age=9))[0]
+        assert TerminateIke(1, force=True) not in ends
+        assert self.planned(old, ike_sa(2, age=9), connection=make.connection())[0] == ()
+
+    def test_a_peer_that_owes_the_renewals_answer_is_found_dead(self):
+        """Nothing else is asked in the new one, and the first message is told of as the old's."""
+        old = ike_sa(1, state=SaState.REKEYING, children=(), unanswered=100.0)
+        coming = ike_sa(2, state=SaState.CONNECTING)
+        assert self.planned(old, coming, now=101.0) == ((), 24.0)
+        (dead,), _ = self.planned(old, coming, now=125.0)
+        assert (dead.unique_id, type(dead)) == (2, DeclareDead)
+
+
+class TestDoubles:
+    """Both sides made the same child of IKEv2 at once."""
+
+    @staticmethod
+    def child(unique_id, spis, installed):
+        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+        name = CONFIG.children[0][0]
+        return ChildSa(name, unique_id, SaState.INSTALLED, details, frozenset(spis))
+
+    def test_both_sides_end_the_same_one(self):
+        """The lowest SPI stays, whatever ids each side has given them."""
+        for ids in ((7, 8), (8, 7)):
+            one, other = self.child(ids[0], {5, 90}, 9), self.child(ids[1], {6, 7}, 8)
+            assert actions(charon(ike_sa(children=(other, one)))) == (TerminateChild(ids[1]),)
+
+    def test_neither_ends_before_the_peer_has_both(self):
+        """And the plan says when to look again; a busy IKE SA may be making one."""
+        twice = (self.child(7, {5, 90}, 9), self.child(8, {6, 7}, 0))
+        observed = charon(ike_sa(children=twice))
+        assert plan_tunnels(DESIRED, observed, Timing(0.0)) == ((), 2.0)
+        late = (twice[0], self.child(8, {6, 7}, 3))
+        assert actions(charon(ike_sa(children=late, busy=True))) == ()
+
+
+class TestRaceOfIkev1:
+    """charon moves the children to what came up last, and each side to another one."""
+
+    @staticmethod
+    def child(unique_id, installed):
+        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+        return ChildSa(CONFIG.children[0][0], unique_id, SaState.INSTALLED, details)
+
+    def planned(self, *sas):
+        return TestRenewal().planned(*sas)
+
+    def sas(self, age, low=(), high=(), *, initiator=False):
+        """The one with the lowest SPI, and the other side's."""
+        return (
+            ike_sa(1, initiator=initiator, age=age, initiator_spi="1f", children=low),
+            ike_sa(2, initiator=not initiator, age=age, initiator_spi="2e", children=high),
+        )
+
+    def test_who_has_the_children_in_the_one_that_stays_makes_them_anew_there(self):
+        """So the other side has them there, too; nothing ends before."""
+        old = (self.child(7, 60),)
+        assert self.planned(*self.sas(1, low=old)) == ((), 1.0)
+        assert self.planned(*self.sas(2, low=old)) == ((RekeyChild(7),), 1.0)
+        assert self.planned(*self.sas(2, low=old, initiator=True)) == ((), 2.0)
+        assert self.planned(*self.sas(4, low=old, initiator=True))[0] == (RekeyChild(7),)
+
+    def test_the_other_ends_when_the_children_were_made_where_they_are(self):
+        """They are younger than both, so both sides have them there."""
+        new, old = (self.child(8, 1),), (self.child(7, 60),)
+        expected = (TerminateIke(2, force=True),)
+        assert self.planned(*self.sas(3, low=new))[0] == expected
+        assert self.planned(*self.sas(3, low=new, high=old, initiator=True))[0] == expected
+
+    def test_who_has_them_in_the_other_waits_but_not_for_ever(self):
+        """The peer makes them anew; a peer that doesn't has them in the other one as well."""
+        old = (self.child(7, 60),)
+        assert self.planned(*self.sas(3, high=old)) == ((), 3.0)
+        assert self.planned(*self.sas(6, high=old))[0] == (TerminateIke(1, force=True),)
