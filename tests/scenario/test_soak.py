@@ -1,6 +1,6 @@
 """No false DOWN: rekeys, dead peer detection and changes for minutes, and the API never says it.
 
-`make soak MINUTES=60` runs it for as long; `make test-long` for three minutes.
+`make soak MINUTES=60` runs it for as long; `make scenario` for three minutes.
 """
 
 import dataclasses
@@ -112,7 +112,6 @@ def told(pairs, watches, done):
     return false
 
 
-@pytest.mark.long
 @pytest.mark.timeout(MINUTES * 60 + 600)
 def test_no_connection_is_ever_said_to_be_down(clouds, pairs):
     """Through rekeys and changes only ACTIVE and, after a change, PENDING_UPDATE are seen."""
