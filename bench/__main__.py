@@ -45,6 +45,13 @@ class Result:
     value: float
     unit: str
     limit: float | None = None
+    # The same of what does the same job on this machine, if that was measured beside it.
+    peer: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times the peer's figure it is."""
+        return None if not self.peer else self.value / self.peer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ def main() -> int:
         if not os.environ.get("KEEP"):
             lifecycle.down(lab)
     results += many_connections()
+    results += requests()
     results += demo_timings()
     return write(results)
 
@@ -250,6 +258,21 @@ def many_connections(count: int = 1000) -> Iterator[Result]:
     yield Result(f"restart_{count}_rebuilt", seen["restart_rebuilt"], "", 0)
 
 
+def requests(count: int = 1000) -> Iterator[Result]:
+    """Yield what the API costs beside neutron-vpnaas, out of the test that measures it."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/functional/server/test_speed.py"]
+    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
+    try:
+        seen = json.loads((ROOT / "build/api.json").read_text())
+    except OSError:
+        print("bench: the API's costs weren't measured", file=sys.stderr)
+        return
+    for name, unit in ((f"list_{count}_queries", ""), (f"list_{count}_s", "s")):
+        peer = seen[f"list_{count}_neutron_vpnaas_{unit or 'queries'}"]
+        yield Result(name, seen[name], unit, 6 if not unit else peer, peer)
+    yield Result("post_p95_s", seen["post_p95_s"], "s", 0.15)
+
+
 def demo_timings() -> Iterator[Result]:
     """Yield the last demo's times, if there was one."""
     try:
@@ -272,9 +295,16 @@ def write(results: Sequence[Result]) -> int:
     for result in results:
         promise = "" if result.limit is None else f"≤ {result.limit:g}"
         mark = "    " if kept(result) else "FAIL"
-        print(f"{mark} {result.name:32} {result.value:8.2f} {result.unit:4} {promise}")
+        beside = "" if result.ratio is None else f"ratio {result.ratio:.2f}"
+        print(f"{mark} {result.name:32} {result.value:8.2f} {result.unit:4} {promise:10} {beside}")
     rows = [
-        {"name": r.name, "value": round(r.value, 3), "unit": r.unit, "peer": None, "ratio": None}
+        {
+            "name": r.name,
+            "value": round(r.value, 3),
+            "unit": r.unit,
+            "peer": None if r.peer is None else round(r.peer, 3),
+            "ratio": None if r.ratio is None else round(r.ratio, 3),
+        }
         for r in results
     ]
     folder = ROOT / "build"

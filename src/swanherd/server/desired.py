@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,13 +37,14 @@ def build(context: Any, row: RouterRow, wiring: Wiring) -> DesiredRouter:
     """Return what the router should be at the row's revision, in a constant number of queries."""
     with db_api.CONTEXT_READER.using(context) as session:
         loaded = protected.load(session, row.router_id)
-        statuses = _by_id(session, StatusRow, [c.id for c in loaded.connections])
-        ikes = _by_id(session, IkePolicyRow, [c.ikepolicy_id for c in loaded.connections])
-        ipsecs = _by_id(session, IpsecPolicyRow, [c.ipsecpolicy_id for c in loaded.connections])
+        connections = protected.connections_of(session, [row.router_id])
+        statuses = _by_id(session, StatusRow, [c.id for c in connections])
+        ikes = _by_id(session, IkePolicyRow, [c.ikepolicy_id for c in connections])
+        ipsecs = _by_id(session, IpsecPolicyRow, [c.ipsecpolicy_id for c in connections])
         services = {service.id: service for service in loaded.services}
         # The agent hears nothing of a connection whose networks another one has.
-        wanted = [c for c in loaded.connections if not _is_superseded(statuses.get(c.id))]
-        problems = _problems(loaded, statuses, row.problem or wiring.problem)
+        wanted = [c for c in connections if not _is_superseded(statuses.get(c.id))]
+        problems = _problems(services, connections, statuses, row.problem or wiring.problem)
         return DesiredRouter(
             id=row.router_id,
             revision=row.revision,
@@ -100,13 +101,15 @@ def _local_address(wiring: Wiring, family: int | None) -> IPAddress | None:
 
 
 def _problems(
-    loaded: protected.Protected, statuses: Mapping[str, StatusRow], problem: Reason | None
+    services: Mapping[str, VpnServiceRow],
+    connections: Iterable[SiteConnectionRow],
+    statuses: Mapping[str, StatusRow],
+    problem: Reason | None,
 ) -> Mapping[str, Reason]:
-    services = {service.id: service for service in loaded.services}
     found: dict[str, Reason] = {}
     if problem is not None:
         found.update(dict.fromkeys(services, problem))
-    for row in loaded.connections:
+    for row in connections:
         cause = problem or connection_problem(
             row, services[row.vpnservice_id], statuses.get(row.id)
         )

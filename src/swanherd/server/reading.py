@@ -11,6 +11,7 @@ from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
 from neutron_lib.exceptions import vpn as vpn_exc
 from sqlalchemy import exc as sa_exc
+from sqlalchemy import orm
 
 from swanherd.server.api import views
 from swanherd.server.db.models import (
@@ -29,6 +30,8 @@ class Collection:
     model: Any
     view: Callable[[Any], dict[str, Any]]
     not_found: Callable[[str], Exception]
+    # How a list reads what belongs to its rows: in as many queries for many rows as for one.
+    loads: tuple[Any, ...] = ()
 
     def row(self, context: Any, row_id: str) -> Any:
         """Return the row that the context may see; call within a transaction."""
@@ -60,7 +63,7 @@ class Collection:
                 marker_obj=self.row(context, marker) if limit and marker else None,
                 page_reverse=reverse,
             )
-            rows = [self.view(row) for row in query]
+            rows = [self.view(row) for row in query.options(*self.loads)]
         if limit and reverse:
             rows.reverse()
         return [db_utils.resource_fields(row, fields) for row in rows]
@@ -81,12 +84,20 @@ def _searchable(filters: Any) -> dict[str, Any]:
 
 
 VPNSERVICES = Collection(
-    VpnServiceRow, views.vpnservice, lambda i: vpn_exc.VPNServiceNotFound(vpnservice_id=i)
+    VpnServiceRow,
+    views.vpnservice,
+    lambda i: vpn_exc.VPNServiceNotFound(vpnservice_id=i),
+    (orm.joinedload(VpnServiceRow.state),),
 )
 CONNECTIONS = Collection(
     SiteConnectionRow,
     views.connection,
     lambda i: vpn_exc.IPsecSiteConnectionNotFound(ipsec_site_conn_id=i),
+    (
+        orm.joinedload(SiteConnectionRow.state),
+        orm.joinedload(SiteConnectionRow.sealed),
+        orm.subqueryload(SiteConnectionRow.peer_cidrs),
+    ),
 )
 IKEPOLICIES = Collection(
     IkePolicyRow, views.ikepolicy, lambda i: vpn_exc.IKEPolicyNotFound(ikepolicy_id=i)
@@ -98,4 +109,5 @@ ENDPOINT_GROUPS = Collection(
     EndpointGroupRow,
     views.endpoint_group,
     lambda i: vpn_exc.VPNEndpointGroupNotFound(endpoint_group_id=i),
+    (orm.subqueryload(EndpointGroupRow.endpoints),),
 )

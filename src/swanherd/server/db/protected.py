@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,9 +14,35 @@ from swanherd.core.validation import make_selectors, parse_network
 from swanherd.server.backend import RouterTraffic
 from swanherd.server.db.models import (
     EndpointGroupRow,
+    PeerCidrRow,
     SiteConnectionRow,
     VpnServiceRow,
 )
+
+_LINE = (
+    SiteConnectionRow.id,
+    SiteConnectionRow.vpnservice_id,
+    SiteConnectionRow.status,
+    SiteConnectionRow.peer_address,
+    SiteConnectionRow.local_ep_group_id,
+    SiteConnectionRow.peer_ep_group_id,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """What tells which networks a connection has: some columns of its row.
+
+    A request reads those of all connections of its router; whole rows would cost it ten times
+    as much.
+    """
+
+    id: str
+    vpnservice_id: str
+    status: str
+    peer_address: str
+    local_ep_group_id: str | None
+    peer_ep_group_id: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +50,7 @@ class Protected:
     """A router's services and connections, and what each connection protects, by its id."""
 
     services: tuple[VpnServiceRow, ...]
-    connections: tuple[SiteConnectionRow, ...]
+    connections: tuple[Line, ...]
     selectors: Mapping[str, tuple[TrafficSelector, ...]]
     local_subnets: Mapping[str, tuple[str, ...]]
 
@@ -35,21 +61,27 @@ def services_of(session: Any, router_ids: Sequence[str]) -> tuple[VpnServiceRow,
     return tuple(session.scalars(query.order_by(VpnServiceRow.id)))
 
 
-def connections_of(session: Any, router_ids: Sequence[str]) -> tuple[SiteConnectionRow, ...]:
-    """Return the connections of all the routers' vpnservices, by id."""
-    query = (
-        sa.select(SiteConnectionRow)
-        .join(VpnServiceRow, VpnServiceRow.id == SiteConnectionRow.vpnservice_id)
-        .where(VpnServiceRow.router_id.in_(router_ids))
-        .order_by(SiteConnectionRow.id)
-    )
+def connections_of(
+    session: Any, router_ids: Sequence[str], among: Collection[str] | None = None
+) -> tuple[SiteConnectionRow, ...]:
+    """Return the connections of all the routers' vpnservices, by id; `among` chooses by id."""
+    query = _on(router_ids, sa.select(SiteConnectionRow)).order_by(SiteConnectionRow.id)
+    if among is not None:
+        query = query.where(SiteConnectionRow.id.in_(among))
     return tuple(session.scalars(query))
+
+
+def _on(router_ids: Sequence[str], query: Any) -> Any:
+    service = VpnServiceRow.id == SiteConnectionRow.vpnservice_id
+    return query.join(VpnServiceRow, service).where(VpnServiceRow.router_id.in_(router_ids))
 
 
 def load(session: Any, router_id: str) -> Protected:
     """Return what a router's connections protect."""
     services = services_of(session, [router_id])
-    connections = connections_of(session, [router_id])
+    lines = session.execute(_on([router_id], sa.select(*_LINE)).order_by(SiteConnectionRow.id))
+    connections = tuple(Line(*line) for line in lines)
+    remotes = _peer_cidrs(session, router_id)
     groups = _groups(session, connections)
     subnet_of = {service.id: service.subnet_id for service in services}
     local = {
@@ -63,7 +95,7 @@ def load(session: Any, router_id: str) -> Protected:
         {
             row.id: make_selectors(
                 [cidrs[subnet] for subnet in local[row.id] if subnet in cidrs],
-                _remotes(row, groups.get(row.peer_ep_group_id)),
+                _remotes(remotes.get(row.id, ()), groups.get(row.peer_ep_group_id)),
             )
             for row in connections
         },
@@ -89,16 +121,25 @@ def _local_subnets(subnet_id: str | None, group: EndpointGroupRow | None) -> tup
     return tuple(sorted(row.endpoint for row in group.endpoints)) if group is not None else ()
 
 
-def _remotes(row: SiteConnectionRow, group: EndpointGroupRow | None) -> list[IPNetwork]:
-    texts = [peer.cidr for peer in row.peer_cidrs]
+def _peer_cidrs(session: Any, router_id: str) -> Mapping[str, list[str]]:
+    mine = SiteConnectionRow.id == PeerCidrRow.ipsec_site_connection_id
+    query = sa.select(PeerCidrRow.ipsec_site_connection_id, PeerCidrRow.cidr)
+    found: dict[str, list[str]] = {}
+    for connection_id, cidr in session.execute(
+        _on([router_id], query.join(SiteConnectionRow, mine))
+    ):
+        found.setdefault(connection_id, []).append(cidr)
+    return found
+
+
+def _remotes(peer_cidrs: Iterable[str], group: EndpointGroupRow | None) -> list[IPNetwork]:
+    texts = list(peer_cidrs)
     if group is not None:
         texts += [endpoint.endpoint for endpoint in group.endpoints]
     return [parse_network(text) for text in texts]
 
 
-def _groups(
-    session: Any, connections: Iterable[SiteConnectionRow]
-) -> Mapping[str | None, EndpointGroupRow]:
+def _groups(session: Any, connections: Iterable[Line]) -> Mapping[str | None, EndpointGroupRow]:
     ids = {i for row in connections for i in (row.local_ep_group_id, row.peer_ep_group_id) if i}
     if not ids:
         return {}

@@ -293,12 +293,13 @@ class Change:
         else:
             self._row.revision += 1
         services = protected.services_of(self._session, [self._router_id])
-        connections = protected.connections_of(self._session, [self._router_id])
         service_of = {service.id: service for service in services}
         statuses = self._statuses()
         for row_id, successor in self._successors.items():
             statuses[row_id].superseded_by = successor
         self._ids |= succession.settle(self._session, self._router_id, statuses)
+        chosen = None if self._all else self._ids
+        connections = protected.connections_of(self._session, [self._router_id], chosen)
         targets: tuple[Target, ...] = (*services, *connections)
         for target in targets:
             if self._all or target.id in self._ids:
@@ -326,10 +327,12 @@ class Change:
             self._session.add(status)
 
     def _statuses(self) -> dict[str, StatusRow]:
-        rows = self._session.scalars(
-            sa.select(StatusRow).where(StatusRow.router_id == self._router_id)
-        )
-        return {row.id: row for row in rows}
+        """Return those that may change: of the rows concerned, and of those that wait."""
+        query = sa.select(StatusRow).where(StatusRow.router_id == self._router_id)
+        if not self._all:
+            waits = StatusRow.superseded_by.is_not(None)
+            query = query.where(sa.or_(StatusRow.id.in_(self._ids), waits))
+        return {row.id: row for row in self._session.scalars(query)}
 
 
 def _router_row(row: RouterStateRow, services: int, others: Sequence[CandidateRow]) -> RouterRow:
