@@ -7,7 +7,6 @@ import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from neutron.api import wsgi
 from neutron.common.ovn import utils as ovn_utils
 from neutron_lib import context as n_context
 from neutron_lib.callbacks import events as callback_events
@@ -24,6 +23,7 @@ from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
 from swanherd.server import public_port, topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
+from swanherd.server.compat import wsgi
 from swanherd.server.maintenance import Apart, Leftovers, Line, Looks
 from swanherd.server.placement import agents
 from swanherd.server.public_port import PublicPorts

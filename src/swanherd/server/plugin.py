@@ -12,7 +12,6 @@ from neutron_lib.api.definitions import (
     servicetype,
     vpn,
     vpn_aes_ccm_gcm,
-    vpn_aes_ctr,
     vpn_endpoint_groups,
     vpn_flavors,
 )
@@ -72,7 +71,7 @@ class SwanherdPlugin(
         vpn.ALIAS,
         vpn_endpoint_groups.ALIAS,
         vpn_flavors.ALIAS,
-        vpn_aes_ctr.ALIAS,
+        definitions.AES_CTR.ALIAS,
         vpn_aes_ccm_gcm.ALIAS,
         servicetype.ALIAS,
         definitions.STATUS_REASON.ALIAS,

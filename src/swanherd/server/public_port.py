@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from neutron.ipam import exceptions as ipam_exc
-from neutron_lib import constants
 from neutron_lib import exceptions as lib_exc
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events, registry, resources
@@ -18,13 +17,13 @@ from oslo_log import log as logging
 
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id
-from swanherd.server import topology
+from swanherd.server import compat, topology
 from swanherd.server.topology import BoundPort, Subnet
 from swanherd.server.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
-OWNER = constants.DEVICE_OWNER_VPN_ROUTER_GW
+OWNER = compat.VPN_GATEWAY_OWNER
 
 _NO_FREE_ADDRESS = (lib_exc.IpAddressGenerationFailure, ipam_exc.IpAddressGenerationFailure)
 _UNBOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)

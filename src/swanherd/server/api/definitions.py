@@ -10,6 +10,8 @@ from typing import Any
 
 from neutron_lib.api.definitions import vpn
 
+from swanherd.server import compat
+
 _READ_ONLY = {"allow_post": False, "allow_put": False, "is_visible": True, "default": None}
 _EVENTS: dict[str, Any] = {**_READ_ONLY, "default": []}
 _PROGRESS: dict[str, Any] = {
@@ -75,6 +77,10 @@ POLICY_UPDATE_IN_USE = _definition(
     "VPN policy update in use",
     "IKE and IPsec policies may be updated while connections use them",
     {},
+)
+
+AES_CTR = compat.vpn_aes_ctr or _definition(
+    "vpn-aes-ctr", "VPN AES-CTR", "AES in counter mode", compat.aes_ctr()
 )
 
 AGENT_SCHEDULER = _definition(

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from neutron_lib import policy as base
-from neutron_lib.policy import rules as lib_rules
 from oslo_policy import policy
+
+from swanherd.server.compat import rules as lib_rules
 
 # neutron-lib's ADMIN_OR_PROJECT_MEMBER with its sides exchanged: a list asks it once a row, and
 # of a member it is true after three checks instead of eight.

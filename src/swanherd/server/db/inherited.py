@@ -65,6 +65,28 @@ RELEASES = {
 }
 
 
+# Neutron's own first migrations made these until 2026.1, in the shape of Kilo; children first.
+FIRST_TABLES = (
+    *("ipsecpeercidrs", "ipsec_site_connections", "vpnservices"),
+    *("ipsecpolicies", "ikepolicies"),
+)
+
+
+def never_used(connection: sa.Connection, there: Iterable[str]) -> tuple[str, ...]:
+    """Return the tables of Kilo's shape that no release of neutron-vpnaas ever had to do with.
+
+    Each Neutron before 29 makes them, where neutron-vpnaas isn't installed too: without a row.
+    """
+    names = set(there)
+    if VERSION_TABLE in names or not names.issuperset(FIRST_TABLES):
+        return ()
+    columns = sa.inspect(connection).get_columns("ikepolicies")
+    if any(column["name"] == "project_id" for column in columns):
+        return ()
+    counts = (sa.select(sa.func.count()).select_from(sa.table(name)) for name in FIRST_TABLES)
+    return () if any(connection.scalar(count) for count in counts) else FIRST_TABLES
+
+
 class Unadoptable(Exception):
     """Tables that can't be taken over; the message names them."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from neutron_lib.api import extensions
-from neutron_lib.api.definitions import vpn_aes_ctr
+
+from swanherd.server.api.definitions import AES_CTR
 
 
 class Vpnaesctr(extensions.APIExtensionDescriptor):
-    """neutron-lib's `vpn-aes-ctr`."""
+    """neutron-lib's `vpn-aes-ctr`, ours where it has none."""
 
-    api_definition = vpn_aes_ctr
+    api_definition = AES_CTR

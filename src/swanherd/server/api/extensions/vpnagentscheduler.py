@@ -7,12 +7,12 @@ from typing import Any
 import webob.exc
 from neutron import policy
 from neutron.api import extensions as api_extensions
-from neutron.api import wsgi
 from neutron.api.v2 import resource
 from neutron_lib.api import extensions, faults
 from neutron_lib.plugins import constants, directory
 
 from swanherd.server.api.definitions import AGENT_SCHEDULER
+from swanherd.server.compat import wsgi
 
 
 class _RoutersOfAgent(wsgi.Controller):

@@ -167,6 +167,9 @@ def upgrade() -> None:
     there = set()
     if not op.get_context().as_sql:
         inspector = sa.inspect(op.get_bind())
+        for name in inherited.never_used(op.get_bind(), inspector.get_table_names()):
+            op.drop_table(name)
+        inspector.clear_cache()
         inherited.check(inspector, theirs)
         there = set(inspector.get_table_names())
     tables = {**theirs, **_ours()}
