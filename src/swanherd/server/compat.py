@@ -26,6 +26,11 @@ def _either(*names: str) -> Any:
 rules = _either("neutron_lib.policy.rules", "neutron.conf.policies.base")
 wsgi = _either("neutron.api.wsgi", "neutron.wsgi")
 vpn_aes_ctr = _either("neutron_lib.api.definitions.vpn_aes_ctr")
+# neutron-lib's older definitions name no filter: to validate filters there would refuse them all.
+FILTERS_ARE_NAMED: bool = vpn.RESOURCE_ATTRIBUTE_MAP[vpn.VPNSERVICES]["name"].get(
+    "is_filter", False
+)
+
 VPN_GATEWAY_OWNER: str = getattr(
     constants, "DEVICE_OWNER_VPN_ROUTER_GW", "network:vpn_router_gateway"
 )

@@ -25,7 +25,7 @@ from swanherd.config import server as options
 from swanherd.core.model import RouterId
 from swanherd.rpc import server as rpc_server
 from swanherd.rpc.notifier import AgentNotifier
-from swanherd.server import guards, keys
+from swanherd.server import compat, guards, keys
 from swanherd.server.api import definitions, masking
 from swanherd.server.backend import Backend, NoBackend
 from swanherd.server.db import vault
@@ -84,7 +84,7 @@ class SwanherdPlugin(
     # Neutron looks these names up by the plugin class's name.
     _SwanherdPlugin__native_pagination_support = True
     _SwanherdPlugin__native_sorting_support = True
-    _SwanherdPlugin__filter_validation_support = True
+    _SwanherdPlugin__filter_validation_support = compat.FILTERS_ARE_NAMED
 
     def __init__(self) -> None:
         super().__init__()

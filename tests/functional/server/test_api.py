@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from swanherd.server.compat import FILTERS_ARE_NAMED
 from tests.functional.server.stage import connection, remove_all
 
 
@@ -98,7 +99,7 @@ def test_a_key_is_not_searched_for_nor_logged(api, parents):
     body = connection(parents)
     api.create("vpn/ipsec-site-connections", "ipsec_site_connection", **body)
     code, answer = api.request("GET", "vpn/ipsec-site-connections?psk=s3cretkey")
-    assert code == 400, answer
+    assert code == (400 if FILTERS_ARE_NAMED else 200), answer
     text = api.log.read_text(errors="replace")
     lines = [line for line in text.splitlines() if "Request body" in line and "psk" in line]
     assert lines, "the log isn't in debug, this test would prove nothing"
@@ -280,7 +281,7 @@ def test_lists_are_sorted_filtered_and_paged(api):
     assert got(f"{paged}&marker={last}&page_reverse=True") == names[2:4]
     answer = api.request("GET", "vpn/ikepolicies?fields=name&name=p1")
     assert answer[1]["ikepolicies"] == [{"name": "p1"}]
-    assert api.request("GET", "vpn/ikepolicies?bogus=1")[0] == 400
+    assert api.request("GET", "vpn/ikepolicies?bogus=1")[0] == (400 if FILTERS_ARE_NAMED else 200)
 
 
 def test_the_scheduler_is_for_administrators(api, cloud, parents):
