@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.ipam import exceptions as ipam_exc
 from neutron_lib import exceptions as lib_exc
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.callbacks import exceptions as callback_exc
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from neutron_lib.plugins import utils as plugin_utils
 from oslo_log import log as logging
@@ -18,6 +20,7 @@ from oslo_log import log as logging
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id
 from swanherd.server import compat, topology
+from swanherd.server.db.models import ExternalGatewayRow, RouterStateRow
 from swanherd.server.topology import BoundPort, Subnet
 from swanherd.server.turns import Turns
 
@@ -32,7 +35,8 @@ _UNBOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
 class PublicPorts:
     """Makes, moves and removes these ports; they belong to no project and no quota.
 
-    The id of a port is derived from its router's, so that a repeat finds it.
+    The id of a port is derived from its router's, so that a repeat finds it. A port that
+    neutron-vpnaas' OVN driver made for the router is taken over, so that its address stays.
     """
 
     def __init__(self) -> None:
@@ -40,7 +44,11 @@ class PublicPorts:
 
     def find(self, context: Any, router_id: RouterId) -> BoundPort | None:
         """Return the router's port, if it exists."""
-        return topology.port_of(context, public_port_id(router_id))
+        ours = topology.port_of(context, public_port_id(router_id))
+        if ours is not None:
+            return ours
+        theirs = inherited_port(context, router_id)
+        return topology.port_of(context, theirs) if theirs else None
 
     def routers(self, context: Any) -> frozenset[RouterId]:
         """Return every router that has a port of ours."""
@@ -77,10 +85,11 @@ class PublicPorts:
 
     def remove(self, context: Any, router_id: RouterId) -> None:
         """Delete the port, if it exists."""
-        if self.find(context, router_id) is None:
+        port = self.find(context, router_id)
+        if port is None:
             return
         try:
-            _core().delete_port(context, public_port_id(router_id), l3_port_check=False)
+            _core().delete_port(context, port.id, l3_port_check=False)
         except lib_exc.PortNotFound:
             LOG.debug("The public port of router %s was gone already", router_id)
 
@@ -135,6 +144,26 @@ def is_ours(port: Mapping[str, Any]) -> bool:
     )
 
 
+def inherited_port(context: Any, router_id: str) -> str | None:
+    """Return the port that neutron-vpnaas' OVN driver made for a router, by its row."""
+    query = sa.select(ExternalGatewayRow.gw_port_id).where(
+        ExternalGatewayRow.router_id == router_id
+    )
+    with db_api.CONTEXT_READER.using(context) as session:
+        port_id: str | None = session.scalar(query)
+    return port_id
+
+
+def _is_taken_over(context: Any, port: Mapping[str, Any]) -> bool:
+    """Tell whether a router that has a VPN has this port of neutron-vpnaas'."""
+    if port.get("device_owner") != OWNER:
+        return False
+    router_id = port.get("device_id", "")
+    with db_api.CONTEXT_READER.using(context) as session:
+        known = session.get(RouterStateRow, router_id) is not None
+    return known and inherited_port(context, router_id) == port.get("id")
+
+
 def protect() -> None:
     """Keep our ports from being made twice, and from being deleted through the ports' API."""
     registry.subscribe(refuse_second, resources.PORT, events.BEFORE_CREATE)
@@ -159,7 +188,7 @@ def refuse_deletion(resource: str, event: str, trigger: Any, payload: Any) -> No
     if not (payload.metadata or {}).get("port_check"):
         return
     port = payload.metadata.get("port") or _core().get_port(payload.context, payload.resource_id)
-    if is_ours(port):
+    if is_ours(port) or _is_taken_over(payload.context, port):
         raise lib_exc.ServicePortInUse(
             port_id=payload.resource_id, reason="it is the public port of a router's VPN"
         )
