@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BOX ?= user
 BIN := .venv/bin
-export BACKEND
+export BACKEND DASHBOARD
 KERNEL_SECONDS ?= 900
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
 .PHONY: help install matrix demo up down enter status format check lint types contracts unit \
-	functional environments oracles scenario test test-dashboard test-kernel test-long recovery \
+	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long recovery \
 	soak bench losses losses-kernel
 
 help: ## what can be made
@@ -18,7 +18,8 @@ install: ## apt packages, the virtual environment and what runs in it
 	@command -v $(PYTHON) >/dev/null || { apt-get -qq update && apt-get -qq -y install python3; }
 	@$(PYTHON) lab/install.py
 
-demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1 leaves the clouds up; BACKEND=ovs)
+demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1; BACKEND=ovs; DASHBOARD=1: with Horizon)
+	@[ -z "$(DASHBOARD)" ] || $(BIN)/python -m tests.oracles.environments horizon
 	@$(BIN)/python -m lab.demo
 
 up: install ## bring two clouds up: make up [UPFLAGS="--backend-a ovs --gateways 2"]
@@ -77,7 +78,12 @@ HORIZON := build/oracles/horizon/bin/python
 
 test-dashboard: install ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
 	@$(BIN)/python -m tests.oracles.environments horizon
-	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini $(or $(DASHBOARD_TESTS),tests/dashboard)
+	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini --ignore tests/dashboard/clouds \
+		$(or $(DASHBOARD_TESTS),tests/dashboard)
+
+test-dashboard-clouds: install ## from the login to traffic in Chromium, on two clouds (SCREENSHOTS=1)
+	@$(BIN)/python -m tests.oracles.environments horizon
+	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/clouds/pytest.ini tests/dashboard/clouds
 
 matrix: install ## each inner over each outer family on each backend, into build/matrix.json and README
 	@BACKEND=ovn $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5

@@ -1,6 +1,7 @@
 """The demo: two clouds' users join their networks, and what is on the wire is looked at.
 
-`make demo` runs it; KEEP=1 leaves the clouds up. It prints what it does, a table of what was
+`make demo` runs it; KEEP=1 leaves the clouds up, DASHBOARD=1 the tunnels too, with Horizon to look
+at them. It prints what it does, a table of what was
 seen, and writes build/demo.json; the exit status is 1 if anything that had to hold didn't.
 """
 
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lab import horizon
 from lab import up as lifecycle
 from lab.boxes import Box, end, environment
 from lab.capture import Capture
@@ -85,8 +87,9 @@ class Side:
 
 def main() -> int:
     """Run the demo; return the exit status."""
-    keep = os.environ.get("KEEP", "") not in ("", "0")
-    demo = Demo(Lab.named())
+    dashboard = os.environ.get("DASHBOARD", "") not in ("", "0")
+    keep = dashboard or os.environ.get("KEEP", "") not in ("", "0")
+    demo, address = Demo(Lab.named()), ""
     backend = os.environ.get("BACKEND") or "ovn"
     lab = dataclasses.replace(demo.lab, shape=Shape(backend_a=backend, backend_b=backend))
     demo.lab = lab
@@ -96,8 +99,12 @@ def main() -> int:
         demo.say(f"Two clouds come up: Keystone, Neutron, {what}, two chassis each.")
         lifecycle.up(lab)
         demo.lap("lab_up")
+        if dashboard:
+            # Before this process enters a box: the way in is of the machine's own loopback.
+            horizon.start(lab)
+            address = horizon.publish(lab)
         enter(lab)
-        run(demo)
+        run(demo, leave=dashboard)
     except LabError as error:
         demo.checks.append({"name": "the demo runs", "ok": False, "detail": str(error)})
         demo.say(f"FAIL {error}")
@@ -110,14 +117,16 @@ def main() -> int:
     ok = summarise(demo)
     if keep:
         invite(lab)
+        if dashboard and ok:
+            print(horizon.invite(address), "\n")
     else:
         demo.say("The clouds go down (KEEP=1 leaves them up).")
         lifecycle.down(lab)
     return 0 if ok else 1
 
 
-def run(demo: Demo) -> None:
-    """Make everything through the public API, look, delete, look again."""
+def run(demo: Demo, *, leave: bool = False) -> None:
+    """Make everything through the public API, look, delete (unless it is left), look again."""
     demo.say("Each cloud's user makes networks, a router and two workloads.")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # The pool's threads are in the user box's network, like this one.
@@ -132,7 +141,8 @@ def run(demo: Demo) -> None:
         look_at_the_wire(demo, wire, one, other)
     # After the capture: what these send goes to the internet, as it would without a VPN.
     look_at_the_outside(demo, one, other)
-    delete(demo, one, other)
+    if not leave:
+        delete(demo, one, other)
 
 
 def prepare(lab: Lab, name: str) -> Side:

@@ -128,6 +128,7 @@ _SINGULAR: Mapping[str, str] = {
     GROUPS: "endpoint_group",
     IKE: "ikepolicy",
     IPSEC: "ipsecpolicy",
+    "agents": "agent",
 }
 
 

@@ -1,6 +1,7 @@
 import re
 import time
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from lab.processes import wait_for
@@ -136,6 +137,37 @@ def test_a_live_tunnel_is_changed(log_in, places):
     assert connection_of(here, page)["mtu"] == 1300
     expect(page.locator(".sh-state .sh-badge.sh-up")).to_be_visible(timeout=60000)
     here.workload.wait_for_ping(there.workload.ipv4, 30)
+
+
+def grave(violations):
+    """Return what is serious and ours; the colours of links and buttons are Horizon's theme."""
+    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+    found = [(v["id"], node["html"]) for v in serious for node in v["nodes"]]
+    return [
+        (rule, html)
+        for rule, html in found
+        if rule != "color-contrast" or not re.match(r"<(a|button) ", html)
+    ]
+
+
+def test_nothing_serious_stands_in_the_way_of_anybody(log_in, places):
+    """axe finds no serious barrier in what is ours of the pages, wide and narrow."""
+    visitor = log_in("a")
+    page = visitor.page
+    page.locator("tbody a", has_text="to-b").click()
+    page.wait_for_selector(".sh-children")
+    one = page.url.removeprefix(visitor.address)
+    found = []
+    for path in ("/project/swanherd/", "/project/swanherd/picture", one, f"{one}edit"):
+        for width in (1280, 420):
+            page.set_viewport_size({"width": width, "height": 900})
+            visitor.open(path)
+            violations = Axe().run(page, context=".sh-panel").response["violations"]
+            found += [(path, width, *each) for each in grave(violations)]
+        if path.endswith("picture"):
+            page.set_viewport_size({"width": 1280, "height": 600})
+            visitor.picture("picture")
+    assert found == []
 
 
 def test_the_peers_configuration_is_downloaded(log_in, places):

@@ -1,0 +1,1 @@
+"""The operators' panel, under Admin › Network."""
