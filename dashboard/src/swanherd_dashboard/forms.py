@@ -113,6 +113,8 @@ class ConnectionForm(forms.Form):
     def _describe(self, name: str, field: Any) -> None:
         """Tie help and errors to the field for those who hear the page."""
         widget = field.widget
+        if isinstance(widget, forms.CheckboxInput):
+            return
         if not isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
             widget.attrs.setdefault("class", "form-control")
             widget.attrs["aria-describedby"] = f"help_{name} error_{name}"

@@ -65,7 +65,7 @@ class PictureView(views.HorizonTemplateView):
     """The picture of the project's VPN."""
 
     template_name = "swanherd_dashboard/picture.html"
-    page_title = gettext_lazy("VPN")
+    page_title = gettext_lazy("Picture of the VPN")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return what is drawn: five requests to Neutron, however much there is."""
@@ -145,7 +145,7 @@ class ConnectionView(views.HorizonTemplateView):
         context.update(tunnel_context(found))
         context.update(
             wanted_of(cloud, found),
-            devices=[(key, device.title) for key, device in sorted(peers.DEVICES.items())],
+            devices=[(key, device.title) for key, device in peers.DEVICES.items()],
             proofs=sorted((d.title, d.proof) for d in peers.DEVICES.values()),
             traffic=told.traffic(found),
         )

@@ -14,10 +14,10 @@ STEP = 56  # from one box to the next below it
 BOX_HEIGHT = 44
 GAP = 28  # between routers
 SUBNET_X, SUBNET_WIDTH = 10, 220
-ROUTER_X, ROUTER_WIDTH = 340, 190
+ROUTER_X, ROUTER_WIDTH = 310, 250
 PEER_X, PEER_WIDTH = 740, 250
 MOST = 100  # connections that are drawn
-_LONGEST = 32  # characters that fit into a box
+_LETTER = 8  # what a letter takes at most, on average
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Line:
     @property
     def word_x(self) -> int:
         """Where its name stands."""
-        return self.x2 - 190
+        return self.x2 - 170
 
     @property
     def word_y(self) -> int:
@@ -180,7 +180,9 @@ def _router_box(
 
 def _box(kind: str, box_id: str, place: tuple[int, int, int], lines: tuple[str, str]) -> Box:
     x, y, width = place
-    return Box(kind, box_id, x, y, width, BOX_HEIGHT, (_short(lines[0]), _short(lines[1])))
+    return Box(
+        kind, box_id, x, y, width, BOX_HEIGHT, (_short(lines[0], width), _short(lines[1], width))
+    )
 
 
 def _spread(top: int, bottom: int, index: int, count: int) -> int:
@@ -194,5 +196,6 @@ def _within(box: Box, y: int) -> int:
     return min(max(y, box.y + 6), box.y + box.height - 6)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _short(text: str, width: int) -> str:
+    longest = (width - 10) // _LETTER
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
