@@ -48,6 +48,8 @@ _ANNOUNCEMENTS = (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0, 60.0)
 
 # Seconds for which one look for changed addresses waits: so long a new router may go unwatched.
 _WATCH = 1.0
+# Seconds for which a namespace that goes waits for the turn that is under way in it.
+_LEAVE = 10.0
 
 
 class L3Agent:
@@ -137,17 +139,18 @@ class L3Agent:
     def leave(self, router_id: RouterId, kinds: Sequence[HomeNamespace]) -> None:
         """End charon before its namespace goes: in one without a name it would live on.
 
-        No look follows: it would begin anew before the namespace has gone.
+        No look follows, nor is one under way: it would begin anew before the namespace has gone.
         """
         for kind in kinds:
             key = key_of(router_id, kind)
-            try:
-                if key in self.swan.routers():
-                    self.swan.apply(key, StopCharon())
-                if key in self._node.routers():
-                    self._node.apply(key, RemoveNamespace())
-            except Failure as failure:
-                LOG.warning("%s: %s", key, failure)
+            with self.wheel.alone(key, _LEAVE):
+                try:
+                    if key in self.swan.routers():
+                        self.swan.apply(key, StopCharon())
+                    if key in self._node.routers():
+                        self._node.apply(key, RemoveNamespace())
+                except Failure as failure:
+                    LOG.warning("%s: %s", key, failure)
 
     def _look_at(self, key: RouterId) -> None:
         self.wheel.look_again(key)

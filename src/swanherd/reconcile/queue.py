@@ -62,6 +62,19 @@ class KeyedQueue(Generic[K]):
                 self._changed.wait(wait)
             return None
 
+    def seize(self, key: K, limit: float) -> bool:
+        """Take a key out of turn, and forget that it is queued; False if it is worked on so long.
+
+        Until it is given back by `done` nobody else works on it.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: key not in self._working, limit):
+                return False
+            self._ready.pop(key, None)
+            self._due.pop(key, None)
+            self._working.add(key)
+            return True
+
     def done(self, key: K) -> None:
         """Give a key back after work."""
         with self._changed:
@@ -69,7 +82,8 @@ class KeyedQueue(Generic[K]):
             if key in self._again:
                 self._again.discard(key)
                 self._ready[key] = None
-                self._changed.notify()
+            # Also who wants to seize it.
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Let every `take` return None."""

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from swanherd.core.failures import Failure
@@ -67,6 +67,16 @@ class Wheel:
     def look_again(self, router_id: RouterId) -> None:
         """Queue a router; what an event, a hint or a timer says."""
         self._queue.add(router_id)
+
+    @contextlib.contextmanager
+    def alone(self, router_id: RouterId, limit: float) -> Iterator[None]:
+        """Keep every turn for the router away while in the block; one that takes so long isn't."""
+        held = self._queue.seize(router_id, limit)
+        try:
+            yield
+        finally:
+            if held:
+                self._queue.done(router_id)
 
     def look_at_known(self) -> None:
         """Queue every router of which something is here; finds drift, needs no server."""

@@ -139,10 +139,10 @@ class StrongSwan:
                 self._life.reload(router_id, options, reload)
             case StopCharon():
                 self._listener.detach(router_id)
-                router.commands.close()
-                self._life.stop(router_id)
                 with self._lock:
                     self._routers.pop(router_id, None)
+                router.commands.end()
+                self._life.stop(router_id)
             case LoadConfig(config):
                 self._load(router_id, router, config)
             case LoadSecret(connection):
@@ -184,7 +184,7 @@ class StrongSwan:
         with self._lock:
             routers = list(self._routers.values())
         for router in routers:
-            router.commands.close()
+            router.commands.end()
 
     def _router(self, router_id: RouterId) -> _Router:
         with self._lock:

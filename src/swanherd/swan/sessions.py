@@ -86,6 +86,7 @@ class Commands:
         self._path = path
         self._lock = threading.Lock()
         self._session: Any = None
+        self._over = False
 
     def request(self, command: str, message: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return charon's answer; Temporary if there is none, Permanent if it refuses."""
@@ -102,6 +103,12 @@ class Commands:
     def close(self) -> None:
         """Close the connection; the next command opens another."""
         with self._lock:
+            self._drop()
+
+    def end(self) -> None:
+        """Close the connection for good: whoever still has this gets Temporary."""
+        with self._lock:
+            self._over = True
             self._drop()
 
     def _do(self, command: str, work: Callable[[Any], T]) -> T:
@@ -127,6 +134,8 @@ class Commands:
                 raise self._unreachable(error) from error
 
     def _connected(self) -> Any:
+        if self._over:
+            raise ConnectionAbortedError("it is being stopped")
         if self._session is None:
             transport = _Transport(self._path)
             self._session = vici.Session(transport.socket)

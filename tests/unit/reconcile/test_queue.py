@@ -32,6 +32,27 @@ def test_a_key_that_is_worked_on_is_handed_out_again_only_after_it_is_done():
     assert queue.take() == "a"
 
 
+def test_who_seizes_a_key_is_alone_with_it():
+    """It waits for who works on it, forgets that it is queued, and nothing in between is lost."""
+    queue = KeyedQueue(Clock())
+    queue.add("a")
+    queue.take()
+    assert not queue.seize("a", 0)
+    queue.done("a")
+    queue.add("a")
+    queue.add("b")
+    assert queue.seize("a", 0)
+    queue.add("a")
+    assert queue.take() == "b"
+    queue.done("a")
+    assert queue.take() == "a"
+    queue.done("a")
+    queue.add_after("a", 5)
+    assert queue.seize("a", 0)
+    queue.done("a")
+    assert len(queue) == 1  # b, which is worked on
+
+
 def test_the_earlier_of_two_due_times_holds():
     """add_after never delays what is due sooner; add makes it due now."""
     clock = Clock()
