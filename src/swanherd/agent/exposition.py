@@ -6,6 +6,7 @@ ten times as long; what the process itself is comes from there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import ProcessCollector
@@ -13,6 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from swanherd.core.metrics import Family, Kind
+
+# Lines that are sent at once: what is longer malloc takes and gives back in large pieces.
+_LINES = 200
 
 
 class Page:
@@ -25,17 +29,23 @@ class Page:
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
 
-    def render(self) -> bytes:
-        """Return the page of this moment."""
-        return text_of(self._read()).encode() + generate_latest(self._process)
+    def parts(self) -> Iterable[bytes]:
+        """Return the page of this moment in small parts: whole it takes megabytes.
+
+        What can fail is done before anything is returned.
+        """
+        ours, process = self._read(), generate_latest(self._process)
+        lines = (line for family in ours for line in lines_of(family))
+        return itertools.chain(_joined(lines), (process,))
 
 
-def text_of(families: Iterable[Family]) -> str:
-    """Return the families as text; their labels need no escapes (core.metrics.plain)."""
-    return "".join(f"{line}\n" for family in families for line in _lines(family))
+def _joined(lines: Iterator[str]) -> Iterator[bytes]:
+    while part := "\n".join(itertools.islice(lines, _LINES)):
+        yield f"{part}\n".encode()
 
 
-def _lines(family: Family) -> Iterator[str]:
+def lines_of(family: Family) -> Iterator[str]:
+    """Yield a metric's lines; its labels need no escapes (core.metrics.plain)."""
     metric = family.metric
     meaning = metric.meaning.replace("\\", r"\\").replace("\n", r"\n")
     yield f"# HELP {metric.name} {meaning}"

@@ -16,7 +16,7 @@ import socketserver
 import stat
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,9 @@ _POLL = 0.1
 _RETRY = 30.0
 
 _JSON = "application/json"
+_PATHS = b"/metrics /livez /readyz /healthz\n"
 
-Metrics = Callable[[], bytes]
+Metrics = Callable[[], Iterable[bytes]]
 Vitality = Callable[[], Health]
 
 
@@ -126,16 +127,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             health = self.server.health()
             good = health.alive if path == "/livez" else health.ready
             status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, _JSON, json.dumps(plain(health)).encode())
+            self._answer(status, _JSON, [json.dumps(plain(health)).encode()])
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics /livez /readyz /healthz\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", [_PATHS])
 
-    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _answer(self, status: HTTPStatus, kind: str, parts: Iterable[bytes]) -> None:
+        """Answer and close: that ends the body (HTTP/1.0, RFC 1945 §7.2.2)."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        for part in parts:
+            self.wfile.write(part)
 
     def address_string(self) -> str:
         """Return nothing: of a unix socket there is no address."""
@@ -208,6 +210,6 @@ def listening(options: Any, monitor: Monitor, life: Life) -> Callable[[], None]:
     if not options.enabled:
         return lambda: None
     address = Address(options.address, options.port, options.socket)
-    listener = Listener(address, Page(monitor.metrics).render, monitor.health)
+    listener = Listener(address, Page(monitor.metrics).parts, monitor.health)
     life.every(_RETRY, listener.ensure, "metrics-listener")
     return listener.stop

@@ -94,7 +94,7 @@ class Monitor:
         silent = {
             key: NOT_RUNNING
             for key, look in looks.items()
-            if runs_charon(look.desired) and not look.observed.charon.running
+            if runs_charon(look.desired) and not look.charon_runs
         }
         failed = {k: r.code for k, r in failures.items() if r.code.startswith(_CHARON)}
         return silent | failed
@@ -102,7 +102,7 @@ class Monitor:
     def _seen(self, key: RouterId, look: Look) -> RouterSeen:
         memory = self._swan.memory(key)
         return RouterSeen(
-            look.desired, look.observed.charon, look.report, self._swan.tally(key), memory
+            look.desired, look.charon_runs, look.report, self._swan.tally(key), memory
         )
 
 

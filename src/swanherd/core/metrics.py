@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from swanherd.core.health import Health
 from swanherd.core.home import parse_key, runs_charon
-from swanherd.core.ike import ObservedCharon
 from swanherd.core.model import (
     ConnectionId,
     DataPlane,
@@ -227,7 +226,7 @@ class RouterSeen:
     """What one of the wheel's keys is: wanted, seen, said, counted; memory in bytes."""
 
     desired: DesiredRouter
-    charon: ObservedCharon
+    charon_runs: bool
     report: RouterReport
     tally: Tally
     memory: int | None
@@ -312,7 +311,7 @@ def _of_routers(snapshot: Snapshot) -> _Values:
         yield "swanherd_router_ready", labels, seen.report.ready
         if not runs_charon(seen.desired):
             continue
-        yield "swanherd_charon_up", labels, seen.charon.running
+        yield "swanherd_charon_up", labels, seen.charon_runs
         if seen.memory is not None:
             yield "swanherd_charon_resident_memory_bytes", labels, seen.memory
         if seen.report.role is Role.ACTIVE:

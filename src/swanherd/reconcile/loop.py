@@ -30,10 +30,13 @@ class World:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """What a turn wanted, what it left, and what it said of that."""
+    """What a turn wanted, whether charon ran after it, and what it said of that.
+
+    Not all that was observed: that would be held for every router until its next turn.
+    """
 
     desired: DesiredRouter
-    observed: Observed
+    charon_runs: bool
     report: RouterReport
 
 
@@ -69,7 +72,7 @@ def reconcile(router_id: RouterId, world: World, timing: Timing) -> Outcome:
     failed = trouble.router or next(iter(trouble.connections.values()), None)
     report = status_of(desired, observed, world.plane, trouble)
     return Outcome(
-        look=Look(desired, observed, report),
+        look=Look(desired, observed.charon.running, report),
         actions=len(todo.actions),
         failed=failed,
         look_again=_next_look(desired, observed, todo, timing, world.plane),

@@ -98,9 +98,7 @@ def stage():
 
 @contextlib.contextmanager
 def served(monitor, path=""):
-    listener = Listener(
-        Address("127.0.0.1", 0, path), Page(monitor.metrics).render, monitor.health
-    )
+    listener = Listener(Address("127.0.0.1", 0, path), Page(monitor.metrics).parts, monitor.health)
     listener.ensure()
     try:
         yield listener
@@ -129,6 +127,22 @@ def test_prometheus_reads_the_page(stage):
         with socket.create_connection(("127.0.0.1", listener.port)) as rude:
             rude.sendall(b"\0\0\r\n\r\n")
         assert get(listener.port, "/")[0] == 404
+
+
+def test_what_breaks_is_no_empty_page(caplog):
+    """Prometheus must see that the scrape failed, and the log why."""
+
+    def broken():
+        raise LookupError("no such thing")
+
+    listener = Listener(Address("127.0.0.1", 0), Page(broken).parts, lambda: None)
+    listener.ensure()
+    try:
+        with pytest.raises(http.client.RemoteDisconnected):
+            get(listener.port, "/metrics")
+        until(lambda: "no such thing" in caplog.text)
+    finally:
+        listener.stop()
 
 
 def test_readiness_and_liveness_are_two_things(stage):
@@ -178,7 +192,7 @@ def test_an_address_that_is_taken_is_tried_again(stage):
     """Meanwhile the agent works, and the log says why nothing is served."""
     with served(stage.monitor) as first:
         second = Listener(
-            Address("127.0.0.1", first.port), Page(stage.monitor.metrics).render, lambda: None
+            Address("127.0.0.1", first.port), Page(stage.monitor.metrics).parts, lambda: None
         )
         with pytest.raises(Temporary, match="metrics_unserved"):
             second.ensure()

@@ -31,7 +31,7 @@ def seen(desired, tally=None, **charon):
     report = status_of(
         desired, Observed(ObservedNetwork(exists=True), observed), DataPlane.KERNEL, Trouble()
     )
-    return RouterSeen(desired, observed, report, tally or Tally(), 9_000_000)
+    return RouterSeen(desired, observed.running, report, tally or Tally(), 9_000_000)
 
 
 def snapshot(*routers, **changes):
