@@ -106,6 +106,8 @@ test: check ## everything: check, functional, oracles, dashboard, kernel, scenar
 		tests/scenario/test_ovs_cloud.py $(AGAIN)
 	@$(BIN)/python -m lab.matrix --readme
 	@BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" --durations=1
+	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" --durations=1 || \
+		BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" $(AGAIN)
 
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses
@@ -118,6 +120,7 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@EXAMPLES=300 $(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 	@$(BIN)/pytest -q tests -m long --durations=10
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
+	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
 
 recovery: install ## break everything, and make docs/self-healing.md's table of how long it took
 	@$(BIN)/pytest -q tests/scenario/test_ovn_recovery.py --durations=3; $(BIN)/python -m lab.recovery --docs

@@ -185,6 +185,7 @@ def test_a_router_is_pinned_by_the_scheduler(pair, nodes):
     assert outcome.outage <= LIMIT_PLANNED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bfd", ["default", "tuned"])
 def test_a_node_dies(pair, nodes, lab, bfd):
     """All its wires are cut at once: packets flow again by the other node, IKE included."""
@@ -207,6 +208,7 @@ def test_a_node_dies(pair, nodes, lab, bfd):
     assert outcome.outage <= LIMIT_DEAD[bfd]
 
 
+@pytest.mark.long
 def test_without_the_bus_one_agent_serves_and_the_node_may_die(pair, nodes, lab):
     """RabbitMQ is gone: the southbound database alone decides, at no time for two."""
     _, other = nodes
@@ -235,6 +237,7 @@ def _serving(pair, nodes, seen):
     return now
 
 
+@pytest.mark.long
 def test_who_loses_the_southbound_database_is_silent_in_time(pair, nodes, lab):
     """Cut from the management network, a node whose router has moved stops within the time."""
     node, other = nodes
