@@ -1,6 +1,7 @@
 """How long each fault's repair took: the scenario tests write build/recovery.json.
 
-`python -m lab.recovery` prints the table; with --docs it writes it into docs/self-healing.md.
+`python -m lab.recovery` prints the table; with --docs it writes it into docs/self-healing.md,
+where rows of faults that weren't tried stay as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ FILE = ROOT / "build" / "recovery.json"
 DOCUMENT = ROOT / "docs" / "self-healing.md"
 BEGIN, END = "<!-- measured: recovery -->\n", "<!-- end of measured: recovery -->"
 LIMIT = 30.0  # seconds
+_NEVER = "not within 90"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,11 +53,16 @@ def read(path: pathlib.Path = FILE) -> list[Row]:
 
 def write(row: Row, path: pathlib.Path = FILE) -> None:
     """Write a row in place of the one of its fault; the others' stay."""
-    order = {fault.name: number for number, fault in enumerate(faults.FAULTS)}
-    rows = {each.fault: each for each in (*read(path), row) if each.fault in order}
+    listed = newest((*read(path), row))
     path.parent.mkdir(exist_ok=True)
-    listed = sorted(rows.values(), key=lambda each: order[each.fault])
     path.write_text(json.dumps([dataclasses.asdict(each) for each in listed], indent=1) + "\n")
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """Return the last row of each fault that there is, in the faults' order."""
+    order = {fault.name: number for number, fault in enumerate(faults.FAULTS)}
+    known = {each.fault: each for each in rows if each.fault in order}
+    return sorted(known.values(), key=lambda each: order[each.fault])
 
 
 def load() -> float:
@@ -67,18 +74,27 @@ def table(rows: Iterable[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = [["fault", "s", "pings lost", "in clear", "load"], ["---"] * 5]
     for row in rows:
-        seconds = "not within 90" if row.seconds is None else str(row.seconds)
+        seconds = _NEVER if row.seconds is None else str(row.seconds)
         lines.append([row.fault, seconds, str(row.lost), str(row.clear), str(row.load)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def parse(text: str) -> list[Row]:
+    """Return the rows of such a table."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    return [
+        Row(fault, None if took == _NEVER else float(took), int(lost), int(clear), float(load))
+        for fault, took, lost, clear, load in lines[2:]
+    ]
+
+
 def into(text: str, rows: Iterable[Row]) -> str:
-    """Return a document with the table between its marks."""
+    """Return a document with the rows in the table between its marks, in place of older ones."""
     head, found, rest = text.partition(BEGIN)
-    _, ended, tail = rest.partition(END)
+    old, ended, tail = rest.partition(END)
     if not (found and ended):
         raise ValueError(f"no place for the table: {BEGIN.strip()} … {END}")
-    return head + BEGIN + table(rows) + END + tail
+    return head + BEGIN + table(newest((*parse(old), *rows))) + END + tail
 
 
 def main(arguments: Sequence[str]) -> int:

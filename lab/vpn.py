@@ -24,6 +24,8 @@ _TABLES = (
     "Logical_Router_Policy",
 )
 _ROUTERS = ("qrouter-", "snat-")  # namespaces of Neutron's L3 agent
+# Seconds to wait for the API's answer to a question.
+ANSWER = 10
 STRONG = {
     "auth_algorithm": "sha256",
     "encryption_algorithm": "aes-256",
@@ -63,7 +65,8 @@ class End:
 
 def show(client: Any, plural: str, resource_id: str) -> dict[str, Any]:
     """Return one VPN resource with every attribute, also those that the SDK doesn't know."""
-    reply = client.network.get(f"/vpn/{plural}/{resource_id}")
+    # A call to a host without power is asked again ever more rarely by TCP, half a minute apart.
+    reply = client.network.get(f"/vpn/{plural}/{resource_id}", timeout=ANSWER)
     if reply.status_code != 200:
         raise LabError(f"GET {plural}/{resource_id}: {reply.status_code} {reply.text}")
     (body,) = reply.json().values()

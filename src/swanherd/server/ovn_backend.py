@@ -197,7 +197,7 @@ class OvnBackend:
             default_routes=routing.default_routes,
             gateways=routing.gateways,
             routed=routing.routed,
-            network_id=_lasting_network(router, traffic.local_subnet_ids),
+            network_id=lasting_network(router, traffic.local_subnet_ids),
         )
         # The transit is where the public port is, and goes when that goes.
         host = row.host and (moving.public_host(nb, row.router_id) or row.host)
@@ -277,7 +277,7 @@ def _gateway(router_id: RouterId, router: Router | None) -> placement.Gateway:
     return southbound.gateway(driver.nb_ovn, driver.sb_ovn, router_id, router.gateway_port_id)
 
 
-def _lasting_network(router: Router | None, local: Collection[str]) -> str | None:
+def lasting_network(router: Router | None, local: Collection[str]) -> str | None:
     """Return an internal network of the router; one of the VPN's subnets, which can't leave."""
     inside = sorted(router.inside if router else (), key=lambda i: i.subnet_id not in local)
     return inside[0].network_id if inside else None

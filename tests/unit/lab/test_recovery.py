@@ -1,0 +1,32 @@
+import pytest
+
+from lab import faults, recovery
+from lab.recovery import BEGIN, END, Row
+
+FIRST, SECOND = (Row(fault.name, 1.5, 3, 0, 2.0) for fault in faults.FAULTS[:2])
+NEVER = Row(FIRST.fault, None, 9, 1, 0.5)
+
+
+def test_a_table_is_read_as_it_was_written():
+    """Also the row of what wasn't repaired."""
+    assert recovery.parse(recovery.table([NEVER, SECOND])) == [NEVER, SECOND]
+
+
+def test_only_the_rows_of_what_was_tried_change_in_the_document():
+    """The others stay, in the faults' order; so does the text around."""
+    before = f"head\n{BEGIN}{recovery.table([FIRST])}{END}\ntail"
+    both = recovery.into(before, [SECOND])
+    assert both == f"head\n{BEGIN}{recovery.table([FIRST, SECOND])}{END}\ntail"
+    assert recovery.table([NEVER, SECOND]) in recovery.into(both, [NEVER])
+
+
+def test_a_document_without_a_place_is_refused():
+    """Nothing is written anywhere else."""
+    with pytest.raises(ValueError, match="no place"):
+        recovery.into("text", [FIRST])
+
+
+def test_the_document_has_such_a_table():
+    """What it says of today's faults can be read."""
+    text = recovery.DOCUMENT.read_text()
+    assert recovery.into(text, []) == text
