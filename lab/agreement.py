@@ -17,10 +17,10 @@ UNANSWERED = (SDKException, ClientException, LabError)
 
 def differences(end: End, connections: Sequence[str]) -> list[str]:
     """Return what differs, of a router that has these connections of one pair each."""
-    view, plan = agent_view(end), agent_view(end, "plan")
+    view = agent_view(end)
     shown = [end.connection(c) for c in connections]
     router = end.site.router_id
-    found = [f"plan: {action}" for action in plan["actions"]]
+    found = [f"plan: {action}" for action in view["plan"]]
     found += [
         f"{c['id']}: {c['status']} {c['status_code']}" for c in shown if c["status"] != "ACTIVE"
     ]

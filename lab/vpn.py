@@ -231,13 +231,20 @@ def views(
 
 def roles(end: End, nodes: Sequence[Box] | None = None) -> dict[str, str]:
     """Return the role of each gateway node (of these) that has the end's router."""
-    return {name: v["desired"]["role"] for name, v in views(end, "show", nodes).items()}
+    return _roles(views(end, "show", nodes))
+
+
+def _roles(shown: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: view["desired"]["role"] for name, view in shown.items()}
 
 
 def agent_view(end: End, command: str = "show") -> dict[str, Any]:
     """Return what swanherdctl tells of the end's router on the gateway node that serves it."""
     found = views(end, command)
-    serving = next((name for name, role in roles(end).items() if role == "active"), "none")
+    # One question tells both: on a busy machine each takes seconds, and who waits for all to be
+    # well counts them.
+    known = _roles(found) if command == "show" else roles(end)
+    serving = next((name for name, role in known.items() if role == "active"), "none")
     if serving not in found:
         raise LabError(f"no agent of cloud {end.cloud.name} serves router {end.site.router_id}")
     return found[serving]
