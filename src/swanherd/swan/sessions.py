@@ -26,6 +26,7 @@ from swanherd.core.model import Reason, RouterId
 from swanherd.swan import events
 from swanherd.swan.events import Event, EventReader
 from swanherd.swan.settings import Paths
+from swanherd.swan.wire import read_message
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Commands:
     ) -> list[dict[str, Any]]:
         """Return all events of a list command; no other command may come between them."""
         return self._do(
-            command, lambda session: list(session.streamed_request(command, event, message))
+            command, lambda session: _stream(session.transport, command, event, message)
         )
 
     def close(self) -> None:
@@ -157,6 +158,40 @@ def _code(error: Exception) -> str:
     return DEAF if isinstance(error, (ConnectionError, FileNotFoundError)) else "charon_silent"
 
 
+def _stream(
+    transport: _Transport, command: str, event: str, message: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Return the events that a command makes, all of them, and leave the session as it was."""
+    payload = None if message is None else Message.serialize(message)
+    early = _confirmed(transport, Packet.register_event(event), event)
+    transport.send(Packet.request(command, payload))
+    found = [read_message(packet.payload.read()) for packet in early]
+    packet = Packet.parse(transport.receive())
+    while packet.response_type == Packet.EVENT:
+        found.append(read_message(packet.payload.read()))
+        packet = Packet.parse(transport.receive())
+    if packet.response_type != Packet.CMD_RESPONSE:
+        raise SessionException(f"charon doesn't know the command {command}")
+    answer = read_message(packet.payload.read())
+    _confirmed(transport, Packet.unregister_event(event), event)
+    if answer.get("success", b"yes") != b"yes":
+        raise CommandException(f"Command failed: {str(answer.get('errmsg', b''), 'utf-8')}")
+    return found
+
+
+def _confirmed(transport: _Transport, request: bytes, event: str) -> list[Any]:
+    """Register for an event, or end it; return the events that came before the confirmation."""
+    transport.send(request)
+    early: list[Any] = []
+    while True:
+        packet = Packet.parse(transport.receive())
+        if packet.response_type == Packet.EVENT_CONFIRM:
+            return early
+        if packet.response_type != Packet.EVENT:
+            raise SessionException(f"charon doesn't know the event {event}")
+        early.append(packet)
+
+
 class _Ear:
     """What one charon tells: its VICI events and its error-notify records, as they come in."""
 
@@ -200,16 +235,8 @@ class _Ear:
 
     def _subscribe(self, kind: str) -> tuple[Event, ...]:
         """Register for one kind of event; return those that came before the confirmation."""
-        self._transport.send(Packet.register_event(kind))
-        early: list[Event] = []
-        while True:
-            packet = Packet.parse(self._transport.receive())
-            if packet.response_type == Packet.EVENT:
-                early += self._read(packet)
-            elif packet.response_type == Packet.EVENT_CONFIRM:
-                return tuple(early)
-            else:
-                raise SessionException(f"charon doesn't know the event {kind}")
+        early = _confirmed(self._transport, Packet.register_event(kind), kind)
+        return tuple(event for packet in early for event in self._read(packet))
 
     def _take_packets(self, buffer: bytearray) -> tuple[Event, ...]:
         heard: list[Event] = []
@@ -232,7 +259,7 @@ class _Ear:
         return tuple(heard)
 
     def _read(self, packet: Any) -> tuple[Event, ...]:
-        message = Message.deserialize(packet.payload)
+        message = read_message(packet.payload.read())
         return self._reader.read(packet.event_type.decode(), message)
 
 
