@@ -7,7 +7,7 @@ KERNEL_SECONDS ?= 900
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
-.PHONY: help install matrix demo up down enter status format check lint types contracts unit \
+.PHONY: help install tools matrix demo up down enter status format check lint types contracts unit \
 	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long recovery \
 	soak bench losses losses-kernel
 
@@ -17,6 +17,9 @@ help: ## what can be made
 install: ## apt packages, the virtual environment and what runs in it
 	@command -v $(PYTHON) >/dev/null || { apt-get -qq update && apt-get -qq -y install python3; }
 	@$(PYTHON) lab/install.py
+
+tools: install ## and the programs that only tests run
+	@$(PYTHON) lab/install.py --tests
 
 demo: install ## two clouds, one tunnel, and what is on the wire (KEEP=1; BACKEND=ovs; DASHBOARD=1: with Horizon)
 	@[ -z "$(DASHBOARD)" ] || $(BIN)/python -m tests.oracles.environments horizon
@@ -53,18 +56,18 @@ contracts:
 unit: # the time is what importing Neutron costs, and half of the rest
 	@$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 
-check: install ## lint, format, types, import contracts, unit tests: < 60 s
+check: tools ## lint, format, types, import contracts, unit tests: < 60 s
 	@mkdir -p build
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types contracts unit
 
 # What depends on the moment gets a second chance: what failed runs once more, and both are printed.
 AGAIN := --last-failed --last-failed-no-failures none
 
-functional: install ## tests on real charons, namespaces, ovsdb, MariaDB
+functional: tools ## tests on real charons, namespaces, ovsdb, MariaDB
 	@$(BIN)/pytest -q tests/functional -m "not long" --durations=5 || \
 		$(BIN)/pytest -q tests/functional -m "not long" $(AGAIN)
 
-environments: install
+environments: tools
 	@$(BIN)/python -m tests.oracles.environments
 
 oracles: environments ## neutron-vpnaas' own API tests, on our plugin
@@ -90,7 +93,7 @@ matrix: install ## each inner over each outer family on each backend, into build
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
 	@$(BIN)/python -m lab.matrix --readme
 
-test-kernel: install ## kernel ESP, in a kernel that has it: user-mode Linux, build/kernel/
+test-kernel: tools ## kernel ESP, in a kernel that has it: user-mode Linux, build/kernel/
 	@SWANHERD_TEST_DATA_PLANE=kernel $(BIN)/python -m lab.kernel --seconds $(KERNEL_SECONDS) \
 		$(BIN)/python -m pytest -q --color=no -p no:cacheprovider --durations=5 \
 		--junitxml=build/kernel/junit.xml $(KERNEL_TESTS)
