@@ -275,7 +275,9 @@ def test_a_peer_inside_its_own_cidr(shared: Stage, version: IkeVersion) -> None:
         shared.wait(shared.west, children_up(config))
 
 
-@pytest.mark.skipif(PLANE is DataPlane.USERSPACE, reason="userspace ESP has neither; make test-kernel runs it")
+@pytest.mark.skipif(
+    PLANE is DataPlane.USERSPACE, reason="userspace ESP has neither; make test-kernel runs it"
+)
 @pytest.mark.parametrize("version", IkeVersion)
 @pytest.mark.parametrize(
     "ipsec",
