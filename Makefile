@@ -8,7 +8,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
 .PHONY: help install tools matrix demo up down enter status format check lint types contracts unit \
-	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long recovery \
+	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long test-releases recovery \
 	soak bench losses losses-kernel
 
 help: ## what can be made
@@ -111,6 +111,9 @@ test: check ## everything: check, functional, oracles, dashboard, kernel, scenar
 	@BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" --durations=1
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" --durations=1 || \
 		BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" $(AGAIN)
+
+test-releases: install ## unit and API tests on Neutron 24 and 26, each in an environment of its own
+	@$(BIN)/python -m tests.oracles.releases
 
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses

@@ -32,6 +32,18 @@ REQUIREMENTS = {
     ),
 }
 
+# Older releases of Neutron, whole, with pins of their own: what is shared is Swanherd alone.
+_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "PyYAML", "PyMySQL")
+_OURS = ("-e", f"{ROOT}", "vici", "dnspython", "cryptography")
+RELEASES = {
+    "neutron-24": (*_OURS, *_TOOLS, "neutron==24.2.2", "neutron-lib==3.11.1", "pyroute2==0.7.12"),
+    "neutron-26": (*_OURS, *_TOOLS, "neutron==26.0.6", "neutron-lib==3.18.3"),
+}
+
+
+def _constraints(name: str) -> pathlib.Path:
+    return ROOT / "lab" / f"constraints-{name}.txt" if name in RELEASES else CONSTRAINTS
+
 
 def environment(name: str) -> pathlib.Path:
     """Return the folder of an environment, made or brought up to date if need be."""
@@ -50,7 +62,8 @@ def _make(name: str, folder: pathlib.Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
     ours = sysconfig.get_path("purelib")
     theirs = sysconfig.get_path("purelib", vars={"base": str(folder)})
-    pathlib.Path(theirs, "base.pth").write_text(f"{ours}\n{ROOT / 'src'}\n")
+    if name not in RELEASES:
+        pathlib.Path(theirs, "base.pth").write_text(f"{ours}\n{ROOT / 'src'}\n")
     if name.startswith("vpnaas-"):
         # The first distribution of a name counts: this one hides our entry points, of which
         # neutron-vpnaas has the same.
@@ -61,7 +74,7 @@ def _make(name: str, folder: pathlib.Path) -> None:
     log = FOLDER / f"{name}-install.log"
     with log.open("w") as out:
         subprocess.run(
-            [*pip, "-c", CONSTRAINTS, *REQUIREMENTS[name]],
+            [*pip, "-c", _constraints(name), *{**REQUIREMENTS, **RELEASES}[name]],
             check=True,
             stdout=out,
             stderr=out,
@@ -71,8 +84,8 @@ def _make(name: str, folder: pathlib.Path) -> None:
 
 def _digest(name: str) -> str:
     digest = hashlib.sha256(sys.version.encode() + sysconfig.get_path("purelib").encode())
-    digest.update(CONSTRAINTS.read_bytes())
-    digest.update("\n".join(REQUIREMENTS[name]).encode())
+    digest.update(_constraints(name).read_bytes())
+    digest.update("\n".join({**REQUIREMENTS, **RELEASES}[name]).encode())
     digest.update(pathlib.Path(__file__).read_bytes())
     return digest.hexdigest()
 
