@@ -1,6 +1,6 @@
 """Policies by the name of what is on the other side.
 
-Algorithms are in the API's words. What isn't ours follows the vendors' documents and is untested.
+Algorithms are in the API's words. What isn't ours is what those gateways are known to take, and is untested against them.
 """
 
 from __future__ import annotations
