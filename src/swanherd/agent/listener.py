@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import http.server
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Address:
         return self.path or (f"[{self.host}]" if ":" in self.host else self.host) + f":{self.port}"
 
 
-class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class _Server(socketserver.ThreadingMixIn, HTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
@@ -113,7 +113,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         LOG.warning("A request for metrics or health broke: %r", sys.exception())
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = _PATIENCE
     server_version = "swanherd"

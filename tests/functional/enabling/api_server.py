@@ -4,12 +4,12 @@ No schema, no controller: what is applied is there. It remembers every request t
 """
 
 import contextlib
-import http.server
 import itertools
 import json
 import queue
 import threading
 import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 # Group and version: plural, kind.
 RESOURCES = {
@@ -127,7 +127,7 @@ def place(path):
     return version, plural, namespace, name, below
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments):
@@ -263,7 +263,7 @@ def discovery(path):
 @contextlib.contextmanager
 def serving():
     """Give the server's state and its URL as long as the block lasts."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.api, server.ending = ApiServer(), False
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)

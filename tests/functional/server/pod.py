@@ -85,6 +85,8 @@ class Pod:
             ]
             # ConfigMaps are mounted into emptyDirs too: scripts, in /tmp.
             lines += [f"cp -a {self.directory}/image{empty}/* {root}{empty}/ 2>/dev/null || :"]
+        for shown in (shown for shown in _SHOWN if self._is_covered(shown)):
+            lines += [f"mkdir -p {root}{shown}", f"mount --rbind {shown} {root}{shown}"]
         for inner, outer in self.bound.items():
             make = "mkdir -p" if pathlib.Path(outer).is_dir() else "touch"
             lines += [f"{make} {root}{inner}", f"mount --rbind {outer} {root}{inner}"]
@@ -94,6 +96,10 @@ class Pod:
             lines += [f"mount -o remount,bind,ro {root}/proc/sys"]
         lines += [f"mount -o remount,ro {root}", before, 'exec chroot "$@"']
         return "\n".join(lines)
+
+    def _is_covered(self, shown: str) -> bool:
+        """Tell whether an emptyDir lies over it: a checkout may be in /tmp."""
+        return any(shown.startswith(f"{empty}/") for empty in self.empty)
 
     def command(self, *argv: str, before: str = "") -> list[str]:
         """Return what runs argv as the container's process 1."""

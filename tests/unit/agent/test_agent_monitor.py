@@ -4,6 +4,8 @@ import json
 import logging
 import socket
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
@@ -256,3 +258,13 @@ def test_more_requests_than_places_are_turned_away_at_once(stage):
             link.close()
         until(lambda: listener.busy == 0)
         assert get(listener.port, "/livez")[0] == 200
+
+
+def test_it_is_the_standard_librarys_server_beside_eventlet():
+    """In Neutron's agents eventlet leaves a server of its own in the package `http`."""
+    script = (
+        "import http.server, socketserver, eventlet.green.BaseHTTPServer\n"
+        "from swanherd.agent import listener\n"
+        "assert socketserver.TCPServer in listener._Server.__mro__\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=60)

@@ -1,6 +1,7 @@
 """Policies by the name of what is on the other side.
 
-Algorithms are in the API's words. What isn't ours is what those gateways are known to take, and is untested against them.
+Algorithms are in the API's words. What isn't ours is what those gateways are known to take, and is
+untested against them.
 """
 
 from __future__ import annotations
