@@ -47,7 +47,12 @@ _MODULES = (
 _INIT = """#!/bin/bash
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -t proc proc /proc; mount -t sysfs sys /sys
-mount -t tmpfs tmp /tmp; mount -t tmpfs run /run; mkdir -p /run/lock /run/netns
+mount -t tmpfs run /run; mkdir -p /run/lock /run/netns /run/tmp
+mount --rbind /tmp /run/tmp; mount -t tmpfs tmp /tmp
+case {directory}/ in /tmp/*)  # a checkout there stays visible
+    mkdir -p {directory}; mount --bind /run{directory} {directory}
+esac
+umount /run/tmp
 mkdir -p /dev/shm; mount -t tmpfs shm /dev/shm
 mount --bind /usr/lib/uml/modules /lib/modules
 modprobe -aq {modules}

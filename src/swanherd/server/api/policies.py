@@ -12,10 +12,6 @@ from oslo_policy import policy
 
 from swanherd.server.compat import rules as lib_rules
 
-# neutron-lib's ADMIN_OR_PROJECT_MEMBER with its sides exchanged: a list asks it once a row, and
-# of a member it is true after three checks instead of eight.
-_PROJECT_MEMBER_OR_ADMIN = f"({lib_rules.PROJECT_MEMBER}) or ({lib_rules.ADMIN})"
-
 # resource → its collection in the URL
 _RESOURCES = {
     "vpnservice": "vpnservices",
@@ -37,7 +33,7 @@ def _rule(action: str, resource: str, before: str, operations: list[tuple[str, s
     name = f"{action}_{resource}"
     return policy.DocumentedRuleDefault(
         name=name,
-        check_str=_PROJECT_MEMBER_OR_ADMIN,
+        check_str=lib_rules.ADMIN_OR_PROJECT_MEMBER,
         description=f"{action.capitalize()} a VPN {resource}",
         operations=[{"method": method, "path": path} for method, path in operations],
         scope_types=["project"],
@@ -53,7 +49,7 @@ def _rule(action: str, resource: str, before: str, operations: list[tuple[str, s
 def _psk_rule() -> object:
     return policy.DocumentedRuleDefault(
         name="get_ipsec_site_connection:psk",
-        check_str=_PROJECT_MEMBER_OR_ADMIN,
+        check_str=lib_rules.ADMIN_OR_PROJECT_MEMBER,
         description="See the pre-shared key of a VPN ipsec_site_connection",
         operations=[{"method": "GET", "path": "/vpn/ipsec-site-connections/{id}"}],
         scope_types=["project"],
