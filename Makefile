@@ -64,7 +64,7 @@ check: tools ## lint, format, types, import contracts, unit tests: < 60 s
 AGAIN := --last-failed --last-failed-no-failures none
 
 functional: tools ## tests on real charons, namespaces, ovsdb, MariaDB
-	@$(BIN)/pytest -q tests/functional -m "not long" --durations=5 || \
+	@$(BIN)/pytest -q tests/functional -m "not long" --durations=20 || \
 		$(BIN)/pytest -q tests/functional -m "not long" $(AGAIN)
 
 environments: tools

@@ -27,6 +27,7 @@ def ike_ids(stage: Stage, site: Site) -> set[int]:
     return {sa.unique_id for sa in stage.observed(site) if sa.state is SaState.ESTABLISHED}
 
 
+@pytest.mark.long  # `make test` has three minutes of renewals, of both versions: test_soak.py
 def test_a_renewal_is_noticed_by_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the renewal by one side until all of the old is gone: ACTIVE, and no packet lost."""
     false: list[object] = []

@@ -14,6 +14,9 @@ from tests.functional.server import stage
 from tests.functional.server.stage import connection, manage, served
 from tests.oracles.environments import environment
 
+# `make bench` runs it, and `make test-long`.
+pytestmark = pytest.mark.long
+
 COUNT, ROUNDS, POSTS = 1000, 9, 40
 COLLECTION, RESOURCE = "vpn/ipsec-site-connections", "ipsec_site_connection"
 THEIRS = "neutron_vpnaas.services.vpn.plugin.VPNDriverPlugin"
