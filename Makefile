@@ -110,7 +110,8 @@ test: check ## everything: check, functional, oracles, dashboard, kernel, scenar
 		--durations=5 || BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py \
 		tests/scenario/test_ovs_cloud.py $(AGAIN)
 	@$(BIN)/python -m lab.matrix --readme
-	@BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" --durations=1
+	@BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" --durations=1 || \
+		BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" $(AGAIN)
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" --durations=1 || \
 		BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" $(AGAIN)
 
