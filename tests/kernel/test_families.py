@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swanherd.core.layout import tunnel_mtu
-from swanherd.core.model import DataPlane, IkeVersion
+from swanherd.core.model import DataPlane, IkeVersion, RouterId
 from swanherd.core.network import Direction, KernelPolicy
 from swanherd.testing import builders
 from tests.kernel.stage import (
@@ -48,14 +48,22 @@ def test_both_families_cross(stage: Stage, outer: int, version: IkeVersion) -> N
     check_kernel(stage, outer)
 
 
+def ways(stage: Stage, router: RouterId) -> list[tuple[str, str]]:
+    """Return the ends of every SA in a router's kernel."""
+    sas = stage.agent.node.observe(router).kernel_sas
+    return sorted((str(sa.source), str(sa.destination)) for sa in sas)
+
+
 def check_kernel(stage: Stage, outer: int) -> None:
-    """XFRM has a pair of SAs for each child, the policies of the pairs, and nothing else."""
+    """XFRM has a pair of SAs for each child, the policies of the pairs, and nothing else stays.
+
+    A child that is made anew has the old one beside it for a moment.
+    """
     here, there = OUTER[outer]
+    pairs = sorted([(here, there), (there, here)] * 2)
     for router, order in ((WEST, 1), (EAST, -1)):
+        stage.agent.wait(lambda r=router: ways(stage, r) == pairs, 15)  # type: ignore[misc]
         seen = stage.agent.node.observe(router)
-        ways = sorted((str(sa.source), str(sa.destination)) for sa in seen.kernel_sas)
-        charon = stage.agent.swan.observe(router)
-        assert sorted([(here, there), (there, here)] * 2) == ways, (seen.kernel_sas, charon)
         assert {sa.protocol for sa in seen.kernel_sas} == {50}
         selectors = {builders.selector(*NETWORKS[inner][::order]) for inner in (4, 6)}
         assert {KernelPolicy(s, d) for s in selectors for d in Direction} == seen.kernel_policies

@@ -28,7 +28,8 @@ PATIENCE = 0.7
 
 _NEW_NET = 0x40000000
 _ALL, _IPV4, _IPV6 = 0x0003, 0x0800, 0x86DD
-_KINDS = {50: "esp", 51: "ah", 1: "icmp", 58: "icmp", 44: "fragment"}
+_KINDS = {50: "esp", 51: "ah", 44: "fragment"}
+_ICMP = (1, 58)
 _UDP = 17
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -114,6 +115,8 @@ class Wire:
         if protocol == _UDP:
             ports = struct.unpack_from("!HH", packet, header)
             return "ike" if set(ports) & {500, 4500} else "other"
+        if protocol in _ICMP:
+            return f"icmp {packet[header]} of {addresses[0]}"
         return _KINDS.get(protocol, "other")
 
 
