@@ -33,6 +33,9 @@ class SaState(enum.StrEnum):
 LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
 """The states of an IKE SA that is up."""
 
+COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
+"""The states of an IKE SA that is being negotiated."""
+
 HOLDING = LIVE | {SaState.CONNECTING}
 """The states of an IKE SA that may have children: IKEv1's renewal moves them to the new one before
 that is up, and they carry on (task_manager_v1.c, queue_ike_reauth)."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from swanherd.core.ike import (
     CARRYING,
+    COMING,
     LIVE,
     ChildSa,
     IkeSa,
@@ -27,8 +28,6 @@ SETTLED = 2
 
 # Seconds after which nobody has moved the children to the IKE SA that should stay: nobody will.
 ABANDONED = 6
-
-_COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
 
 
 def needless(
@@ -185,5 +184,5 @@ def _attempts(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
     for sa in current:
         # What begins beside an old IKE SA is charon's: IKEv1 knows no other rekeying.
         begun = keeper.age <= RACE or sa.unique_id < keeper.unique_id
-        if sa.state in _COMING and sa.initiator and not sa.answered and begun:
+        if sa.state in COMING and sa.initiator and not sa.answered and begun:
             yield sa

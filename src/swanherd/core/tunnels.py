@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 from swanherd.core import races
 from swanherd.core.ike import (
     CARRYING,
+    COMING,
     HOLDING,
     LIVE,
     DeclareDead,
@@ -31,8 +32,6 @@ from swanherd.core.peering import Peering, peerings
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
 # would go on asking for a minute and a half, long after the key is mended.
 HOPELESS = 2.0
-
-_COMING = frozenset({SaState.CREATED, SaState.CONNECTING})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:
 
 def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
     """End every IKE SA of a standby. The guard is silent by now: the peer hears nothing of it."""
-    live = (sa for sa in sas if sa.state in LIVE | _COMING)
+    live = (sa for sa in sas if sa.state in LIVE | COMING)
     return (TerminateIke(sa.unique_id, force=True) for sa in live)
 
 
@@ -279,7 +278,7 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     cleared = fault is not None and fault.code == "dpd_timeout" and action is DpdAction.CLEAR
     if not missing or cleared:
         return (), None
-    if any(sa.state in _COMING or (sa.state in LIVE and sa.busy) for sa in view.current):
+    if any(sa.state in COMING or (sa.state in LIVE and sa.busy) for sa in view.current):
         return (), None
     if fault is not None and (at := retry_at(fault, timing)) > timing.now:
         return (), at - timing.now
@@ -310,7 +309,7 @@ def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     due = {
         sa.unique_id: sa.unanswered + HOPELESS - now
         for sa in view.current
-        if sa.state in _COMING
+        if sa.state in COMING
         and sa.initiator
         and sa.unanswered is not None
         and fault.last >= sa.unanswered
@@ -328,7 +327,7 @@ def _end_unwanted(
     busy = (view for view in views if view.name not in resting)
     awaited = {pair_of(name) for view in busy for name in view.awaited}
     for sa in sas:
-        if sa.config in names or sa.state not in LIVE | _COMING:
+        if sa.config in names or sa.state not in LIVE | COMING:
             continue
         carried = [child for child in sa.children if child.state in CARRYING]
         if any(pair_of(child.name) in awaited for child in carried):

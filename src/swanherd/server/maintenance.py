@@ -84,10 +84,11 @@ class Apart(Generic[K]):
             fresh = key not in self._named
             self._named[key] = True
         if fresh:
-            threading.Thread(target=self._run, args=(key,), daemon=True).start()
+            timer = threading.Timer(self._delay, self._run, (key,))
+            timer.daemon = True
+            timer.start()
 
     def _run(self, key: K) -> None:
-        threading.Event().wait(self._delay)
         has_place = self._places.acquire(timeout=self._patience)
         try:
             while self._take(key):

@@ -15,6 +15,7 @@ from neutron_lib.callbacks import exceptions as callback_exc
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from neutron_lib.plugins import utils as plugin_utils
+from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
 from swanherd.core.model import RouterId
@@ -22,7 +23,6 @@ from swanherd.core.steering import public_port_id
 from swanherd.server import compat, topology
 from swanherd.server.db.models import ExternalGatewayRow, RouterStateRow
 from swanherd.server.topology import BoundPort, Subnet
-from swanherd.server.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class PublicPorts:
     """
 
     def __init__(self) -> None:
-        self._turns: Turns[RouterId] = Turns()
+        self._locks = lockutils.Semaphores()
 
     def find(self, context: Any, router_id: RouterId) -> BoundPort | None:
         """Return the router's port, if it exists."""
@@ -66,7 +66,7 @@ class PublicPorts:
         this process after another does it for a router: Neutron takes two at once for a conflict
         and tries both again.
         """
-        with self._turns.of(router_id):
+        with lockutils.lock(router_id, semaphores=self._locks, do_log=False):
             return self._ensure(context, router_id, network_id, host)
 
     def _ensure(
