@@ -16,11 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from swanherd.dataplane.guards import Iptables, Nft
 from swanherd.dataplane.privileged import namespaces
 
 # Nothing else than our own namespaces is made or removed, whoever asks.
 _OURS = re.compile(r"qvpn-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FIREWALLS = ("nft", "iptables")
+# A guard that lets nothing pass, by the firewall whose words it is in.
+_CLOSED = {guard.kind: guard.closed() for guard in (Nft(), Iptables())}
 _LIMIT = 1 << 20  # bytes of a request
 _PATIENCE = 30.0
 
@@ -32,9 +34,11 @@ class Keeper:
         self._path = path
 
     def make(self, namespace: str, firewall: str, closed: Mapping[int, str]) -> None:
-        """Make the namespace, or bring one that is there to its shape; idempotent."""
-        texts = {str(number): text for number, text in closed.items()}
-        self._ask({"make": namespace, "firewall": firewall, "closed": texts})
+        """Make the namespace, or bring one that is there to its shape; idempotent.
+
+        The keeper has the guard's words itself: it runs none of anybody else's.
+        """
+        self._ask({"make": namespace, "firewall": firewall})
 
     def delete(self, namespace: str) -> None:
         """Remove the namespace's name; idempotent."""
@@ -91,7 +95,6 @@ def do(request: Mapping[str, Any]) -> None:
         namespaces.delete(name)
         return
     firewall = request["firewall"]
-    if firewall not in _FIREWALLS:
+    if firewall not in _CLOSED:
         raise ValueError("there is no such firewall")
-    closed = {int(number): str(text) for number, text in request["closed"].items()}
-    namespaces.make(name, firewall, closed)
+    namespaces.make(name, firewall, _CLOSED[firewall])

@@ -11,7 +11,7 @@ import yaml
 from oslo_privsep import capabilities
 
 from swanherd.dataplane import keeper
-from swanherd.dataplane.privileged import NEEDED
+from swanherd.dataplane.privileged import NEEDED, nft
 from tests.functional.server.pod import ROOT, Pod
 
 CHART = ROOT / "operator" / "charts" / "swanherd"
@@ -102,9 +102,21 @@ def test_the_keeper_makes_nothing_of_others(tmp_path: pathlib.Path) -> None:
     """Names that aren't ours, and what is no request, are refused."""
     for request in (
         {"delete": "qrouter-5aa4e7d0-0000-4000-8000-000000000001"},
-        {"make": "../x", "firewall": "nft", "closed": {}},
-        {"make": "qvpn-5aa4e7d0-0000-4000-8000-000000000001/..", "firewall": "nft", "closed": {}},
+        {"make": "../x", "firewall": "nft"},
+        {"make": "qvpn-5aa4e7d0-0000-4000-8000-000000000001/..", "firewall": "nft"},
         {},
     ):
         with pytest.raises(ValueError, match="isn't one of ours"):
             keeper.do(request)
+
+
+def test_the_keeper_runs_no_words_of_whoever_asks() -> None:
+    """A firewall by its name, and nothing that it should be told; who asks may be anybody."""
+    name = "qvpn-5aa4e7d0-0000-4000-8000-000000000009"
+    with pytest.raises(ValueError, match="no such firewall"):
+        keeper.do({"make": name, "firewall": "sh"})
+    keeper.do({"make": name, "firewall": "nft", "closed": {"0": 'include "/etc/shadow"'}})
+    try:
+        assert nft.listing(name).count('"policy": "drop"') == 3
+    finally:
+        keeper.do({"delete": name})
