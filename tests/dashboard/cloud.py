@@ -3,6 +3,9 @@
 import dataclasses
 import uuid
 from typing import Any
+from unittest import mock
+
+from openstack_dashboard import api
 
 KINDS = {
     "vpn/ipsec-site-connections": "ipsec_site_connection",
@@ -201,3 +204,14 @@ DETAILS = {
         }
     ],
 }
+
+
+class OnFakeNeutron:
+    """What Horizon's test cases have beside them: the panel talks to `cloud`."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = FakeNeutron(self.tenant.id)
+        patcher = mock.patch.object(api.neutron, "networkclient", return_value=self.cloud)
+        patcher.start()
+        self.addCleanup(patcher.stop)

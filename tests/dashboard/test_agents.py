@@ -1,24 +1,17 @@
-from unittest import mock
-
 from django.urls import reverse
-from openstack_dashboard import api
 from openstack_dashboard.test import helpers
 
-from tests.dashboard.cloud import FakeNeutron, Reply, refusal
+from tests.dashboard.cloud import OnFakeNeutron, Reply, refusal
 
 INDEX = reverse("horizon:admin:swanherd_agents:index")
 KIND = "Swanherd VPN agent"
 
 
-class Agents(helpers.BaseAdminViewTests):
+class Agents(OnFakeNeutron, helpers.BaseAdminViewTests):
     """The operators' pages on a Neutron in memory."""
 
     def setUp(self):
         super().setUp()
-        self.cloud = FakeNeutron(self.tenant.id)
-        patcher = mock.patch.object(api.neutron, "networkclient", return_value=self.cloud)
-        patcher.start()
-        self.addCleanup(patcher.stop)
         agent = {"agent_type": KIND, "alive": True, "admin_state_up": True}
         self.here = self.cloud.add("agents", host="gw1", **agent)
         self.router = self.cloud.add("routers", name="site")

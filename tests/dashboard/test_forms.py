@@ -1,10 +1,7 @@
-from unittest import mock
-
 from django.urls import reverse
-from openstack_dashboard import api
 from openstack_dashboard.test import helpers
 
-from tests.dashboard.cloud import KEY, FakeNeutron, refusal, with_a_tunnel
+from tests.dashboard.cloud import KEY, OnFakeNeutron, refusal, with_a_tunnel
 
 CONNECT = reverse("horizon:project:swanherd:connect")
 AJAX = {"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"}
@@ -12,15 +9,8 @@ STRONG = "a-long-and-random-key-9W"
 CONNECTIONS, GROUPS = "vpn/ipsec-site-connections", "vpn/endpoint-groups"
 
 
-class Forms(helpers.TestCase):
+class Forms(OnFakeNeutron, helpers.TestCase):
     """The forms on a Neutron in memory."""
-
-    def setUp(self):
-        super().setUp()
-        self.cloud = FakeNeutron(self.tenant.id)
-        patcher = mock.patch.object(api.neutron, "networkclient", return_value=self.cloud)
-        patcher.start()
-        self.addCleanup(patcher.stop)
 
     def router(self, cidrs=("10.1.0.0/24",), gateway=True, **attributes):
         gateway_info = {"network_id": "ext"} if gateway else None

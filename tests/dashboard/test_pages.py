@@ -2,14 +2,12 @@ import io
 import logging
 import uuid
 import zipfile
-from unittest import mock
 
 from django.urls import reverse
-from openstack_dashboard import api
 from openstack_dashboard.test import helpers
 
 from swanherd_dashboard.core import rows
-from tests.dashboard.cloud import KEY, FakeNeutron, Reply, refusal, with_a_tunnel
+from tests.dashboard.cloud import KEY, OnFakeNeutron, Reply, refusal, with_a_tunnel
 
 INDEX = reverse("horizon:project:swanherd:index")
 PICTURE = reverse("horizon:project:swanherd:picture")
@@ -21,15 +19,8 @@ def url(name, connection):
     return reverse(f"horizon:project:swanherd:{name}", args=(connection["id"],))
 
 
-class Pages(helpers.TestCase):
+class Pages(OnFakeNeutron, helpers.TestCase):
     """The panel's pages on a Neutron in memory."""
-
-    def setUp(self):
-        super().setUp()
-        self.cloud = FakeNeutron(self.tenant.id)
-        patcher = mock.patch.object(api.neutron, "networkclient", return_value=self.cloud)
-        patcher.start()
-        self.addCleanup(patcher.stop)
 
 
 class ListOfConnections(Pages):

@@ -21,6 +21,7 @@ from swanherd_dashboard import making, neutron
 from swanherd_dashboard.core import live as told
 from swanherd_dashboard.core import picture, rows
 from swanherd_dashboard.downloads import as_download
+from swanherd_dashboard.pages import PageOfOne
 
 INDEX = "horizon:project:swanherd:index"
 PAGE = 50
@@ -122,20 +123,12 @@ def live(request: http.HttpRequest) -> http.HttpResponse:
     return _json({"connections": [told.brief(each, _) for each in found]})
 
 
-class ConnectionView(views.HorizonTemplateView):
+class ConnectionView(PageOfOne):
     """All that is known of a connection."""
 
     template_name = "swanherd_dashboard/connection.html"
+    index = INDEX
     page_title = "{{ connection.label }}"
-
-    def get(self, request: Any, *args: Any, **kwargs: Any) -> http.HttpResponse:
-        """Show it, or go back to the list with Neutron's sentence."""
-        try:
-            answer: http.HttpResponse = super().get(request, *args, **kwargs)
-        except neutron.Refused as error:
-            messages.error(request, error.text)
-            return shortcuts.redirect(INDEX)
-        return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the connection and what it refers to."""

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from horizon import messages, views
 
 from swanherd_dashboard import neutron
+from swanherd_dashboard.pages import PageOfOne
 
 INDEX = "horizon:admin:swanherd_agents:index"
 AGENT = "horizon:admin:swanherd_agents:agent"
@@ -52,20 +53,12 @@ def served(cloud: neutron.Neutron, agent_id: str) -> Sequence[Mapping[str, Any]]
     return sorted(found, key=lambda row: (row["name"], row["id"]))
 
 
-class AgentView(views.HorizonTemplateView):
+class AgentView(PageOfOne):
     """An agent, its routers, and who stands by for each."""
 
     template_name = "swanherd_dashboard/agent.html"
+    index = INDEX
     page_title = "{{ agent.host }}"
-
-    def get(self, request: Any, *args: Any, **kwargs: Any) -> http.HttpResponse:
-        """Show it, or go back to the list with Neutron's sentence."""
-        try:
-            answer: http.HttpResponse = super().get(request, *args, **kwargs)
-        except neutron.Refused as error:
-            messages.error(request, error.text)
-            return shortcuts.redirect(INDEX)
-        return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the agent and its routers."""
