@@ -87,6 +87,7 @@ test-dashboard: install ## the Horizon panel, in an environment of its own: DASH
 test-dashboard-clouds: install ## from the login to traffic in Chromium, on two clouds (SCREENSHOTS=1)
 	@$(BIN)/python -m tests.oracles.environments horizon
 	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/clouds/pytest.ini tests/dashboard/clouds
+	@cat build/dashboard.json
 
 matrix: install ## each inner over each outer family on each backend, into build/matrix.json and README
 	@BACKEND=ovn $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5

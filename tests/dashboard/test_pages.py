@@ -2,8 +2,12 @@ import io
 import logging
 import uuid
 import zipfile
+from unittest import mock
 
+import horizon
+from django.core.cache import cache
 from django.urls import reverse
+from openstack_dashboard import api
 from openstack_dashboard.test import helpers
 
 from swanherd_dashboard.core import rows
@@ -252,3 +256,21 @@ class Security(Pages):
             posted = {"device": "strongswan", "with_key": "on"}
             assert client.post(url(name, shown), posted).status_code == 403
         assert shown["id"] in self.cloud.rows["vpn/ipsec-site-connections"]
+
+
+class MenuEntry(Pages):
+    def test_neutron_is_asked_once_whether_it_has_vpns(self):
+        """A live request of every few seconds doesn't ask for the extensions again."""
+        asked = []
+
+        def extensions(request, alias):
+            asked.append(alias)
+            return True
+
+        cache.clear()
+        self.addCleanup(cache.clear)
+        entry = horizon.get_dashboard("project").get_panel("swanherd")
+        with mock.patch.object(api.neutron, "is_extension_supported", extensions):
+            seen = [entry.allowed({"request": self.request}) for _ in range(3)]
+        assert seen == [True] * 3
+        assert asked == ["vpnaas"]

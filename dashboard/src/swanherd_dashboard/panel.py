@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import horizon
+from django.core.cache import cache
 from django.utils.translation import gettext_lazy as _
 from horizon import exceptions
 from keystoneauth1 import exceptions as ks_exceptions
 from openstack import exceptions as sdk_exceptions
+from openstack_dashboard import api
 from openstack_dashboard.api import neutron
+
+_KNOWN_FOR = 300  # seconds
 
 
 class Swanherd(horizon.Panel):
@@ -25,10 +29,21 @@ class Swanherd(horizon.Panel):
         if not super().allowed(context):
             return False
         try:
-            return bool(neutron.is_extension_supported(request, "vpnaas"))
+            return _has_vpn(request)
         except (
             ks_exceptions.ClientException,
             sdk_exceptions.SDKException,
             exceptions.ServiceCatalogException,
         ):
             return False
+
+
+def _has_vpn(request: Any) -> bool:
+    """Whether the region's Neutron has VPNs; each page and each live request needs to know."""
+    key = f"swanherd-vpnaas-{api.base.url_for(request, 'network')}"
+    known: bool | None = cache.get(key)
+    if known is None:
+        known = bool(neutron.is_extension_supported(request, "vpnaas"))
+        if known:
+            cache.set(key, known, _KNOWN_FOR)
+    return known

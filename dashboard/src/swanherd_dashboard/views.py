@@ -180,7 +180,8 @@ def connection_live(request: http.HttpRequest, connection_id: uuid.UUID) -> http
     except neutron.Refused as error:
         return _unanswered(error)
     context = tunnel_context(found)
-    html = render_to_string("swanherd_dashboard/_tunnel.html", context, request)
+    # Without the request: Horizon's context processors would ask Keystone for the projects.
+    html = render_to_string("swanherd_dashboard/_tunnel.html", context)
     return _json({**context["brief"], "html": html, "traffic": told.traffic(found)})
 
 

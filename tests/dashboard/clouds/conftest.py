@@ -5,6 +5,7 @@ pictures of docs/images anew.
 """
 
 import dataclasses
+import json
 import os
 import pathlib
 import random
@@ -20,6 +21,7 @@ from lab.layout import ROOT, USER_PASSWORD, Lab
 from lab.sites import boot, make_public, make_site
 from lab.user import enter
 
+FIGURES = ROOT / "build" / "dashboard.json"
 IMAGES = ROOT / "docs" / "images"
 CHROMIUM = shutil.which("chromium")
 
@@ -121,3 +123,11 @@ def places(lab, browser):
 @pytest.fixture(scope="session")
 def horizons_log(lab):
     return pathlib.Path(lab.log("user", "horizon"))
+
+
+@pytest.fixture(scope="session")
+def record():
+    """Keep figures in build/dashboard.json, which the run prints at its end."""
+    figures = {}
+    yield figures.__setitem__
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")

@@ -73,7 +73,7 @@ def test_from_the_login_to_traffic(log_in, places, horizons_log):
     assert key not in horizons_log.read_text(), "Horizon's log at the level debug"
 
 
-def test_a_change_is_seen_without_a_reload(log_in, places):
+def test_a_change_is_seen_without_a_reload(log_in, places, record):
     """What the API says of a status stands on the open page within 3 s."""
     here, _ = places
     visitor = log_in("a")
@@ -82,19 +82,22 @@ def test_a_change_is_seen_without_a_reload(log_in, places):
     page.wait_for_selector(".sh-badge.sh-up")
     row = connection_of(here, page)
     update = here.client.network.update_vpn_ipsec_site_connection
-    update(row["id"], admin_state_up=False)
 
-    def status():
+    def down():
         return connection_of(here, page)["status"] == "DOWN"
 
-    wait_for(status, 30, "DOWN in the API", every=0.05)
-    began = time.monotonic()
-    expect(page.locator(".sh-state .sh-badge.sh-down")).to_be_visible(timeout=10000)
-    seconds = time.monotonic() - began
-    expect(page.locator(".sh-reason")).to_contain_text("administratively down")
-    update(row["id"], admin_state_up=True)
-    expect(page.locator(".sh-state .sh-badge.sh-up")).to_be_visible(timeout=60000)
-    assert seconds < 4
+    waits = []
+    for _ in range(5):
+        update(row["id"], admin_state_up=False)
+        wait_for(down, 30, "DOWN in the API", every=0.05)
+        began = time.monotonic()
+        expect(page.locator(".sh-state .sh-badge.sh-down")).to_be_visible(timeout=10000)
+        waits.append(round(time.monotonic() - began, 2))
+        expect(page.locator(".sh-reason")).to_contain_text("administratively down")
+        update(row["id"], admin_state_up=True)
+        expect(page.locator(".sh-state .sh-badge.sh-up")).to_be_visible(timeout=60000)
+    record("seconds until a page shows a change", waits)
+    assert max(waits) <= 3
 
 
 def test_a_hidden_page_asks_nothing(log_in, places):
@@ -196,7 +199,7 @@ def test_all_is_deleted(log_in, places):
         page.locator("tbody a", has_text="to-").first.click()
         page.locator("summary", has_text="Delete").click()
         page.get_by_role("button", name="Delete the connection").click()
-        expect(page.locator("tbody")).to_contain_text("no connection yet")
+        expect(page.locator(".sh-list tbody")).to_contain_text("no connection yet", timeout=30000)
         network = place.client.network
         assert list(network.vpn_ipsec_site_connections()) == []
         assert list(network.vpn_endpoint_groups()) == []

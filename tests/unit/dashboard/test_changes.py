@@ -1,6 +1,7 @@
 import pytest
 
-from swanherd_dashboard.core.changes import Effect, outlook
+from swanherd_dashboard.core import changes
+from swanherd_dashboard.core.changes import Effect, User, outlook
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,24 @@ def test_others_that_share_the_tunnel_are_named():
     shared = outlook(frozenset({"psk"}), response_only=False, disabling=False, sharing=1)
     assert len(shared.sentences) == len(alone.sentences) + 1
     assert "must be changed to match" in alone.sentences[-1]
+
+
+ACTIVE, PASSIVE = User("1", "to-b", False), User("2", "to-c", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "users", "said"),
+    [
+        ("ike", {"pfs"}, [], [Effect.NOTHING]),
+        ("ike", {"name", "description"}, [ACTIVE], [Effect.NOTHING]),
+        ("ike", {"lifetime"}, [ACTIVE], [Effect.SWAP]),
+        ("ike", {"pfs"}, [ACTIVE], [Effect.SWAP, changes.FOLLOW]),
+        ("ike", {"lifetime"}, [ACTIVE, PASSIVE], [Effect.SWAP, changes.PASSIVE_SWAP]),
+        ("ipsec", {"lifetime", "name"}, [ACTIVE], [changes.CHILD_SWAP]),
+        ("ipsec", {"pfs"}, [PASSIVE], [changes.PASSIVE_CHILDREN, changes.FOLLOW]),
+    ],
+)
+def test_a_policys_change_is_said_for_all_that_use_it(kind, changed, users, said):
+    """As the table of docs/user-guide.md, What a change does."""
+    expected = tuple(changes.SENTENCES.get(each, each) for each in said)
+    assert expected == changes.of_policy(kind, frozenset(changed), users)

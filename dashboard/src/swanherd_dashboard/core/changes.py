@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 
 from swanherd_dashboard.core.words import gettext_noop
 
@@ -45,6 +46,29 @@ _SWAPPING = frozenset(
 _CHILDREN = frozenset({"peer_cidrs", "local_ep_group_id", "peer_ep_group_id", "ipsecpolicy_id"})
 
 
+CHILD_SWAP = gettext_noop(
+    "The networks' own tunnels are replaced, the new ones first; about one packet may be lost, a "
+    "few with IKEv1."
+)
+PASSIVE_SWAP = gettext_noop(
+    "Where this side only responds, the tunnel ends at once, and the peer has to come again."
+)
+FOLLOW = gettext_noop("The other side must be changed to match.")
+PASSIVE_CHILDREN = gettext_noop(
+    "Where this side only responds, the tunnels stay as they are until the peer negotiates new "
+    "ones."
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class User:
+    """A connection that uses a policy."""
+
+    id: str
+    label: str
+    response_only: bool
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outlook:
     """The effect of a change, its sentence, and what else concerns the reader."""
@@ -79,5 +103,20 @@ def outlook(
                 )
             )
         if changed & {"psk", "ikepolicy_id", "local_id", "peer_id"}:
-            said.append(gettext_noop("The other side must be changed to match."))
+            said.append(FOLLOW)
     return Outlook(effect, tuple(said))
+
+
+def of_policy(kind: str, changed: frozenset[str], users: Sequence[User]) -> tuple[str, ...]:
+    """Return what changing these attributes of an `ike` or `ipsec` policy does to its users."""
+    if not users or not changed - {"name", "description"}:
+        return (SENTENCES[Effect.NOTHING],)
+    actively = not all(user.response_only for user in users)
+    passively = any(user.response_only for user in users)
+    active, passive = SENTENCES[Effect.SWAP], PASSIVE_SWAP
+    if kind == "ipsec":
+        active, passive = CHILD_SWAP, PASSIVE_CHILDREN
+    said = [active] * actively + [passive] * passively
+    if changed - {"name", "description", "lifetime"}:
+        said.append(FOLLOW)
+    return tuple(said)

@@ -161,6 +161,7 @@ class Policy:
     mode: str = ""
     protocol: str = ""
     encapsulation: str = ""
+    description: str = ""
 
 
 def time_of(text: str | None) -> datetime.datetime | None:
@@ -277,6 +278,7 @@ def policy(row: Row) -> Policy:
         mode=row.get("phase1_negotiation_mode") or "",
         protocol=row.get("transform_protocol") or "",
         encapsulation=row.get("encapsulation_mode") or "",
+        description=row.get("description") or "",
     )
 
 

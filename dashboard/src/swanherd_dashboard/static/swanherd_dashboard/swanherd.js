@@ -244,8 +244,12 @@
     profile();
   }
 
+  /* The page has asked already; Horizon's script would ask for each red button again. */
+  function sure(button) { button.addEventListener('click', function (event) { event.stopPropagation(); }); }
+
   document.querySelectorAll('.sh-panel').forEach(function (root) {
     localTimes(root);
+    root.querySelectorAll('[data-sh-sure]').forEach(sure);
     if (root.dataset.shLiveList) { list(root); }
     if (root.dataset.shLiveOne) { one(root); }
     if ('shForm' in root.dataset) { form(root); }
