@@ -7,7 +7,7 @@ KERNEL_SECONDS ?= 900
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
-.PHONY: help install tools matrix demo up down enter status format check lint types contracts unit \
+.PHONY: help messages install tools matrix demo up down enter status format check lint types contracts unit \
 	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long test-releases recovery \
 	soak bench losses losses-kernel
 
@@ -83,6 +83,10 @@ test-dashboard: install ## the Horizon panel, in an environment of its own: DASH
 	@$(BIN)/python -m tests.oracles.environments horizon
 	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini --ignore tests/dashboard/clouds \
 		$(or $(DASHBOARD_TESTS),tests/dashboard)
+
+messages: install ## the dashboard's catalogues of translations, brought up to date and compiled
+	@$(BIN)/python -m tests.oracles.environments horizon
+	@$(HORIZON) dashboard/messages.py
 
 test-dashboard-clouds: install ## from the login to traffic in Chromium, on two clouds (SCREENSHOTS=1)
 	@$(BIN)/python -m tests.oracles.environments horizon
