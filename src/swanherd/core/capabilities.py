@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from swanherd.core.memo import remember
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
@@ -34,10 +35,15 @@ def limitation(policy: IpsecPolicy, plane: DataPlane) -> Reason | None:
 
 def serviceable(desired: DesiredRouter, plane: DataPlane) -> DesiredRouter:
     """Return what of the router can be negotiated; the rest is only guarded (fail closed)."""
-    if not any(limitation(c.ipsec, plane) for c in desired.connections):
+    if _is_serviceable(desired, plane):
         return desired
     connections = tuple(
         dataclasses.replace(c, up=False) if limitation(c.ipsec, plane) else c
         for c in desired.connections
     )
     return dataclasses.replace(desired, connections=connections)
+
+
+@remember
+def _is_serviceable(desired: DesiredRouter, plane: DataPlane) -> bool:
+    return not any(limitation(c.ipsec, plane) for c in desired.connections)

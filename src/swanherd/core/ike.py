@@ -92,7 +92,7 @@ class ChildSa:
     spis: frozenset[int] = frozenset()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class IkeSa:
     """A live IKE SA; `age` in seconds since it was established.
 
@@ -133,7 +133,7 @@ class Fault:
     last: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class ObservedCharon:
     """What the router's charon is and has. Not running: everything else is empty.
 

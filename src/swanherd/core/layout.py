@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
+import weakref
 from collections.abc import Iterable
 
 from swanherd.core.memo import remember
@@ -14,6 +16,7 @@ from swanherd.core.model import (
     IPAddress,
     IPNetwork,
     Role,
+    RouterId,
     SiteConnection,
 )
 from swanherd.core.network import (
@@ -81,9 +84,48 @@ def effective_mtus(desired: DesiredRouter, plane: DataPlane) -> dict[ConnectionI
     return {c.id: tunnel_mtu(c, plane, path_mtu) for c in desired.connections}
 
 
-@remember
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
+class _Made:
+    """A network and all that it was made of."""
+
+    inputs: tuple[object, ...]
+    network: Network
+
+
+# The last network of each router, as long as anyone has the desired state that it is of: most
+# changes of a connection concern charon alone, and to make a thousand routes anew and to compare
+# them costs more than all else of such a change.
+_LATEST: weakref.WeakValueDictionary[tuple[RouterId, DataPlane], _Made] = (
+    weakref.WeakValueDictionary()
+)
+
+
 def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
-    """Return the namespace's network for the desired state."""
+    """Return the namespace's network for the desired state; the same object while it is equal."""
+    return _made(desired, plane).network
+
+
+@remember
+def _made(desired: DesiredRouter, plane: DataPlane) -> _Made:
+    path_mtu = desired.public.mtu if desired.public else _ETHERNET_MTU
+    inputs = (
+        *(desired.public, desired.transit, desired.router_addresses, desired.role),
+        tuple(_share(c, plane, path_mtu) for c in desired.connections),
+    )
+    before = _LATEST.get((desired.id, plane))
+    if before is not None and before.inputs == inputs:
+        return before
+    made = _LATEST[desired.id, plane] = _Made(inputs, _network(desired, plane))
+    return made
+
+
+@remember
+def _share(connection: SiteConnection, plane: DataPlane, path_mtu: int) -> tuple[object, ...]:
+    """Return what of a connection the network depends on."""
+    return connection.selectors, tunnel_mtu(connection, plane, path_mtu)
+
+
+def _network(desired: DesiredRouter, plane: DataPlane) -> Network:
     mtus = effective_mtus(desired, plane)
     return Network(
         links=frozenset(_links(desired)),

@@ -64,7 +64,7 @@ class GuardPair:
     mss: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class Guard:
     """The namespace's firewall: everything that isn't listed is dropped.
 
@@ -88,7 +88,7 @@ class Way(enum.StrEnum):
     DETOUR = "detour"  # to the distributed router's central part, by the device they came from
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class RouterGuard:
     """What is ours of the firewall in a router's own namespace; all else passes as it did.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 
 from swanherd.core.ike import IkeConfig
@@ -32,7 +33,7 @@ from swanherd.core.naming import child_name, config_name, generation, peering_id
 ANY_PEER = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bound)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class Peering:
     """An IKE config and the connections whose children it has, sorted by id.
 
@@ -76,6 +77,18 @@ def peerings(desired: DesiredRouter) -> tuple[Peering, ...]:
     )
     found = (_peering(key, i, [c for _, c in items], firsts) for i, items in by_peering)
     return tuple(sorted(found, key=lambda peering: peering.config.name))
+
+
+@remember
+def by_member(desired: DesiredRouter) -> Mapping[ConnectionId, Peering]:
+    """Return the peering of each connection that has one."""
+    return {c.id: p for p in peerings(desired) for c in p.members}
+
+
+@remember
+def config_names(desired: DesiredRouter) -> frozenset[str]:
+    """Return the names of all configs that charon should have loaded."""
+    return frozenset(p.config.name for p in peerings(desired))
 
 
 def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:
@@ -132,9 +145,8 @@ def _peering(
 ) -> Peering:
     own, *others = members
     first = _as_negotiated(own, firsts)
-    if not others and first == own:
-        config = _config_alone(first, key, identity)
-        return Peering(config, (own,), frozenset(), children_of(own))
+    if not others and (first is own or first == own):
+        return _alone(own, key, identity)
     config = _config(first, others, key, identity)
     digest = generation(first, key)
     unlike = (c.id for c in (own, *others) if generation(c, key) != digest)
@@ -142,9 +154,21 @@ def _peering(
     return Peering(config, (own, *others), frozenset(unlike), names)
 
 
-@remember
-def _config_alone(connection: SiteConnection, key: Secret, identity: ConnectionId) -> IkeConfig:
-    return _config(connection, (), key, identity)
+# A peering holds its connection, so one that is found by its number here is that connection's.
+_ALONE: weakref.WeakValueDictionary[tuple[int, ConnectionId], Peering] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def _alone(connection: SiteConnection, key: Secret, identity: ConnectionId) -> Peering:
+    """Return the peering of one connection: the same object while anyone has it."""
+    known = _ALONE.get((id(connection), identity))
+    if known is not None:
+        return known
+    config = _config(connection, (), key, identity)
+    made = Peering(config, (connection,), frozenset(), children_of(connection))
+    _ALONE[id(connection), identity] = made
+    return made
 
 
 def _config(

@@ -18,6 +18,7 @@ from swanherd.core.ike import (
     SwanAction,
 )
 from swanherd.core.leftovers import leftovers
+from swanherd.core.memo import equal, remember
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
@@ -109,6 +110,7 @@ def plan_removal(*, on_node: bool, has_charon: bool) -> Plan:
     return Plan((*stop, *remove))
 
 
+@remember
 def options_of(desired: DesiredRouter, plane: DataPlane) -> CharonOptions:
     """Return what the router's charon has to be started with."""
     aggressive = any(
@@ -125,7 +127,7 @@ def _plan_network(
     early: list[NetworkAction] = []
     if not observed.exists:
         early.append(net.EnsureNamespace())
-    if observed.guard != wanted.guard:
+    if not equal(observed.guard, wanted.guard):
         early.append(net.EnsureGuard(wanted.guard))
     names = {link.name for link in wanted.links}
     early += [net.RemoveLink(n) for n in sorted({link.name for link in observed.links} - names)]
@@ -139,10 +141,12 @@ def _plan_network(
     )
     # A link that is made anew takes its routes with it, whatever was observed.
     remade = {link.name for link in changed}
-    kept = frozenset(r for r in observed.routes if r.device not in remade)
-    tunnel = wanted.guard.tunnel
-    early += _routes(kept, wanted.routes, lambda r: r.device != tunnel)
-    late: list[NetworkAction] = list(_routes(kept, wanted.routes, lambda r: r.device == tunnel))
+    late: list[NetworkAction] = []
+    if remade or not equal(observed.routes, wanted.routes):
+        kept = frozenset(r for r in observed.routes if r.device not in remade)
+        tunnel = wanted.guard.tunnel
+        early += _routes(kept, wanted.routes, lambda r: r.device != tunnel)
+        late += _routes(kept, wanted.routes, lambda r: r.device == tunnel)
     late += _differences(observed.rules, wanted.rules, net.RemoveRule, net.EnsureRule)
     return tuple(early), tuple(late)
 
@@ -180,6 +184,8 @@ def _differences(
 
     In this order a change (an MTU's, say) leaves no moment without a route and a rule.
     """
+    if equal(observed, wanted):
+        return []
     return [
         *map(ensure, sorted(wanted - observed, key=repr)),
         *map(remove, sorted(observed - wanted, key=repr)),

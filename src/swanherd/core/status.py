@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 
 from swanherd.core.capabilities import limitation, serviceable
 from swanherd.core.details import LiveSas, details_of, live_sas
 from swanherd.core.home import network_of, runs_charon
-from swanherd.core.ike import Fault
-from swanherd.core.layout import effective_mtus
+from swanherd.core.ike import Fault, IkeSa, LoadedConfig, ObservedCharon
+from swanherd.core.index import index_of
+from swanherd.core.layout import tunnel_mtu
+from swanherd.core.memo import equal, includes, remember_pair
 from swanherd.core.model import (
+    ConnectionId,
     DataPlane,
     DesiredRouter,
     Initiator,
@@ -23,9 +27,9 @@ from swanherd.core.model import (
     TunnelDetails,
 )
 from swanherd.core.naming import pair_of
-from swanherd.core.peering import Peering, children_of, peerings
+from swanherd.core.peering import Peering, by_member, children_of, config_names
 from swanherd.core.planner import Observed
-from swanherd.core.tunnels import by_config, carrying, carrying_pairs
+from swanherd.core.tunnels import carrying
 
 ADMIN_DOWN = Reason("admin_down", "It is administratively down.", "Set admin_state_up to true.")
 NO_SELECTORS = Reason(
@@ -88,57 +92,114 @@ def _steering_report(desired: DesiredRouter, observed: Observed, plane: DataPlan
     return RouterReport(desired.id, desired.revision, desired.epoch, (), (), ready=ready)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Look:
+    """All that decides what a router's rows show."""
+
+    desired: DesiredRouter
+    charon: ObservedCharon
+    plane: DataPlane
+    trouble: Trouble
+    ready: bool
+
+    @property
+    def is_standby(self) -> bool:
+        return self.desired.role is Role.STANDBY
+
+    @property
+    def is_calm(self) -> bool:
+        """Tell whether each row shows what charon has of it."""
+        return not self.is_standby and (self.ready or self.trouble.router is None)
+
+
 def _tunnel_report(
     desired: DesiredRouter, observed: Observed, plane: DataPlane, trouble: Trouble
 ) -> RouterReport:
     able = serviceable(desired, plane)
-    by_connection = {c.id: p for p in peerings(able) for c in p.members}
-    faults = {fault.config: fault for fault in observed.charon.faults}
-    ready = _is_ready(desired, observed, plane)
-    standby = desired.role is Role.STANDBY
-    mtus = effective_mtus(desired, plane) if desired.public is not None else {}
-    live = live_sas(observed.charon.ike_sas)
-    current = by_config(observed.charon.ike_sas)
-    pairs = carrying_pairs(observed.charon.ike_sas)
-
-    def told(connection: SiteConnection) -> RowStatus:
-        mtu = mtus.get(connection.id) if connection.local_address is not None else None
-        details = _details(connection, by_connection.get(connection.id), live)
-        return dataclasses.replace(connection_row(connection), effective_mtu=mtu, details=details)
-
-    def connection_row(connection: SiteConnection) -> RowStatus:
-        peering = by_connection.get(connection.id)
-        if peering is None:
-            return _unwanted_row(connection, plane)
-        if reason := trouble.connections.get(peering.config.connection.id):
-            return RowStatus(connection.id, Status.ERROR, reason)
-        if trouble.router is not None and not ready:
-            status = Status.ERROR if trouble.permanent else Status.DOWN
-            return RowStatus(connection.id, status, trouble.router)
-        if standby:
-            return RowStatus(connection.id, Status.DOWN, STANDBY)
-        name = peering.config.name
-        up = children_of(connection) & carrying(name, current.get(name, ()))
-        return _tunnel_row(connection, peering, _Seen(up, pairs, faults.get(name)))
-
-    def service_row(service_id: str, *, up: bool) -> RowStatus:
-        if not up:
-            return RowStatus(service_id, Status.DOWN, ADMIN_DOWN)
-        if ready:
-            shown = (Status.DOWN, STANDBY) if standby else (Status.ACTIVE, None)
-            return RowStatus(service_id, *shown)
-        status = Status.ERROR if trouble.permanent else Status.DOWN
-        return RowStatus(service_id, status, trouble.router or SETTING_UP)
-
+    look = _Look(desired, observed.charon, plane, trouble, _is_ready(desired, observed, plane))
     return RouterReport(
         desired.id,
         desired.revision,
         desired.epoch,
-        tuple(service_row(s.id, up=s.up) for s in desired.services),
-        tuple(map(told, desired.connections)),
+        tuple(_service_row(look, s.id, up=s.up) for s in desired.services),
+        tuple(_connection_rows(look, by_member(able))),
         role=desired.role,
-        ready=ready and _is_loaded(able, observed),
+        ready=look.ready and _has_all(able, observed.charon.configs),
     )
+
+
+def _service_row(look: _Look, service_id: str, *, up: bool) -> RowStatus:
+    if not up:
+        return RowStatus(service_id, Status.DOWN, ADMIN_DOWN)
+    if look.ready:
+        shown = (Status.DOWN, STANDBY) if look.is_standby else (Status.ACTIVE, None)
+        return RowStatus(service_id, *shown)
+    trouble = look.trouble
+    status = Status.ERROR if trouble.permanent else Status.DOWN
+    return RowStatus(service_id, status, trouble.router or SETTING_UP)
+
+
+def _connection_rows(
+    look: _Look, by_connection: Mapping[ConnectionId, Peering]
+) -> Iterator[RowStatus]:
+    """Yield the connections' rows; with many connections nearly all are as at the last look."""
+    public, calm = look.desired.public, look.is_calm
+    current = index_of(look.charon).by_config
+    faults = {fault.config: fault for fault in look.charon.faults}
+    live = functools.cache(lambda: live_sas(look.charon.ike_sas))
+    for connection in look.desired.connections:
+        peering = by_connection.get(connection.id)
+        mtu = None
+        if public is not None and connection.local_address is not None:
+            mtu = tunnel_mtu(connection, look.plane, public.mtu)
+        if calm and peering is not None and _may_be_active(look, connection, peering):
+            sas = current.get(peering.config.name, ())
+            active = _active_row(connection, sas[0], mtu) if len(sas) == 1 else None
+            if active is not None:
+                yield active
+                continue
+        details = _details(connection, peering, live())
+        row = _connection_row(look, connection, peering, faults)
+        yield dataclasses.replace(row, effective_mtu=mtu, details=details)
+
+
+def _may_be_active(look: _Look, connection: SiteConnection, peering: Peering) -> bool:
+    failed = peering.config.connection.id in look.trouble.connections
+    return not failed and connection.id not in peering.unlike
+
+
+def _connection_row(
+    look: _Look,
+    connection: SiteConnection,
+    peering: Peering | None,
+    faults: Mapping[str, Fault],
+) -> RowStatus:
+    trouble = look.trouble
+    if peering is None:
+        return _unwanted_row(connection, look.plane)
+    if reason := trouble.connections.get(peering.config.connection.id):
+        return RowStatus(connection.id, Status.ERROR, reason)
+    if trouble.router is not None and not look.ready:
+        status = Status.ERROR if trouble.permanent else Status.DOWN
+        return RowStatus(connection.id, status, trouble.router)
+    if look.is_standby:
+        return RowStatus(connection.id, Status.DOWN, STANDBY)
+    name, index = peering.config.name, index_of(look.charon)
+    up = children_of(connection) & carrying(name, index.by_config.get(name, ()))
+    return _tunnel_row(connection, peering, _Seen(up, index.pairs, faults.get(name)))
+
+
+@remember_pair
+def _active_row(connection: SiteConnection, sa: IkeSa, mtu: int | None) -> RowStatus | None:
+    """Return the row of a connection of which its config's only IKE SA carries all; else None.
+
+    What others carry of it then counts for nothing (`details_of`).
+    """
+    wanted = children_of(connection)
+    if not wanted or sa.details is None or not wanted <= carrying(sa.config, (sa,)):
+        return None
+    details = details_of(sa.config, wanted, live_sas((sa,)))
+    return RowStatus(connection.id, Status.ACTIVE, effective_mtu=mtu, details=details)
 
 
 def _details(
@@ -158,16 +219,17 @@ def _is_wired(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> b
     wanted = network_of(desired, plane)
     network = observed.network
     return (
-        network.guard == wanted.guard
+        equal(network.guard, wanted.guard)
         and wanted.links <= network.links
-        and wanted.routes <= network.routes
-        and wanted.rules <= network.rules
+        and includes(network.routes, wanted.routes)
+        and includes(network.rules, wanted.rules)
     )
 
 
-def _is_loaded(desired: DesiredRouter, observed: Observed) -> bool:
+@remember_pair
+def _has_all(desired: DesiredRouter, configs: frozenset[LoadedConfig]) -> bool:
     """Tell whether charon has every config, so that it could serve at once."""
-    return {p.config.name for p in peerings(desired)} <= {c.name for c in observed.charon.configs}
+    return config_names(desired) <= {c.name for c in configs}
 
 
 def _unwanted_row(connection: SiteConnection, plane: DataPlane) -> RowStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping
 
 from swanherd.core import races
 from swanherd.core.ike import (
@@ -16,6 +16,7 @@ from swanherd.core.ike import (
     IkeSa,
     Initiate,
     LoadConfig,
+    LoadedConfig,
     LoadSecret,
     ObservedCharon,
     SaState,
@@ -25,9 +26,11 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
+from swanherd.core.index import index_of, rests_with
+from swanherd.core.memo import remember_pair
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
-from swanherd.core.peering import Peering, peerings
+from swanherd.core.peering import Peering, config_names, peerings
 
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
 # would go on asking for a minute and a half, long after the key is mended.
@@ -94,17 +97,6 @@ def carrying(config_name: str, sas: Iterable[IkeSa]) -> frozenset[str]:
     )
 
 
-def carrying_pairs(sas: Iterable[IkeSa]) -> frozenset[str]:
-    """Return the pairs that any child carries, of whatever generation."""
-    return frozenset(
-        pair_of(child.name)
-        for sa in sas
-        if sa.state in HOLDING
-        for child in sa.children
-        if child.state in CARRYING
-    )
-
-
 def retry_at(fault: Fault, timing: Timing) -> float:
     """Return when to try again: pauses grow with the time that it has failed already."""
     pause = (fault.last - fault.first) / 2
@@ -119,21 +111,22 @@ def plan_tunnels(
     A standby has all loaded, never initiates, and has no IKE SA.
     """
     wanted = peerings(desired)
-    actions: list[SwanAction] = list(_load(wanted, charon))
+    actions = list(_load(desired, charon.configs, charon.secrets))
     if desired.role is Role.STANDBY:
         return (*actions, *_silence(charon.ike_sas)), None
     waits: list[float] = []
     views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
-    current = by_config(charon.ike_sas)
-    resting: set[str] = set()
-    for peering in wanted:
+    current = index_of(charon).by_config
+
+    def view_of(peering: Peering) -> _View:
         name = peering.config.name
-        view = _View(peering, current.get(name, ()), faults.get(name), timing)
-        if _rests(view):
-            resting.add(name)
-            views.append(view)
+        return _View(peering, current.get(name, ()), faults.get(name), timing)
+
+    for peering in wanted:
+        if _rests(peering, current, faults):
             continue
+        view = view_of(peering)
         dead, wait = _dead(view)
         actions += dead
         waits += [wait] if wait is not None else []
@@ -149,43 +142,28 @@ def plan_tunnels(
         actions += initiate
         waits += [wait] if wait is not None else []
         views.append(view)
-    actions += _dead_with_their_peer(views, timing.now)
-    actions += _end_unwanted(views, resting, charon.ike_sas)
-    waits += [
-        view.patience
-        for view in views
-        if view.name not in resting and 0 < view.patience < float("inf")
-    ]
+    actions += _dead_with_their_peer(views, map(view_of, wanted), timing.now)
+    names = config_names(desired)
+    strangers = [sa for sa in charon.ike_sas if sa.config not in names]
+    if strangers:
+        actions += _end_unwanted(views, list(map(view_of, wanted)), strangers)
+    waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
 
 
-def _rests(view: _View) -> bool:
+def _rests(
+    peering: Peering, current: Mapping[str, tuple[IkeSa, ...]], faults: Container[str]
+) -> bool:
     """Tell at little cost of a peering that all of it is up, and so nothing is to be done.
 
     With many connections nearly all of them rest at each look.
     """
-    if view.fault is not None or len(view.current) != 1:
-        return False
-    (sa,) = view.current
+    sas = current.get(peering.config.name, ())
     return (
-        sa.state is SaState.ESTABLISHED
-        and not sa.busy
-        and sa.unanswered is None
-        and len(sa.children) == len(view.peering.children)
-        and all(
-            child.state is SaState.INSTALLED and child.name in view.peering.children
-            for child in sa.children
-        )
-        and len({child.name for child in sa.children}) == len(sa.children)
+        len(sas) == 1
+        and rests_with(sas[0], peering.children)
+        and peering.config.name not in faults
     )
-
-
-def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:
-    """Return the IKE SAs by the name of their config."""
-    found: dict[str, tuple[IkeSa, ...]] = {}
-    for sa in sas:
-        found[sa.config] = (*found.get(sa.config, ()), sa)
-    return found
 
 
 def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
@@ -194,19 +172,23 @@ def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
     return (TerminateIke(sa.unique_id, force=True) for sa in live)
 
 
-def _load(wanted: Sequence[Peering], charon: ObservedCharon) -> Iterable[SwanAction]:
-    loaded = {config.name: config.children for config in charon.configs}
+@remember_pair
+def _load(
+    desired: DesiredRouter, configs: frozenset[LoadedConfig], secrets: frozenset[ConnectionId]
+) -> tuple[SwanAction, ...]:
+    wanted = peerings(desired)
+    loaded = {config.name: config.children for config in configs}
+    actions: list[SwanAction] = []
     for peering in wanted:
         config, children = peering.config, loaded.get(peering.config.name)
         # A new generation may mean a new key; the secret's id stays the peering's.
-        if children is None or config.connection.id not in charon.secrets:
-            yield LoadSecret(config.connection)
+        if children is None or config.connection.id not in secrets:
+            actions.append(LoadSecret(config.connection))
         if children != peering.children:
-            yield LoadConfig(config)
-    names = {peering.config.name for peering in wanted}
-    yield from map(UnloadConfig, sorted(c.name for c in charon.configs if c.name not in names))
+            actions.append(LoadConfig(config))
+    actions += map(UnloadConfig, sorted(loaded.keys() - config_names(desired)))
     ids = {peering.config.connection.id for peering in wanted}
-    yield from map(UnloadSecret, sorted(charon.secrets - ids))
+    return (*actions, *map(UnloadSecret, sorted(secrets - ids)))
 
 
 def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
@@ -248,7 +230,9 @@ def _unrenewed(view: _View, patience: int) -> dict[int, float]:
     return {sa.unique_id: max(asked) + patience - view.timing.now for sa in coming if asked}
 
 
-def _dead_with_their_peer(views: Sequence[_View], now: float) -> Iterable[SwanAction]:
+def _dead_with_their_peer(
+    views: Iterable[_View], everyone: Iterable[_View], now: float
+) -> Iterable[SwanAction]:
     """End what else goes to a peer that was found dead, where the API's action says so.
 
     Not what was set up since: that is alive. Ages are whole seconds, rounded up or down.
@@ -260,7 +244,9 @@ def _dead_with_their_peer(views: Sequence[_View], now: float) -> Iterable[SwanAc
         and view.fault.code == "dpd_timeout"
         and view.peering.config.connection.dpd.action is DpdAction.RESTART_BY_PEER
     }
-    for view in views:
+    if not ends:
+        return
+    for view in everyone:
         connection = view.peering.config.connection
         for sa in view.current:
             if sa.state not in LIVE or not connection.dpd.watches:
@@ -319,15 +305,16 @@ def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
 
 
 def _end_unwanted(
-    views: Sequence[_View], resting: Container[str], sas: Iterable[IkeSa]
+    views: Iterable[_View], everyone: Iterable[_View], strangers: Iterable[IkeSa]
 ) -> Iterable[SwanAction]:
-    """End IKE SAs of other generations and peers: not before what takes their place carries."""
-    by_id = {view.peering.config.connection.id: view for view in views}
-    names = {view.name for view in views}
-    busy = (view for view in views if view.name not in resting)
-    awaited = {pair_of(name) for view in busy for name in view.awaited}
-    for sa in sas:
-        if sa.config in names or sa.state not in LIVE | COMING:
+    """End IKE SAs of other generations and peers: not before what takes their place carries.
+
+    `views` are of those peerings that don't rest.
+    """
+    by_id = {view.peering.config.connection.id: view for view in everyone}
+    awaited = {pair_of(name) for view in views for name in view.awaited}
+    for sa in strangers:
+        if sa.state not in LIVE | COMING:
             continue
         carried = [child for child in sa.children if child.state in CARRYING]
         if any(pair_of(child.name) in awaited for child in carried):

@@ -7,6 +7,7 @@ import ipaddress
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from swanherd.core.memo import remember
 from swanherd.core.model import DesiredRouter, IPAddress, RouterId, SiteConnection
 from swanherd.core.peering import ANY_PEER
 from swanherd.reconcile.ports import Source
@@ -47,8 +48,8 @@ class ResolvingSource:
             return frozenset(i for i, names in self._names.items() if names & frozenset(moved))
 
     def _remember(self, router_id: RouterId, desired: DesiredRouter | None) -> None:
-        peers = (c.peer_address for c in desired.connections) if desired is not None else ()
-        names = frozenset(peer for peer in peers if not _is_address(peer))
+        connections = desired.connections if desired is not None else ()
+        names = frozenset(c.peer_address for c in connections if not _has_address(c))
         with self._lock:
             if names:
                 self._names[router_id] = names
@@ -61,7 +62,7 @@ class ResolvingSource:
 
     def _resolved(self, connection: SiteConnection) -> SiteConnection:
         local = connection.local_address
-        if local is None or _is_address(connection.peer_address):
+        if local is None or _has_address(connection):
             return connection
         addresses = sorted(
             (a for a in self._resolve(connection.peer_address) if a.version == local.version),
@@ -72,7 +73,9 @@ class ResolvingSource:
         return dataclasses.replace(connection, peer_address=str(addresses[0]))
 
 
-def _is_address(text: str) -> bool:
+@remember
+def _has_address(connection: SiteConnection) -> bool:
+    text = connection.peer_address
     if text in ANY_PEER:
         return True
     try:

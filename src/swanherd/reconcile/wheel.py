@@ -11,12 +11,16 @@ from dataclasses import replace
 
 from swanherd.core.failures import Failure
 from swanherd.core.model import Reason, RouterId, RouterReport
+from swanherd.core.news import news_of
 from swanherd.core.tunnels import Timing
 from swanherd.core.turns import Turns
 from swanherd.reconcile import backoff
 from swanherd.reconcile.loop import Look, Outcome, World, reconcile, stale_routers
 from swanherd.reconcile.ports import Reporter
 from swanherd.reconcile.queue import KeyedQueue
+
+# A router to tell the server of, and whether of all of it.
+_Telling = tuple[RouterId, bool]
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ class Wheel:
         self._attempts: dict[RouterId, int] = {}
         self._failures: dict[RouterId, Reason] = {}
         self._applied: dict[RouterId, Look] = {}
-        self._untold: queue.SimpleQueue[RouterId | None] = queue.SimpleQueue()
+        self._untold: queue.SimpleQueue[_Telling | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.turns = Turns(ended=clock())
 
@@ -97,7 +101,7 @@ class Wheel:
         for router_id in stale_routers(self._world, revisions):
             self._queue.add(router_id)
         for router_id in applied:
-            self._untold.put(router_id)
+            self._untold.put((router_id, True))
 
     def reports(self) -> tuple[RouterReport, ...]:
         """Return the last report of every router."""
@@ -150,7 +154,7 @@ class Wheel:
         if outcome.look is not None:
             with self._lock:
                 self._applied[router_id] = outcome.look
-            self._untold.put(router_id)
+            self._untold.put((router_id, False))
         if outcome.failed is not None:
             self._retry(router_id, outcome.failed)
             return
@@ -164,20 +168,29 @@ class Wheel:
         """Send the newest report of each router that has one to tell, several at once.
 
         By one thread alone: sending waits while the bus is away, and no report overtakes another.
+        What a comparison asks for is told whole, so that what was lost is told again.
         """
-        while (router_id := self._untold.get()) is not None:
-            ids = {router_id}
+        told: dict[RouterId, RouterReport] = {}
+        while (telling := self._untold.get()) is not None:
+            tellings = {telling}
             with contextlib.suppress(queue.Empty):
                 while (more := self._untold.get_nowait()) is not None:
-                    ids.add(more)
+                    tellings.add(more)
                 return
+            again = {router_id for router_id, whole in tellings if whole}
             with self._lock:
-                reports = [self._applied[i].report for i in sorted(ids) if i in self._applied]
+                ids = sorted({router_id for router_id, _ in tellings})
+                reports = [self._applied[i].report for i in ids if i in self._applied]
+                kept = self._applied.keys() - again
+            told = {i: report for i, report in told.items() if i in kept}
             try:
-                self._reporter.report(reports)
+                self._reporter.report([news_of(r, told.get(r.router_id)) for r in reports])
             except Failure as failure:
                 # The next comparison sends them again.
                 LOG.warning("%d report(s) not sent: %s", len(reports), failure)
+                told.clear()
+            else:
+                told |= {report.router_id: report for report in reports}
 
     def _retry(self, router_id: RouterId, reason: Reason | None = None) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from swanherd.core.ike import IkeSa, LoadedConfig, SaState
+from swanherd.core.memo import remember
 from swanherd.core.model import ConnectionId
 from swanherd.swan import codec
 from swanherd.swan.codec import ConfigFacts
@@ -125,7 +126,9 @@ class Lists:
         if names is None or loaded:
             self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
         if names is None or names:
-            self._set = frozenset(config for config, _ in self._configs.values())
+            configs = frozenset(config for config, _ in self._configs.values())
+            # The same object while it is equal: what was worked out for it still holds.
+            self._set = self._set if self._set == configs else configs
 
     def _of(self, names: Iterable[str]) -> Iterator[IkeSa]:
         return (sa for name in names for sa in self._sas.get(name, ()))
@@ -143,6 +146,7 @@ def _by_name(
     return {config.name: (config, facts) for config, facts in configs}
 
 
+@remember
 def _is_settled(sa: IkeSa) -> bool:
     """Tell whether the IKE SA stays as it is until an event says otherwise."""
     return (

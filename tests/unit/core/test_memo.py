@@ -1,12 +1,12 @@
 import dataclasses
 import gc
 
-from swanherd.core.memo import remember
+from swanherd.core.memo import equal, includes, remember, remember_pair
 from swanherd.testing import builders as make
 
 
 def test_work_is_done_once_for_each_object_and_arguments():
-    """An equal object is another one; other arguments are other work."""
+    """An equal object is another one; other arguments are other work, and the last ones count."""
     calls = []
 
     @remember
@@ -15,10 +15,11 @@ def test_work_is_done_once_for_each_object_and_arguments():
         return object()
 
     one = make.connection("one")
-    assert work(one, 1) is work(one, 1)
-    assert work(one, 2) is not work(one, 1)
-    work(dataclasses.replace(one), 1)
-    assert calls == [(one.id, 1), (one.id, 2), (one.id, 1)]
+    first = work(one, 1)
+    assert work(one, 1) is first
+    assert work(one, 2) is not first
+    work(dataclasses.replace(one), 2)
+    assert calls == [(one.id, 1), (one.id, 2), (one.id, 2)]
 
 
 def test_nothing_is_kept_of_what_is_gone():
@@ -44,3 +45,44 @@ def test_nothing_is_kept_of_what_is_gone():
         work(make.connection("c"))
     gc.collect()
     assert len(gone) == 100
+
+
+def test_a_pair_is_forgotten_with_either_of_its_two():
+    """Another object in its place is other work."""
+    calls = []
+
+    @remember_pair
+    def work(one, other):
+        calls.append(1)
+        return one.id == other.id
+
+    kept = make.connection("kept")
+    for number in range(50):
+        other = make.connection(f"{number}")
+        assert not work(kept, other)
+        assert not work(other, kept)
+        assert not work(kept, other)
+    assert len(calls) == 100
+
+
+def test_large_values_are_compared_once():
+    """By what they are, as `==` and `<=` would."""
+    compared = []
+
+    class Element:
+        def __init__(self, value):
+            self.value = value
+
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            compared.append(1)
+            return self.value == other.value
+
+    one, same, other = (frozenset({Element(value)}) for value in (1, 1, 2))
+    assert [equal(one, same), equal(one, other), equal(one, None)] == [True, False, False]
+    assert [includes(one, same), includes(one, other)] == [True, False]
+    before = len(compared)
+    assert [equal(one, same), includes(one, other)] == [True, False]
+    assert len(compared) == before

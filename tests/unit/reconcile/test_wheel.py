@@ -4,6 +4,7 @@ import pytest
 
 from swanherd.core.failures import Temporary
 from swanherd.core.model import DataPlane, Reason, RouterId, Status
+from swanherd.core.news import FEW
 from swanherd.core.tunnels import Timing
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.source import CachedSource
@@ -198,3 +199,33 @@ def test_a_router_that_was_never_fetched_is_not_made_up():
     source = CachedSource(server, lambda: 0.0, max_age=60)
     with pytest.raises(Temporary):
         source.get_router(make.ROUTER)
+
+
+def test_of_many_connections_only_news_is_told_until_the_next_comparison():
+    """What a revision made of the rows is told whole, and so is what a comparison asks for."""
+    names = [f"c{number}" for number in range(FEW + 1)]
+    many = [
+        make.connection(name, peer_address=f"198.51.100.{n}", peer_id=f"198.51.100.{n}",
+                        selectors=(make.selector("10.1.0.0/24", f"10.2.{n}.0/24"),))
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    stage = Stage(make.desired(*many))
+    stage.wheel.start(1)
+    try:
+        stage.wheel.look_again(make.ROUTER)
+        stage.server.wait_for_report(lambda report: len(report.connections) == len(many))
+        stage.charon.settle()
+        stage.wheel.look_again(make.ROUTER)
+        stage.server.wait_for_report(lambda report: is_up(report, many))
+        stage.server.reports.clear()
+        stage.charon.peer_deletes(make.ROUTER, stage.charon.observe(make.ROUTER).ike_sas[0].config)
+        stage.wheel.look_again(make.ROUTER)
+        stage.server.wait_for_report(lambda report: len(report.connections) == 1)
+        stage.wheel.compare({make.ROUTER: 1})
+        stage.server.wait_for_report(lambda report: len(report.connections) == len(many))
+    finally:
+        stage.wheel.stop()
+
+
+def is_up(report, connections):
+    return sum(row.status is Status.ACTIVE for row in report.connections) == len(connections)

@@ -1,0 +1,172 @@
+"""Many connections on one router: what a change of one costs, in calls, which no load changes."""
+
+import dataclasses
+import ipaddress
+import sys
+
+from swanherd.core.home import network_of
+from swanherd.core.ike import (
+    ChildSa,
+    IkeSa,
+    LoadConfig,
+    LoadedConfig,
+    LoadSecret,
+    ObservedCharon,
+    SaState,
+    UnloadConfig,
+)
+from swanherd.core.model import (
+    ChildDetails,
+    DataPlane,
+    Dpd,
+    DpdAction,
+    IkeDetails,
+    IkeVersion,
+    Status,
+)
+from swanherd.core.network import TUNNEL_DEVICE, ObservedNetwork
+from swanherd.core.peering import config_names, peerings
+from swanherd.core.planner import Observed, options_of, plan
+from swanherd.core.status import Trouble, status_of
+from swanherd.core.tunnels import Timing
+from swanherd.testing import builders as make
+
+COUNT = 500
+PLANE = DataPlane.USERSPACE
+
+
+def router():
+    connections = []
+    for n in range(COUNT):
+        peer = str(ipaddress.ip_address("198.18.0.1") + n)
+        selector = make.selector("10.1.0.0/24", f"10.{100 + n // 250}.{n % 250}.0/24")
+        connection = make.connection(
+            f"c{n}", peer_address=peer, peer_id=peer, selectors=(selector,)
+        )
+        connections.append(connection)
+    return make.desired(*connections)
+
+
+def edited(desired, number):
+    """Return the router with another dead peer detection of one connection."""
+    changed = dataclasses.replace(desired.connections[number], dpd=Dpd(DpdAction.HOLD, 7, 70))
+    connections = list(desired.connections)
+    connections[number] = changed
+    return dataclasses.replace(desired, revision=2, connections=tuple(connections)), changed
+
+
+def all_up(desired):
+    """Return what is observed of the router while all of it is up."""
+    wanted, sas = network_of(desired, PLANE), []
+    for number, peering in enumerate(peerings(desired), 1):
+        (name,) = peering.children
+        spis = frozenset({number, COUNT + number})
+        details = ChildDetails("", "", "aes-256", None, None, 0, 0, 0, 0, 3, 100, 200)
+        child = ChildSa(name, number, SaState.INSTALLED, details, spis)
+        ike = IkeDetails(IkeVersion.V2, "aes-256", None, "sha256", None, True, 3, 100, True)
+        sas.append(
+            IkeSa(
+                *(peering.config.name, number, SaState.ESTABLISHED, True, "here", "there"),
+                busy=False,
+                children=(child,),
+                details=ike,
+            )
+        )
+    charon = ObservedCharon(
+        running=True,
+        options=options_of(desired, PLANE),
+        configs=frozenset(LoadedConfig(p.config.name, p.children) for p in peerings(desired)),
+        secrets=frozenset(p.config.connection.id for p in peerings(desired)),
+        ike_sas=tuple(sas),
+    )
+    network = ObservedNetwork(
+        exists=True,
+        links=wanted.links,
+        host_addresses=wanted.host_addresses,
+        # Equal, but not the same: as they are read.
+        routes=frozenset(set(wanted.routes)),
+        rules=frozenset(set(wanted.rules)),
+        guard=dataclasses.replace(wanted.guard),
+        devices=frozenset(link.name for link in wanted.links) | {TUNNEL_DEVICE},
+    )
+    return Observed(network, charon)
+
+
+def look(desired, observed):
+    """Return the actions and the report of one look; charon is looked at anew."""
+    observed = Observed(observed.network, dataclasses.replace(observed.charon))
+    actions = plan(desired, observed, PLANE, Timing(0.0)).actions
+    return actions, status_of(desired, observed, PLANE, Trouble())
+
+
+def calls_of(work):
+    """Return how many calls the work makes, those of C functions included."""
+    count = 0
+
+    def counted(_frame, event, _argument):
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(counted)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_look_at_what_rests_costs_next_to_nothing():
+    """Less than 35 calls a connection; a look without memory makes more than a hundred."""
+    desired = router()
+    observed = all_up(desired)
+    actions, report = look(desired, observed)
+    assert not actions
+    assert {row.status for row in report.connections} == {Status.ACTIVE}
+    assert calls_of(lambda: look(desired, observed)) < 35 * COUNT
+
+
+def test_a_change_of_one_connection_works_nothing_out_for_the_others():
+    """Less than 90 calls for each; the others' network, peerings and rows are the same objects."""
+    desired = router()
+    observed = all_up(desired)
+    _, before = look(desired, observed)
+    later, changed = edited(desired, 7)
+    assert calls_of(lambda: look(later, observed)) < 90 * COUNT
+    _, after = look(later, observed)
+    assert network_of(later, PLANE) is network_of(desired, PLANE)
+    kept = set(map(id, peerings(desired))) & set(map(id, peerings(later)))
+    assert len(kept) == COUNT - 1
+    differing = [
+        new.id
+        for old, new in zip(before.connections, after.connections, strict=True)
+        if old is not new
+    ]
+    assert differing == [changed.id]
+
+
+def test_a_change_of_one_connection_plans_for_it_alone():
+    """Its secret and its new config are loaded, its old config goes."""
+    desired = router()
+    observed = all_up(desired)
+    later, _ = edited(desired, 7)
+    (new,) = config_names(later) - config_names(desired)
+    (old,) = config_names(desired) - config_names(later)
+    actions, _ = look(later, observed)
+    assert UnloadConfig(old) in actions
+    loads = [action for action in actions if isinstance(action, LoadConfig)]
+    assert [action.config.name for action in loads] == [new]
+    assert len([action for action in actions if isinstance(action, LoadSecret)]) == 1
+    assert len(actions) == 4  # and it is initiated
+
+
+def test_a_network_that_differs_is_another_object():
+    """Another network of one connection: its routes, rules and pairs."""
+    desired = router()
+    one = desired.connections[3]
+    moved = dataclasses.replace(one, selectors=(make.selector("10.1.0.0/24", "10.99.0.0/24"),))
+    connections = tuple(moved if c is one else c for c in desired.connections)
+    later = dataclasses.replace(desired, connections=connections)
+    assert network_of(later, PLANE) != network_of(desired, PLANE)
+    actions, report = look(later, all_up(desired))
+    assert {type(a).__name__ for a in actions} >= {"EnsureRoute", "RemoveRoute", "EnsureGuard"}
+    assert [r.id for r in report.connections if r.status is not Status.ACTIVE]
