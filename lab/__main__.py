@@ -9,7 +9,7 @@ import sys
 
 from lab import services, up
 from lab.boxes import Box, environment, holders
-from lab.layout import BACKENDS, Lab, LabError, Shape
+from lab.layout import BACKENDS, NEWEST, RELEASES, Lab, LabError, Shape
 from lab.neutron import has_swanherd_server
 
 
@@ -26,6 +26,10 @@ def parser() -> argparse.ArgumentParser:
     for name in "ab":
         text = f"what serves the routers of cloud {name}"
         bring.add_argument(f"--backend-{name}", choices=BACKENDS, default="ovn", help=text)
+        text = f"Neutron's release in cloud {name}"
+        bring.add_argument(
+            f"--release-{name}", type=int, choices=RELEASES, default=NEWEST, help=text
+        )
     bring.add_argument("--debug", action="store_true", help="services log at debug level")
     commands.add_parser("down", help="remove the lab")
     enter = commands.add_parser("enter", help="a shell, or a command, in a box")
@@ -74,6 +78,8 @@ def _up(options: argparse.Namespace, lab: Lab) -> int:
         computes=options.computes,
         backend_a=options.backend_a,
         backend_b=options.backend_b,
+        release_a=options.release_a,
+        release_b=options.release_b,
         swanherd=has_swanherd_server() and not options.no_swanherd,
         debug=options.debug,
     )

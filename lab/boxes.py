@@ -37,10 +37,15 @@ OWN_DIRECTORIES = (
 _inits: dict[str, Process] = {}
 
 
+def search_path(venv: pathlib.Path) -> str:
+    """Return the PATH with which programs of an environment find their own (privsep-helper)."""
+    return f"{venv}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment in which programs run in boxes: nothing of ours leaks in."""
     return {
-        "PATH": f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": search_path(VENV),
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "TERM": os.environ.get("TERM", "dumb"),

@@ -9,7 +9,7 @@ from typing import Any
 from lab import neutron, ovn, services
 from lab.boxes import Box
 from lab.clients import connect
-from lab.layout import VENV, CloudPlan, Lab
+from lab.layout import CloudPlan, Lab
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Cloud:
         file = str(neutron.configuration(self.lab, self.plan, self.central))
         done = self.central.run(
             [
-                *(f"{VENV}/bin/neutron-ovn-db-sync-util", "--config-file", file),
+                *(f"{self.plan.venv}/bin/neutron-ovn-db-sync-util", "--config-file", file),
                 *("--ovn-neutron_sync_mode", mode),
             ],
             timeout=120,

@@ -11,7 +11,16 @@ from collections.abc import Callable
 
 from lab import services
 from lab.boxes import Box
-from lab.layout import CACHE, DATABASE_PASSWORD, FABRIC_BOX, ROOT, VENV, CloudPlan, Lab, LabError
+from lab.layout import (
+    CACHE,
+    DATABASE_PASSWORD,
+    FABRIC_BOX,
+    NEWEST,
+    ROOT,
+    CloudPlan,
+    Lab,
+    LabError,
+)
 from lab.services import Service
 
 MIGRATIONS = ROOT / "src/swanherd/server/db"
@@ -31,6 +40,10 @@ def cache_key(lab: Lab) -> str:
     digest = hashlib.sha256()
     for distribution in ("neutron", "neutron-lib", "alembic", "SQLAlchemy"):
         digest.update(f"{distribution} {importlib.metadata.version(distribution)}\n".encode())
+    for cloud in lab.clouds:
+        digest.update(f"{cloud.name} {cloud.release}\n".encode())
+        if cloud.release != NEWEST:
+            digest.update((ROOT / f"lab/constraints-neutron-{cloud.release}.txt").read_bytes())
     digest.update(_version_of_server().encode())
     digest.update(pathlib.Path(__file__).read_bytes())
     if lab.shape.swanherd:
@@ -56,7 +69,10 @@ def start(lab: Lab, migrate: Callable[[CloudPlan], None]) -> str:
     first, second = lab.clouds
     sql(lab, "".join(_create(cloud) for cloud in lab.clouds))
     migrate(first)
-    _copy_database(lab, f"neutron_{first.name}", f"neutron_{second.name}")
+    if first.release == second.release:
+        _copy_database(lab, f"neutron_{first.name}", f"neutron_{second.name}")
+    else:
+        migrate(second)
     _keep(lab, data, kept)
     return "schemas migrated"
 
@@ -139,10 +155,10 @@ def forget_old(pattern: str, keep: int = 4) -> None:
         shutil.rmtree(entry, ignore_errors=True)
 
 
-def migrate(lab: Lab, box: Box, configuration: pathlib.Path, swanherd: bool) -> None:
+def migrate(lab: Lab, cloud: CloudPlan, box: Box, configuration: pathlib.Path) -> None:
     """Bring a cloud's Neutron database to the newest schema, ours included."""
-    for project in ("neutron", "swanherd") if swanherd else ("neutron",):
-        argv = [f"{VENV}/bin/neutron-db-manage", "--config-file", str(configuration)]
+    for project in ("neutron", "swanherd") if lab.shape.swanherd else ("neutron",):
+        argv = [f"{cloud.venv}/bin/neutron-db-manage", "--config-file", str(configuration)]
         done = box.run(
             [*argv, "--subproject", project, "upgrade", "heads"], check=False, timeout=180
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+ENVIRONMENTS = ROOT / "build" / "oracles"  # those beside it: tests/oracles/environments.py
 STATE = pathlib.Path("/var/lib/swanherd-lab")
 CACHE = pathlib.Path("/var/cache/swanherd-lab")
 
@@ -25,6 +26,10 @@ BUS_PASSWORD = "lab-bus"
 # agents for Open vSwitch, where each router is legacy, HA or distributed for itself.
 OVS = "ovs"
 BACKENDS = ("ovn", "ovn-dvr", OVS)
+
+# Neutron's releases that a cloud may run, by the number of its distribution.
+NEWEST = 29
+RELEASES = (24, 26, NEWEST)
 
 USER_BOX = "user"  # a person with a client; reaches the API of both clouds
 INTERNET_BOX = "inet"  # everything between the clouds
@@ -72,6 +77,22 @@ class CloudPlan:
     number: int
     chassis: tuple[Chassis, ...]
     backend: str = "ovn"
+    release: int = NEWEST
+
+    @property
+    def venv(self) -> pathlib.Path:
+        """The environment that Neutron's servers and all agents run from."""
+        return VENV if self.release == NEWEST else ENVIRONMENTS / f"neutron-{self.release}"
+
+    @property
+    def serves_in_one(self) -> bool:
+        """Whether one eventlet program is API, RPC server and workers, as 2024.1 is mostly run."""
+        return self.release <= 24
+
+    @property
+    def rpc_service(self) -> str:
+        """The service that answers agents."""
+        return "neutron-server" if self.serves_in_one else "neutron-rpc-server"
 
     @property
     def has_ovn(self) -> bool:
@@ -117,14 +138,21 @@ class Shape:
     computes: int = 1
     backend_a: str = "ovn"
     backend_b: str = "ovn"
+    release_a: int = NEWEST
+    release_b: int = NEWEST
     swanherd: bool = True
     debug: bool = False
 
     def cloud(self, name: str) -> CloudPlan:
         """Return the plan of cloud a or b."""
-        number, backend = {"a": (1, self.backend_a), "b": (2, self.backend_b)}[name]
+        number, backend, release = {
+            "a": (1, self.backend_a, self.release_a),
+            "b": (2, self.backend_b, self.release_b),
+        }[name]
         if backend not in BACKENDS:
             raise LabError(f"no backend {backend}; there are {', '.join(BACKENDS)}")
+        if release not in RELEASES:
+            raise LabError(f"no Neutron {release}; there are {', '.join(map(str, RELEASES))}")
         # What handles floating IPs on a compute chassis needs the public wire there.
         public = backend != "ovn"
         first = [Chassis(f"{name}-gw", gateway=True, public=True, number=2)]
@@ -136,7 +164,7 @@ class Shape:
             Chassis(f"{name}-cmp{n if n > 1 else ''}", gateway=False, public=public, number=19 + n)
             for n in range(1, self.computes + 1)
         ]
-        return CloudPlan(name, number, (*first, *more, *computes), backend)
+        return CloudPlan(name, number, (*first, *more, *computes), backend, release)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

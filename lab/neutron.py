@@ -6,12 +6,11 @@ import importlib.util
 import pathlib
 
 from lab import bus, database, openvswitch, ovn, ovs, services, wsgi
-from lab.boxes import Box
-from lab.layout import SERVICE_PASSWORD, VENV, Chassis, CloudPlan, Lab
+from lab.boxes import Box, search_path
+from lab.layout import SERVICE_PASSWORD, Chassis, CloudPlan, Lab
 from lab.services import Service
 
 API = "neutron-api"
-RPC = "neutron-rpc-server"
 WORKERS = ("neutron-periodic-workers",)
 OVN_WORKERS = ("neutron-ovn-maintenance-worker",)
 AGENT = "swanherd-ovn-agent"
@@ -126,7 +125,7 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
         "host": chassis.name,
         "plugins": plugins,
         "bus": bus.url(cloud),
-        "venv": VENV,
+        "venv": cloud.venv,
         "database": database.url(lab, cloud),
         "address": cloud.api_address,
         "password": SERVICE_PASSWORD,
@@ -150,27 +149,34 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
 def migrate(lab: Lab, cloud: CloudPlan) -> None:
     """Bring the cloud's database to the newest schema."""
     box = Box(lab, cloud.central.name)
-    database.migrate(lab, box, configuration(lab, cloud, box), lab.shape.swanherd)
+    database.migrate(lab, cloud, box, configuration(lab, cloud, box))
 
 
 def start_api(lab: Lab, cloud: CloudPlan) -> None:
     """Start the API and wait until it answers."""
+    if cloud.serves_in_one:
+        _start(lab, cloud, cloud.rpc_service)
+        wsgi.wait(lab, cloud, cloud.rpc_service, 9696)
+        return
     box = Box(lab, cloud.central.name)
     env = {
         "OS_NEUTRON_CONFIG_DIR": str(box.directory),
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf",
     }
-    wsgi.start(box, API, "neutron.wsgi.api:application", 9696, env)
+    wsgi.start(box, API, "neutron.wsgi.api:application", 9696, env, cloud.venv)
     wsgi.wait(lab, cloud, API, 9696)
 
 
 def start_rpc(lab: Lab, cloud: CloudPlan) -> None:
     """Start the server's RPC side."""
-    _start(lab, cloud, RPC)
+    if not cloud.serves_in_one:
+        _start(lab, cloud, cloud.rpc_service)
 
 
 def start_workers(lab: Lab, cloud: CloudPlan) -> None:
     """Start the periodic and, with OVN, the maintenance worker."""
+    if cloud.serves_in_one:
+        return
     for name in (*WORKERS, *(OVN_WORKERS if cloud.has_ovn else ())):
         _start(lab, cloud, name)
 
@@ -178,7 +184,8 @@ def start_workers(lab: Lab, cloud: CloudPlan) -> None:
 def _start(lab: Lab, cloud: CloudPlan, name: str) -> None:
     box = Box(lab, cloud.central.name)
     file = str(configuration(lab, cloud, box))
-    services.start(box, Service(name, (f"{VENV}/bin/{name}", "--config-file", file)))
+    argv = (f"{cloud.venv}/bin/{name}", "--config-file", file)
+    services.start(box, Service(name, argv, {"PATH": search_path(cloud.venv)}))
 
 
 def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
@@ -186,4 +193,6 @@ def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     box = Box(lab, chassis.name)
     files = (configuration(lab, cloud, box), box.directory / "swanherd-agent.conf")
     options = [part for file in files for part in ("--config-file", str(file))]
-    services.start(box, Service(AGENT, (f"{VENV}/bin/{AGENT}", *options), alone=True))
+    argv = (f"{cloud.venv}/bin/{AGENT}", *options)
+    env = {"PATH": search_path(cloud.venv)}
+    services.start(box, Service(AGENT, argv, env, alone=True))

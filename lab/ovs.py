@@ -11,8 +11,8 @@ import importlib.metadata
 import amqp  # type: ignore[import-untyped]
 
 from lab import bus, openvswitch, services
-from lab.boxes import Box
-from lab.layout import BUS_PASSWORD, VENV, Chassis, CloudPlan, Lab
+from lab.boxes import Box, search_path
+from lab.layout import BUS_PASSWORD, Chassis, CloudPlan, Lab
 from lab.netns import within
 from lab.services import Service
 
@@ -89,12 +89,13 @@ def wait_for_rpc(lab: Lab, cloud: CloudPlan) -> None:
                 return False
         return True
 
-    services.wait(box, "neutron-rpc-server", lambda: within(box, listens), 90, "doesn't listen")
+    services.wait(box, cloud.rpc_service, lambda: within(box, listens), 90, "doesn't listen")
 
 
 def start_agents(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Start both agents of a chassis; what they started lives on when they are stopped."""
     box = Box(lab, chassis.name)
     for agent in (L2_AGENT, L3_AGENT):
-        argv = (f"{VENV}/bin/{agent}", "--config-file", str(box.directory / f"{agent}.conf"))
-        services.start(box, Service(agent, argv, alone=True))
+        argv = (f"{cloud.venv}/bin/{agent}", "--config-file", str(box.directory / f"{agent}.conf"))
+        env = {"PATH": search_path(cloud.venv)}
+        services.start(box, Service(agent, argv, env, alone=True))

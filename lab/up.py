@@ -111,6 +111,10 @@ def _remove(path: pathlib.Path) -> bool:
 
 def prepare(lab: Lab) -> None:
     """Make the lab's directories and its configuration; boxes come after."""
+    for cloud in lab.clouds:
+        if not cloud.venv.exists():
+            make = f"{VENV}/bin/python -m tests.oracles.environments {cloud.venv.name}"
+            raise LabError(f"there is no Neutron {cloud.release}: {make}")
     with _machine_lock():
         STATE.mkdir(mode=0o700, exist_ok=True)
         lab.state.mkdir(mode=0o700)

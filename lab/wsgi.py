@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import pathlib
+import time
 from collections.abc import Mapping
 
 from lab import services
@@ -12,15 +14,23 @@ from lab.netns import within
 from lab.services import Service
 
 
-def start(box: Box, name: str, module: str, port: int, env: Mapping[str, str]) -> None:
-    """Start one web service with one process of several threads."""
+def start(
+    box: Box, name: str, module: str, port: int, env: Mapping[str, str], home: pathlib.Path = VENV
+) -> None:
+    """Start one web service of an environment, with one process of several threads."""
     argv = (
         *(f"{VENV}/bin/uwsgi", "--http-socket", f"0.0.0.0:{port}", "--master", "--no-orphans"),
         *("--processes", "1", "--threads", "8", "--enable-threads", "--lazy-apps"),
         *("--need-app", "--die-on-term", "--buffer-size", "65535", "--http-timeout", "300"),
         # uWSGI's plain HTTP closes kept-alive connections unasked: clients must not reuse them.
-        *("--add-header", "Connection: close", "--set", "start-time=%t", "--disable-logging"),
-        *("--log-4xx", "--log-5xx", "--module", module),
+        *(
+            "--add-header",
+            "Connection: close",
+            "--set",
+            f"start-time={time.time():.0f}",
+            "--disable-logging",
+        ),
+        *("--log-4xx", "--log-5xx", "--home", str(home), "--module", module),
     )
     services.start(box, Service(name, argv, env))
 

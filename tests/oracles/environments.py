@@ -11,9 +11,9 @@ import subprocess
 import sys
 import sysconfig
 
-from lab.layout import ROOT
+from lab.layout import ENVIRONMENTS, ROOT
 
-FOLDER = ROOT / "build" / "oracles"
+FOLDER = ENVIRONMENTS
 CONSTRAINTS = ROOT / "lab" / "constraints.txt"
 
 REQUIREMENTS = {

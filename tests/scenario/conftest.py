@@ -1,8 +1,9 @@
 """Two real clouds for all scenario tests of a run; sites and tunnels for each module.
 
 BACKEND=ovs makes them clouds of Open vSwitch; the default is OVN, once with centralised and once
-with distributed floating IPs. KEEP=1 leaves the clouds up for a look (`SWANHERD_LAB=test make
-enter`); the next run starts anew, or with REUSE=1 on what is up.
+with distributed floating IPs; BACKEND=neutron-24 or -26 has the first on that release. KEEP=1
+leaves the clouds up for a look (`SWANHERD_LAB=test make enter`); the next run starts anew, or with
+REUSE=1 on what is up.
 """
 
 import dataclasses
@@ -26,8 +27,12 @@ SHAPES = {
     "ovs": Shape(backend_a="ovs", backend_b="ovs"),
     "failover": Shape(gateways=2),
     "ha": Shape(gateways=2, backend_a="ovs"),
+    "neutron-24": Shape(release_a=24),
+    "neutron-26": Shape(release_a=26),
 }
 collect_ignore_glob = [f"test_{other}*.py" for other in SHAPES if other != BACKEND]
+if not BACKEND.startswith("neutron-"):
+    collect_ignore_glob.append("test_releases.py")
 # A run makes more of them than a project has by default.
 UNLIMITED = ("networks", "routers", "security_groups", "security_group_rules", "ports")
 REUSE = bool(os.environ.get("REUSE"))
@@ -53,6 +58,7 @@ class Pair:
     here: object
     there: object
     connections: tuple = ()
+    gone: bool = False
 
     @property
     def ends(self):
@@ -63,6 +69,13 @@ class Pair:
         for pair in self.connections:
             for end, connection_id in zip(self.ends, pair, strict=True):
                 wait_status(end, connection_id, "ACTIVE", limit)
+
+    def remove(self):
+        """Delete both ends of the VPN by the API, if that wasn't done yet."""
+        if not self.gone:
+            self.gone = True
+            for end in self.ends:
+                remove_end(end)
 
 
 @pytest.fixture(scope="session")
@@ -119,8 +132,7 @@ def make_pair(clouds, clients):
 
     yield make
     for pair in made:
-        for end in pair.ends:
-            remove_end(end)
+        pair.remove()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ Neutron 24 (2024.1, neutron-lib 3.11), 26 (2025.1, neutron-lib 3.18) and 29 are 
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 from neutron_lib import constants
@@ -34,6 +35,13 @@ FILTERS_ARE_NAMED: bool = vpn.RESOURCE_ATTRIBUTE_MAP[vpn.VPNSERVICES]["name"].ge
 VPN_GATEWAY_OWNER: str = getattr(
     constants, "DEVICE_OWNER_VPN_ROUTER_GW", "network:vpn_router_gateway"
 )
+
+
+def class_of(trigger: Any) -> type:
+    """Return the class that a process' event is about: 24 and 26 tell a method of it."""
+    if inspect.isclass(trigger):
+        return trigger
+    return type(trigger.__self__ if inspect.ismethod(trigger) else trigger)
 
 
 def aes_ctr() -> dict[str, Any]:

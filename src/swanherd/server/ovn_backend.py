@@ -23,7 +23,7 @@ from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
 from swanherd.server import public_port, topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
-from swanherd.server.compat import wsgi
+from swanherd.server.compat import class_of, wsgi
 from swanherd.server.maintenance import Apart, Leftovers, Line, Looks
 from swanherd.server.placement import agents
 from swanherd.server.public_port import PublicPorts
@@ -165,7 +165,7 @@ class OvnBackend:
 
     def _process_started(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         # Elsewhere the driver has no replica, or one that tells no worker apart.
-        if ovn_utils.get_class(trigger) is wsgi.WorkerService:
+        if class_of(trigger) is wsgi.WorkerService:
             self.start(trigger)
 
     def _follow_late(self, router_id: RouterId) -> None:

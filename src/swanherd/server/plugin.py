@@ -107,7 +107,11 @@ class SwanherdPlugin(
         self.sweep = Sweep(self.store, self.intake, self.looker.sweep, self.providers.adopt)
         guards.subscribe()
         masking.install()
-        if not self.backend.has_maintenance_worker:
+        if self.backend.has_maintenance_worker:
+            from swanherd.server.ovn_upkeep import Upkeep
+
+            self._upkeep = Upkeep(self._periodics)
+        else:
             interval = self._conf.sweep_interval
             self.add_worker(PeriodicWorker(self.sweep.run_safely, interval, interval, "vpn-sweep"))
 
@@ -127,7 +131,11 @@ class SwanherdPlugin(
         return [self._rpc]
 
     def ovn_maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
-        """Return what the OVN maintenance worker runs for us; it runs on every controller."""
+        """Return what the OVN maintenance worker runs for us."""
+        return self._upkeep.hand_over(ovn_client)
+
+    def _periodics(self, ovn_client: Any) -> Sequence[Any]:
+        """Return the sweep and the backend's own; the worker runs on every controller."""
         idl = ovn_client._nb_idl.idl  # noqa: SLF001 - the one way to Neutron's own lock
         sweep = periodic_sweep(
             self.sweep, self._conf.sweep_interval, lambda: not idl.is_lock_contended

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import pathlib
+import signal
 import sys
 
 _, SETTINGS, PORT = sys.argv
@@ -22,6 +23,8 @@ def application():
 
 
 APPLICATION = application()
+# Before 26 a handler of ML2's has it, and leaves the ending to a launcher that isn't here.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 socketserver = importlib.import_module("socketserver")
 simple_server = importlib.import_module("wsgiref.simple_server")
 

@@ -4,12 +4,14 @@ import json
 
 import pytest
 
+from lab.database import cache_key
 from lab.layout import Chassis, CloudPlan, Lab, LabError, Shape, gateway_of, interface_of
 
 SHAPES = [
     Shape(),
     Shape(gateways=2),
     Shape(gateways=3, computes=4, backend_a="ovn-dvr", backend_b="ovs"),
+    Shape(release_a=24, release_b=26),
 ]
 
 
@@ -45,6 +47,27 @@ def test_the_central_chassis_is_a_gateway_on_the_public_wire(shape: Shape) -> No
 def test_a_shape_survives_its_file(shape: Shape) -> None:
     """What is written of a running lab is what another process reads."""
     assert shape == Shape(**json.loads(json.dumps(dataclasses.asdict(shape))))
+
+
+@pytest.mark.parametrize(
+    ("release", "end"), [(24, "neutron-24"), (26, "neutron-26"), (29, ".venv")]
+)
+def test_a_cloud_runs_from_its_releases_environment(release: int, end: str) -> None:
+    """Neutron of an older release is never run from the project's own environment."""
+    assert Shape(release_a=release).cloud("a").venv.name == end
+    assert Shape(release_a=release).cloud("b").venv.name == ".venv"
+
+
+def test_schemas_of_another_release_are_not_taken_from_the_cache() -> None:
+    """What the cache has of one release isn't served to a cloud of another."""
+    shapes = [Shape(), Shape(release_a=24), Shape(release_a=26), Shape(release_b=26)]
+    assert len({cache_key(Lab("x", shape)) for shape in shapes}) == len(shapes)
+
+
+def test_a_release_that_is_not_supported_is_refused() -> None:
+    """The sentence names those that are."""
+    with pytest.raises(LabError, match="no Neutron 23; there are 24, 26, 29"):
+        Shape(release_a=23).cloud("a")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "x" * 21, "löss", "machine"])

@@ -1,0 +1,84 @@
+"""One cloud on an older release of Neutron, the other on the newest: BACKEND=neutron-24, -26.
+
+The older one serves its API by eventlet (24) or by uWSGI beside an eventlet RPC server (26), with
+Swanherd's plugin in it; its agent runs from the same environment.
+"""
+
+import pathlib
+
+import pytest
+
+from lab import services
+from lab.capture import Capture
+from lab.layout import NEWEST
+from lab.neutron import AGENT, API
+from lab.processes import wait_for
+from lab.vpn import agent_view, child_sas, leftovers
+from tests.scenario.test_changes import update
+from tests.scenario.test_self_healing import lost, stream
+
+
+def _ways(pair):
+    """Yield who pings which address: both ways, both families."""
+    for one, other in ((pair.here, pair.there), (pair.there, pair.here)):
+        yield one, other.ipv4
+        yield one, other.ipv6
+
+
+def _loaded(box, name):
+    """Return what a running service and its children have mapped."""
+    main = services.find(box, name).main
+    return "".join(
+        pathlib.Path(f"/proc/{p.pid}/maps").read_text() for p in (main, *main.children())
+    )
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_servers_and_agent_are_of_the_clouds_release(clouds, which):
+    """Each process has loaded its own environment's libraries, and not the other release's."""
+    cloud = clouds[which]
+    plan = cloud.plan
+    assert (plan.release == NEWEST) is bool(which)
+    served = () if plan.serves_in_one else (API,)
+    for name in (*served, plan.rpc_service, AGENT):
+        loaded = _loaded(cloud.central, name)
+        assert f"{plan.venv}/lib/" in loaded, name
+        assert f"{clouds[1 - which].plan.venv}/lib/" not in loaded, name
+
+
+def test_both_families_pass_both_ways_and_never_in_clear(lab, clouds, pair):
+    """Every connection is ACTIVE, pings are answered, and the wire has no inner packet."""
+    numbers = sorted({int(a.split(".")[1]) for a in (pair.here.ipv4, pair.there.ipv4)})
+    inner = " or ".join(f"net 10.{n}.0.0/16 or net fd00:{n}::/32" for n in numbers)
+    with Capture.on_wire(lab, clouds[0].plan) as wire:
+        for workload, address in _ways(pair):
+            workload.wait_for_ping(address)
+            assert workload.pings(address, count=5)
+    assert wire.count("udp port 4500 or esp") >= 40
+    assert not wire.lines(inner)
+
+
+def test_a_key_that_both_sides_change_reaches_the_tunnel(pair):
+    """The old SAs are replaced, traffic goes on and both agents run what the API says."""
+    before = [child_sas(end) for end in pair.ends]
+    pings = stream(pair)
+    for ids in pair.connections:
+        for end, connection_id in zip(pair.ends, ids, strict=True):
+            update(end, connection_id, psk="the key of another day")
+    pair.up()
+    wait_for(
+        lambda: all(not b & child_sas(e) for b, e in zip(before, pair.ends, strict=True)),
+        15,
+        "new SAs on both sides",
+    )
+    assert lost(pings) <= 1
+    for end in pair.ends:
+        assert not agent_view(end, "plan")["actions"]
+
+
+def test_what_is_deleted_leaves_nothing(clouds, pair):
+    """No namespace, process, port, OVN row or file outlives the last connection and service."""
+    assert all(leftovers(cloud) for cloud in clouds)
+    pair.remove()
+    for cloud in clouds:
+        wait_for(lambda c=cloud: not leftovers(c), 30, f"nothing is left in {cloud.name}")
