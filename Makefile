@@ -117,8 +117,8 @@ test: check ## everything: check, functional, oracles, dashboard, kernel, scenar
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" --durations=1 || \
 		BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" $(AGAIN)
 
-test-releases: install ## unit and API tests on Neutron 24 and 26, each in an environment of its own
-	@$(BIN)/python -m tests.oracles.releases
+test-releases: install ## Neutron 24 and 26, each in its own environment: units, API, tunnels to 29 (RELEASES=neutron-26)
+	@$(BIN)/python -m tests.oracles.releases $(RELEASES)
 
 losses: install ## what each change costs a live tunnel, into build/losses.json
 	@$(BIN)/python -W ignore -m bench.losses
@@ -132,6 +132,7 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@$(BIN)/pytest -q tests -m long --durations=10
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
+	@$(MAKE) --no-print-directory test-releases
 
 recovery: install ## break everything, and make docs/self-healing.md's table of how long it took
 	@$(BIN)/pytest -q tests/scenario/test_ovn_recovery.py --durations=3; $(BIN)/python -m lab.recovery --docs

@@ -5,6 +5,7 @@ Swanherd's plugin in it; its agent runs from the same environment.
 """
 
 import pathlib
+import uuid
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_a_key_that_both_sides_change_reaches_the_tunnel(pair):
     assert lost(pings) <= 1
     for end in pair.ends:
         assert not agent_view(end, "plan")["actions"]
+
+
+def test_what_a_crash_left_is_removed(clouds):
+    """Our sweep runs beside Neutron's OVN maintenance, also where that asks no plugin for it."""
+    cloud = clouds[0]
+    router = str(uuid.uuid4())
+    mark = f'external_ids:"swanherd:router_id"="{router}"'
+    switch = f"swanherd-{router}"
+    cloud.nbctl("ls-add", switch, "--", "set", "Logical_Switch", switch, mark)
+    assert any(router in found for found in leftovers(cloud))
+    wait_for(lambda: not any(router in f for f in leftovers(cloud)), 60, "the row goes", every=1)
 
 
 def test_what_is_deleted_leaves_nothing(clouds, pair):
