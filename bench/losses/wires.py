@@ -47,6 +47,10 @@ class Bridges:
         """Forget the port."""
         self._ports.pop(port_name, None)
 
+    def evict(self, port_name: str, router_id: RouterId) -> None:
+        """Remove a port that isn't ours."""
+        self._ports.pop(port_name, None)
+
     def ports(self) -> Mapping[str, PluggedPort]:
         """Return our ports by device name."""
         return dict(self._ports)

@@ -82,6 +82,9 @@ class LinuxBridges:
     def unplug(self, port_name: str) -> None:
         self._ports.pop(port_name, None)
 
+    def evict(self, port_name: str, router_id: RouterId) -> None:
+        self._ports.pop(port_name, None)
+
     def ports(self) -> dict[str, PluggedPort]:
         return dict(self._ports)
 

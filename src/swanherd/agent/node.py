@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -11,9 +12,11 @@ from swanherd.core import network as net
 from swanherd.core.failures import Temporary
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.network import PUBLIC_DEVICE, TRANSIT_DEVICE, NetworkAction, ObservedNetwork
-from swanherd.dataplane import guards, namespace, network
+from swanherd.dataplane import guards, namespace, network, predecessor
 from swanherd.dataplane.guards import Firewall
 from swanherd.ovn.vswitch import PluggedPort
+
+LOG = logging.getLogger(__name__)
 
 # The outer end is named by the device, the router and a generation, in at most 15 bytes
 # (linux/if.h, IFNAMSIZ). ovs-vswitchd goes on with the device that it has opened when another one
@@ -32,6 +35,10 @@ class Bridge(Protocol):
 
     def unplug(self, port_name: str) -> None:
         """Remove the port; idempotent."""
+        ...
+
+    def evict(self, port_name: str, router_id: RouterId) -> None:
+        """Remove a port that isn't ours; idempotent."""
         ...
 
     def ports(self) -> Mapping[str, PluggedPort]:
@@ -57,9 +64,13 @@ class OvnNode:
         self._generations = itertools.cycle(_GENERATIONS)
 
     def routers(self) -> frozenset[RouterId]:
-        """Return every router that has a namespace or a port in the bridge."""
-        plugged = (port.router_id for port in self._bridge.ports().values())
-        return namespace.routers() | frozenset(plugged)
+        """Return every router that has a namespace of ours or a port in the bridge.
+
+        A namespace of neutron-vpnaas carries its tunnels until the router is taken over.
+        """
+        plugged = frozenset(port.router_id for port in self._bridge.ports().values())
+        named = namespace.routers() - plugged
+        return plugged | frozenset(r for r in named if not predecessor.devices(r))
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what the namespace is; a link of which only a part is left has no port id."""
@@ -72,7 +83,7 @@ class OvnNode:
             if ports[device] and device not in seen.links
         }
         return ObservedNetwork(
-            exists=seen.prepared,
+            exists=seen.prepared and not any(map(predecessor.is_device, seen.links)),
             links=frozenset(
                 _link(device, link, tuple(ports[device].values()))
                 for device, link in seen.links.items()
@@ -92,6 +103,7 @@ class OvnNode:
         """Do one action; idempotent."""
         match action:
             case net.EnsureNamespace():
+                self._succeed(router_id)
                 namespace.ensure(router_id, self._firewall, self._maker)
             case net.RemoveNamespace():
                 for device in _OUTER:
@@ -118,6 +130,20 @@ class OvnNode:
         if seen is None:
             raise Temporary(router_id, Reason("link_failed", f"there is no device {device}"))
         network.announce(router_id, device, seen.mac, seen.addresses)
+
+    def _succeed(self, router_id: RouterId) -> None:
+        """Clear a namespace that neutron-vpnaas made: closed first, so that nothing leaks."""
+        devices = predecessor.devices(router_id)
+        if not devices:
+            return
+        namespace.ensure(router_id, self._firewall, self._maker)
+        ended = predecessor.end_daemons(router_id)
+        LOG.info("Router %s is taken over; processes of its old agent ended: %d", router_id, ended)
+        for device in devices:
+            for name in predecessor.outer_names(device):
+                self._bridge.evict(name, router_id)
+                network.remove_outer_end(router_id, name)
+        namespace.remove(router_id, self._maker)
 
     def _ensure_link(self, router_id: RouterId, link: net.Link) -> None:
         plugged = self._ports_of(router_id, link.name)

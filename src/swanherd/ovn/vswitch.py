@@ -63,6 +63,13 @@ class Vswitch:
         if port := self.ports().get(port_name):
             self._database.execute(port.router_id, _Unplug(self._database, port_name))
 
+    def evict(self, port_name: str, router_id: RouterId) -> None:
+        """Remove a port that isn't ours; idempotent."""
+        with self._database.reading(router_id) as tables:
+            is_there = _named(tables["Port"], port_name) is not None
+        if is_there and port_name not in self.ports():
+            self._database.execute(router_id, _Unplug(self._database, port_name))
+
     def ports(self) -> dict[str, PluggedPort]:
         """Return every port of ours by its device's name."""
         with self._database.reading() as tables:

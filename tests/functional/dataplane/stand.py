@@ -28,12 +28,16 @@ class MemoryBridge:
 
     def __init__(self) -> None:
         self._ports: dict[str, PluggedPort] = {}
+        self.evicted: list[str] = []
 
     def plug(self, port_name: str, port_id: PortId, mac: str, router_id: RouterId) -> None:
         self._ports[port_name] = PluggedPort(port_id, mac, router_id)
 
     def unplug(self, port_name: str) -> None:
         self._ports.pop(port_name, None)
+
+    def evict(self, port_name: str, router_id: RouterId) -> None:
+        self.evicted.append(port_name)
 
     def ports(self) -> dict[str, PluggedPort]:
         return dict(self._ports)

@@ -154,3 +154,14 @@ def test_threads_share_it(vswitch: Vswitch) -> None:
         list(pool.map(work, range(8)))
 
     assert {f"vp{n}-{t}" for n in range(8) for t in (0, 2, 4)} == vswitch.ports().keys()
+
+
+def test_a_port_of_others_is_evicted_and_ours_never(
+    server: OvsdbServer, vswitch: Vswitch
+) -> None:
+    """Another agent's port of a router leaves the bridge, once or more; ours stays."""
+    vsctl(server, "add-port", "br-int", "vg0f3a1c2d-77b")
+    vswitch.plug("vp1", PortId("port-1"), MAC, ROUTER)
+    for name in ("vg0f3a1c2d-77b", "vg0f3a1c2d-77b", "vp1"):
+        vswitch.evict(name, ROUTER)
+    assert vsctl(server, "list-ports", "br-int") == "vp1"
