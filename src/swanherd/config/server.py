@@ -66,6 +66,16 @@ OPTIONS = [
             "removed and find agents that are gone."
         ),
     ),
+    cfg.StrOpt(
+        "take_over",
+        default="at_once",
+        choices=("at_once", "on_request"),
+        help=(
+            "When routers that neutron-vpnaas served are taken over: all by the first sweep, or "
+            "each by `swanherdctl migrate run` or the first change of its VPN. See "
+            "docs/migrating.md."
+        ),
+    ),
     cfg.IntOpt(
         "rpc_workers",
         default=4,

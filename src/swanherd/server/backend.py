@@ -139,6 +139,10 @@ class RouterStore(Protocol):
         """Delete the router's row if it has no vpnservice; return whether it is gone."""
         ...
 
+    def let_go(self, context: Any, router_id: RouterId) -> None:
+        """Forget what is ours of the router; its services and connections stay another's."""
+        ...
+
 
 class Backend(Protocol):
     """One way to serve routers (OVN, or later the L3 agents).

@@ -21,7 +21,7 @@ from swanherd.core.model import IPAddress, Reason, RouterId
 from swanherd.core.steering import Surroundings
 from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
-from swanherd.server import public_port, topology
+from swanherd.server import predecessor, public_port, topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
 from swanherd.server.compat import class_of, wsgi
 from swanherd.server.maintenance import Apart, Leftovers, Line, Looks
@@ -88,6 +88,9 @@ class OvnBackend:
         if row is None or row.services == 0:
             self._remove(admin, router_id, row)
             return
+        if predecessor.is_returning(admin, router_id):
+            self._return(admin, row)
+            return
         router = topology.router_of(admin, router_id)
         # The guard comes first: whatever else fails, nothing leaves in clear.
         self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
@@ -97,6 +100,10 @@ class OvnBackend:
             problem = placement.NO_AGENT
         if problem != row.problem:
             self._store.set_problem(admin, router_id, problem)
+        if predecessor.clear(admin, router_id):
+            # Its router port has the addresses of ours, so OVN may have steered by it.
+            router = topology.router_of(admin, router_id)
+            self._steer(admin, row, router)
         self._finish(admin, row, router)
 
     def follow(self, router_id: RouterId) -> None:
@@ -265,8 +272,22 @@ class OvnBackend:
             if removed is Outcome.NEWER:
                 return
         self._ports.remove(context, router_id)
+        predecessor.clear(context, router_id)
+        predecessor.forget(context, router_id)
         if row is not None and not self._store.forget_router(context, router_id):
             self.ensure(context, router_id)
+
+    def _return(self, context: Any, row: RouterRow) -> None:
+        """Hand the router back to neutron-vpnaas: its objects first, so that nothing leaks."""
+        router_id = row.router_id
+        traffic = self._store.router_traffic(context, router_id)
+        peers = sorted({str(s.remote) for s in traffic.selectors if s.remote.version == 4})
+        predecessor.restore(context, router_id, row.host, peers)
+        if northbound.remove(_driver().nb_ovn, router_id, row.revision) is Outcome.NEWER:
+            return
+        self._store.let_go(context, router_id)
+        predecessor.returned(context, router_id)
+        LOG.info("Router %s is neutron-vpnaas' again", router_id)
 
 
 def _gateway(router_id: RouterId, router: Router | None) -> placement.Gateway:

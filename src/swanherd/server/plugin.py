@@ -104,7 +104,13 @@ class SwanherdPlugin(
         )
         self.strength = Strength(self._conf.weak_algorithms)
         self.providers = Providers()
-        self.sweep = Sweep(self.store, self.intake, self.looker.sweep, self.providers.adopt)
+        self.sweep = Sweep(
+            self.store,
+            self.intake,
+            self.looker.sweep,
+            self.providers.adopt,
+            takes_over=self._conf.take_over == "at_once",
+        )
         guards.subscribe()
         masking.install()
         if self.backend.has_maintenance_worker:

@@ -51,11 +51,14 @@ class PublicPorts:
         return topology.port_of(context, theirs) if theirs else None
 
     def routers(self, context: Any) -> frozenset[RouterId]:
-        """Return every router that has a port of ours."""
+        """Return every router that has a port of ours, unless it went to neutron-vpnaas."""
         ports = _core().get_ports(
             context, filters={"device_owner": [OWNER]}, fields=["id", "device_id", "device_owner"]
         )
-        return frozenset(RouterId(p["device_id"]) for p in ports if is_ours(p))
+        ours = {p["id"]: RouterId(p["device_id"]) for p in ports if is_ours(p)}
+        with db_api.CONTEXT_READER.using(context) as session:
+            theirs = set(session.scalars(sa.select(ExternalGatewayRow.gw_port_id)))
+        return frozenset(router_id for port_id, router_id in ours.items() if port_id not in theirs)
 
     def ensure(
         self, context: Any, router_id: RouterId, network_id: str, host: str | None

@@ -21,7 +21,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Sweep:
-    """Looks at every router, takes in services of another plugin, and notices lost agents."""
+    """Looks at every router, takes in services of another plugin, and notices lost agents.
+
+    Unless it `takes_over`, routers that Swanherd has never served stay another plugin's.
+    """
 
     def __init__(
         self,
@@ -29,16 +32,19 @@ class Sweep:
         intake: Intake,
         look: Callable[[RouterId], None],
         adopt_providers: Callable[[Any], None] = lambda _context: None,
+        *,
+        takes_over: bool = True,
     ) -> None:
         self._store = store
         self._intake = intake
         self._look = look
         self._adopt_providers = adopt_providers
+        self._takes_over = takes_over
 
     def run(self) -> None:
         """Do one pass."""
         context = n_context.get_admin_context()
-        self._store.adopt(context)
+        self._store.adopt(context, new=self._takes_over)
         self._adopt_providers(context)
         for row in self._store.list_router_rows(context):
             self._look(row.router_id)

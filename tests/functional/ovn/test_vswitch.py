@@ -156,9 +156,7 @@ def test_threads_share_it(vswitch: Vswitch) -> None:
     assert {f"vp{n}-{t}" for n in range(8) for t in (0, 2, 4)} == vswitch.ports().keys()
 
 
-def test_a_port_of_others_is_evicted_and_ours_never(
-    server: OvsdbServer, vswitch: Vswitch
-) -> None:
+def test_a_port_of_others_is_evicted_and_ours_never(server: OvsdbServer, vswitch: Vswitch) -> None:
     """Another agent's port of a router leaves the bridge, once or more; ours stays."""
     vsctl(server, "add-port", "br-int", "vg0f3a1c2d-77b")
     vswitch.plug("vp1", PortId("port-1"), MAC, ROUTER)

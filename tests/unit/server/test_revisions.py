@@ -336,6 +336,30 @@ def test_services_of_another_plugin_are_taken_in(cloud, engine):
     assert status(cloud, made) == ("ACTIVE", None)
 
 
+def test_routers_of_another_plugin_wait_to_be_asked_for(cloud, engine):
+    """On request none is taken in by the sweep, one by its name; then its new services are too."""
+    placed(cloud)
+    with engine.begin() as connection:
+        for table in ("swanherd_routers", "swanherd_statuses"):
+            connection.execute(sa.text(f"DELETE FROM {table}"))
+    assert cloud.store.adopt(cloud.fresh(), new=False) == ()
+    assert cloud.store.adopt(cloud.fresh(), only="another") == ()
+    assert cloud.store.adopt(cloud.fresh(), only=R1) == (R1,)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM swanherd_statuses"))
+    assert cloud.store.adopt(cloud.fresh(), new=False) == (R1,)
+
+
+def test_a_router_that_is_let_go_keeps_its_services(cloud):
+    """Only what is ours of it is forgotten; it may be taken in again."""
+    made = placed(cloud)
+    cloud.store.let_go(cloud.fresh(), R1)
+    assert cloud.store.list_router_rows(cloud.fresh()) == ()
+    assert cloud.show("ipsec_site_connection", made["id"])["id"] == made["id"]
+    assert cloud.store.adopt(cloud.fresh(), new=False) == ()
+    assert cloud.store.adopt(cloud.fresh()) == (R1,)
+
+
 def standing_by(cloud, *hosts):
     cloud.store.set_placement(cloud.fresh(), R1, "g1", hosts)
 

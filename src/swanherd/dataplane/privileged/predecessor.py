@@ -32,7 +32,8 @@ def end_processes(namespace: str) -> list[int]:
 
     What this process may neither see nor kill stays, in a namespace that soon has no device.
     """
-    inode, ended = os.stat(inside.DIRECTORY / namespace).st_ino, []
+    inode = os.stat(inside.DIRECTORY / namespace).st_ino
+    ended: list[int] = []
     for _ in range(_ROUNDS):
         found = [pid for pid in _processes(inode) if _end(pid, inode)]
         if not found:

@@ -163,15 +163,26 @@ class Repository:
             return True
 
     @db_api.retry_if_session_inactive()
-    def adopt(self, context: Any) -> tuple[RouterId, ...]:
-        """Take in the services that another plugin left in the tables; return their routers."""
+    def adopt(
+        self, context: Any, *, new: bool = True, only: str | None = None
+    ) -> tuple[RouterId, ...]:
+        """Take in the services that another plugin left in the tables; return their routers.
+
+        Without `new`, only those of routers that have been taken in before; with `only`, those
+        of this router.
+        """
+        unknown = (
+            sa.select(VpnServiceRow.router_id)
+            .outerjoin(StatusRow, StatusRow.id == VpnServiceRow.id)
+            .where(StatusRow.id.is_(None))
+        )
+        if only is not None:
+            unknown = unknown.where(VpnServiceRow.router_id == only)
+        elif not new:
+            known = sa.select(RouterStateRow.router_id)
+            unknown = unknown.where(VpnServiceRow.router_id.in_(known))
         with db_api.CONTEXT_WRITER.using(context) as session:
-            strangers = session.scalars(
-                sa.select(VpnServiceRow.router_id)
-                .outerjoin(StatusRow, StatusRow.id == VpnServiceRow.id)
-                .where(StatusRow.id.is_(None))
-                .distinct()
-            ).all()
+            strangers = session.scalars(unknown.distinct()).all()
             for router_id in strangers:
                 with self.changing(session, router_id) as change:
                     change.everything()
@@ -180,6 +191,16 @@ class Repository:
                     with self.changing(session, router_id) as change:
                         change.supersede(doubles)
             return tuple(RouterId(router_id) for router_id in strangers)
+
+    @db_api.retry_if_session_inactive()
+    def let_go(self, context: Any, router_id: RouterId) -> None:
+        """Forget what is ours of the router; its services and connections stay another's."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            row = self._locked(session, router_id)
+            candidates.replace(session, router_id, ())
+            session.execute(sa.delete(StatusRow).where(StatusRow.router_id == router_id))
+            if row is not None:
+                session.delete(row)
 
     # Inside the caller's transaction
 
