@@ -7,7 +7,7 @@ KERNEL_SECONDS ?= 900
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
-.PHONY: help messages install tools matrix demo up down enter status format check lint types contracts unit \
+.PHONY: help messages install tools matrix demo up down enter status format check lint types contracts unit unit-server unit-others \
 	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long test-releases recovery \
 	soak bench losses losses-kernel
 
@@ -53,12 +53,18 @@ types:
 contracts:
 	@PYTHONPATH=operator/src:client/src:dashboard/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
 
-unit: # the time is what importing Neutron costs, and half of the rest
-	@$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
+unit: # two processes, so that only one of them imports Neutron
+	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-server unit-others
+
+unit-server:
+	@$(BIN)/pytest -q tests/unit/server
+
+unit-others:
+	@$(BIN)/pytest -q tests/unit --ignore tests/unit/server
 
 check: tools ## lint, format, types, import contracts, unit tests: < 60 s
 	@mkdir -p build
-	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types contracts unit
+	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-server unit-others lint types contracts
 
 # What depends on the moment gets a second chance: what failed runs once more, and both are printed.
 AGAIN := --last-failed --last-failed-no-failures none

@@ -29,7 +29,7 @@ import vici
 
 from bench.losses.wires import WIRE, Bridges, make_routes, make_workload, run
 from swanherd.agent.node import Bridge, OvnNode
-from swanherd.core.ike import IkeSa, SaState
+from swanherd.core.ike import COMING, IkeSa, SaState
 from swanherd.core.model import (
     Attachment,
     ConnectionId,
@@ -370,14 +370,25 @@ class Stage:
         deadline = time.monotonic() + LIMIT
         while left := [site.name for site in SITES if not self._is_tidy(site)]:
             if time.monotonic() > deadline:
-                raise Never(f"old SAs stay at {left}")
+                raise Never(f"old SAs stay at {left}: {self._told(left)}")
             self.cloud.until(lambda: False, 0.05)
 
     def _is_tidy(self, site: Site) -> bool:
         charon = self.swan.observe(site.router_id)
         loaded = {config.name for config in charon.configs}
-        names = [sa.config for sa in charon.ike_sas if sa.state is SaState.ESTABLISHED]
+        # One that is still being negotiated would take the other's place when it comes up.
+        held = (SaState.ESTABLISHED, *COMING)
+        names = [sa.config for sa in charon.ike_sas if sa.state in held]
         return set(names) <= loaded and len(names) == len(set(names))
+
+    def _told(self, names: Sequence[str]) -> str:
+        """Return what is known of the IKE SAs of these sites, a line for each."""
+        return "\n".join(
+            f"{site.name}: {sa}"
+            for site in SITES
+            if site.name in names
+            for sa in self.swan.observe(site.router_id).ike_sas
+        )
 
 
 def _pids(name: str) -> list[str]:

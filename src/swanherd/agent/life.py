@@ -16,16 +16,21 @@ LOG = logging.getLogger(__name__)
 class Life:
     """Ends with `end`; until then each work is done again and again in a thread of its own.
 
-    After a failure it is done again sooner than its interval says, with backoff; but not sooner
-    than `after_failure` seconds later. `jitter` returns a number in [0, 1).
+    After a failure it is done again sooner than its interval says: by the `delay` of so many
+    failures in a row, but not sooner than `after_failure` seconds later. `jitter` returns a number
+    in [0, 1).
     """
 
     def __init__(
-        self, after_failure: float = 1.0, jitter: Callable[[], float] = random.random
+        self,
+        after_failure: float = 1.0,
+        jitter: Callable[[], float] = random.random,
+        delay: Callable[[int, float], float] = backoff.delay,
     ) -> None:
         self._over = threading.Event()
         self._after_failure = after_failure
         self._jitter = jitter
+        self._delay = delay
 
     def end(self) -> None:
         """Let every thread end after what it does now."""
@@ -56,5 +61,5 @@ class Life:
         """Return the seconds until the work is done again, after so many failures in a row."""
         if not failures:
             return interval
-        again = backoff.delay(failures, self._jitter())
+        again = self._delay(failures, self._jitter())
         return max(self._after_failure, min(interval, again))

@@ -124,4 +124,4 @@ def test_restart_by_peer_takes_along_what_else_goes_to_that_peer(stage: Stage) -
     stage.settle()
     kept = {sa for sa in before if sa in sas(stage)}
     # Only what goes to another peer is what it was.
-    assert len(kept) == len(stage.connections[SOUTH]["beside"].selectors)
+    assert len(kept) == len(stage.connections[SOUTH]["beside"].selectors), (before, sas(stage))

@@ -30,7 +30,7 @@ def test_a_failure_is_told_and_the_work_goes_on_until_the_end(caplog):
 
 def test_failed_work_is_done_again_long_before_its_interval():
     """What the bus lost is asked anew within seconds; the interval is for when all is well."""
-    life, again = Life(after_failure=0.0, jitter=lambda: 0.0), threading.Event()
+    life, again = Life(after_failure=0.0, delay=lambda failures, _jitter: 0.0), threading.Event()
     turns = itertools.count()
 
     def work():

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.agent.roles import HEAD_START, RoleSource
@@ -11,6 +11,7 @@ from swanherd.core.failures import Temporary
 from swanherd.core.model import Reason, Role
 from swanherd.core.takeover import Binding, Hold, hold_of, role_of
 from swanherd.testing import builders as make
+from tests.examples import times
 
 CHASSIS = ("g1", "g2")
 bindings = st.builds(
@@ -21,7 +22,7 @@ bindings = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@times(4)
 @given(st.lists(bindings, min_size=1, max_size=6))
 def test_who_sees_the_same_row_never_serves_beside_another(history):
     """Of any history of a port's row that all agents have seen, at most one is active."""

@@ -4,7 +4,7 @@ import dataclasses
 import ipaddress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core import network as net
@@ -18,6 +18,7 @@ from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
 from swanherd.testing.node import FakeNode
+from tests.examples import times
 from tests.unit.reconcile.test_convergence import Stage, desireds
 
 planes = st.sampled_from(DataPlane)
@@ -55,7 +56,6 @@ def test_a_key_tells_the_namespace_and_the_router(namespace):
     assert parse_key(make.ROUTER) == (None, make.ROUTER)
 
 
-@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.tuples(desireds(), homes, st.sampled_from(Role)), min_size=1, max_size=4), planes
 )
@@ -71,7 +71,6 @@ def test_any_history_at_home_converges_and_then_rests(history, plane):
         assert stage.observed.network.guard == network_of(router, plane).guard
 
 
-@settings(max_examples=12, deadline=None)
 @given(desireds(), homes, planes, st.sampled_from(Role))
 def test_nothing_of_neutrons_is_touched(desired, home, plane, role):
     """No link, no address, no route in main: those are Neutron's."""
@@ -81,7 +80,6 @@ def test_nothing_of_neutrons_is_touched(desired, home, plane, role):
     assert all(route.table != MAIN_TABLE for route in wanted.routes)
 
 
-@settings(max_examples=12, deadline=None)
 @given(desireds(), homes, planes)
 def test_every_pair_is_guarded_wherever_the_router_is(desired, home, plane):
     """On the node of the tunnel and on those that only steer, up or down: the same pairs."""
@@ -170,7 +168,7 @@ def test_decrypted_packets_get_the_mark_of_their_networks_scope():
     assert marked.guard.marks == {ScopeMark(network, 0x4010000)}
 
 
-@settings(max_examples=20, deadline=None)
+@times(1.5)
 @given(desireds(), homes, st.sampled_from([Temporary, Permanent]), st.integers(1, 9))
 def test_a_failure_anywhere_leaves_the_guard_before_the_tunnel(desired, home, kind, number):
     """charon is never started where the guard couldn't be put."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.placement import Agents, Gateway, Placement, choose, keep_or_choose, place
+from tests.examples import times
 
-few = settings(max_examples=50, deadline=None)
+few = times(2)
 
 HOSTS = st.sampled_from(["g1", "g2", "g3", "g4"])
 ANY_HOST = st.none() | HOSTS

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.failures import Permanent, Temporary
@@ -11,6 +11,7 @@ from swanherd.core.model import DataPlane, Role, Status
 from swanherd.core.planner import plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
+from tests.examples import times
 from tests.unit.reconcile.test_convergence import Stage, desireds
 
 planes = st.sampled_from(DataPlane)
@@ -35,7 +36,7 @@ class Watched(Stage):
         self.charon.apply = noting
 
 
-@settings(max_examples=30, deadline=None)
+@times(2.5)
 @given(st.lists(st.tuples(desireds(), st.sampled_from(Role)), min_size=1, max_size=5), planes)
 def test_a_standby_of_any_history_is_silent_loaded_and_rests(history, plane):
     """Whatever was before: no IKE SA, no Initiate, the same configs, and then an empty plan."""
@@ -56,7 +57,7 @@ def test_a_standby_of_any_history_is_silent_loaded_and_rests(history, plane):
     assert not any(r.status is Status.ACTIVE for r in outcome.report.connections)
 
 
-@settings(max_examples=20, deadline=None)
+@times(1.5)
 @given(
     st.lists(st.sampled_from(Role), min_size=1, max_size=5),
     st.lists(st.integers(1, 12), max_size=4),

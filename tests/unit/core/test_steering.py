@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.model import IPAddress, IPNetwork, RouterId, TrafficSelector
@@ -23,8 +23,6 @@ from swanherd.core.steering import (
     public_port_id,
     transit_attachment,
 )
-
-few = settings(max_examples=25, deadline=None)
 
 ROUTER = RouterId("6d0ba1c8-92de-4af4-a34f-20a1bb5c8f2d")
 BOTH = frozenset({4, 6})
@@ -100,7 +98,6 @@ def matches(match: str, src: IPAddress, dst: IPAddress, decrypted: bool) -> bool
     return True
 
 
-@few
 @given(st.lists(st.one_of(*[st.builds(TrafficSelector, networks(4, 8), networks(4, 1))])), AROUND)
 def test_the_order_of_selectors_does_not_matter(
     selectors: list[TrafficSelector], around: Surroundings
@@ -111,7 +108,6 @@ def test_the_order_of_selectors_does_not_matter(
     assert one == other
 
 
-@few
 @given(SELECTORS, AROUND)
 def test_every_reroute_has_its_block(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -128,7 +124,6 @@ def test_every_reroute_has_its_block(
         )
 
 
-@few
 @given(SELECTORS, selectors_from(least=1), AROUND)
 def test_a_new_selector_leaves_the_others_alone(
     selectors: frozenset[TrafficSelector],
@@ -139,7 +134,6 @@ def test_a_new_selector_leaves_the_others_alone(
     assert rows(selectors, around).policies <= rows(selectors | more, around).policies
 
 
-@few
 @given(ANY_SELECTORS, AROUND)
 def test_reroutes_go_to_the_namespace_or_past_it_and_nothing_else_has_a_nexthop(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -155,7 +149,6 @@ def test_reroutes_go_to_the_namespace_or_past_it_and_nothing_else_has_a_nexthop(
             assert policy.nexthop is None
 
 
-@few
 @given(ANY_SELECTORS, AROUND)
 def test_matches_hold_parsed_networks_only(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -173,7 +166,6 @@ def test_matches_hold_parsed_networks_only(
         assert any(re.fullmatch(form, policy.match) for form in forms), policy.match
 
 
-@few
 @given(SELECTORS, AROUND)
 def test_the_transit_is_shielded_in_both_families(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -189,7 +181,6 @@ def test_the_transit_is_shielded_in_both_families(
         assert (decided.action, decided.priority) == (Action.DROP, Priority.SHIELD)
 
 
-@few
 @given(SELECTORS, AROUND)
 def test_where_no_default_route_is_every_peer_cidr_has_a_route(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -205,7 +196,6 @@ def test_where_no_default_route_is_every_peer_cidr_has_a_route(
         assert has
 
 
-@few
 @given(SELECTORS, AROUND)
 def test_the_router_takes_no_address_that_somebody_needs(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -221,7 +211,6 @@ def test_the_router_takes_no_address_that_somebody_needs(
         assert interface.network.prefixlen == 0 or not any(interface.ip in n for n in used)
 
 
-@few
 @given(ANY_SELECTORS, AROUND)
 def test_nothing_comes_in_from_a_peer_cidr_but_what_was_decrypted(
     selectors: frozenset[TrafficSelector], around: Surroundings
@@ -245,7 +234,6 @@ def test_nothing_comes_in_from_a_peer_cidr_but_what_was_decrypted(
             assert clear.action is Action.DROP
 
 
-@few
 @given(ANY_SELECTORS, AROUND)
 def test_a_route_to_the_namespace_changes_nothing_while_the_policies_stand(
     selectors: frozenset[TrafficSelector], around: Surroundings

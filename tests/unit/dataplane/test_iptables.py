@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.model import TrafficSelector
@@ -74,7 +74,6 @@ def written(guard: Guard, now: dict[int, str]) -> dict[int, str]:
     return saved(now, iptables.mark(guard, iptables.read(now).digest))
 
 
-@settings(max_examples=40)
 @given(guards, guards)
 def test_what_is_written_is_read(old, new):
     """The last guard is the one that is read, whatever was there before."""
@@ -84,7 +83,6 @@ def test_what_is_written_is_read(old, new):
     assert new == iptables.read(now).guard
 
 
-@settings(max_examples=40)
 @given(guards)
 def test_it_depends_on_the_guard_alone(guard):
     """Written anew over itself, nothing changes."""
@@ -92,7 +90,6 @@ def test_it_depends_on_the_guard_alone(guard):
     assert now == written(guard, now)
 
 
-@settings(max_examples=40)
 @given(guards.filter(lambda guard: guard.pairs), st.data())
 def test_a_rule_that_is_gone_is_seen(guard, data):
     """Without any one of our rules, or with another one, the guard isn't known."""

@@ -7,15 +7,12 @@ import ipaddress
 import json
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.model import TrafficSelector
 from swanherd.core.network import Guard, GuardPair
 from swanherd.dataplane import nft
-
-# The whole suite has ten seconds.
-few = settings(max_examples=25)
 
 
 def networks(version: int) -> st.SearchStrategy:
@@ -53,7 +50,6 @@ def overlap(a: TrafficSelector, b: TrafficSelector) -> bool:
     )
 
 
-@few
 @given(pairs)
 def test_every_pair_is_in_one_layer_and_none_overlaps_there(found):
     """A map has no two entries that a packet could match; together they have every pair."""
@@ -67,7 +63,6 @@ def test_every_pair_is_in_one_layer_and_none_overlaps_there(found):
         ]
 
 
-@few
 @given(pairs)
 def test_the_first_layer_that_matches_has_the_smallest_mss(found):
     """Of two pairs that overlap the one with the smaller mss is looked up first."""
@@ -82,7 +77,6 @@ def test_the_first_layer_that_matches_has_the_smallest_mss(found):
                 assert order[a] < order[b]
 
 
-@few
 @given(guards)
 def test_commands_do_not_depend_on_order(guard):
     """Equal guards yield equal commands, however their pairs came about."""
@@ -125,7 +119,6 @@ def read(items: list[dict]) -> Guard | None:
     return nft.read(json.dumps({"nftables": items})).guard
 
 
-@few
 @given(guards, st.randoms(use_true_random=False))
 def test_what_was_written_is_read_back(guard, random):
     """A marked table is read as its guard, whatever its handles and the order of its elements."""
@@ -139,7 +132,6 @@ def test_what_was_written_is_read_back(guard, random):
     assert guard == read(items)
 
 
-@few
 @given(guards)
 def test_anything_else_is_not_ours(guard):
     """A table that isn't marked, is marked twice, or has a rule more or less, has no guard."""
@@ -152,7 +144,6 @@ def test_anything_else_is_not_ours(guard):
     assert nft.read("").guard is None
 
 
-@few
 @given(guards)
 def test_a_foreign_element_is_no_crash(guard):
     """What somebody put into a map of ours, whatever it is, only means that it isn't ours."""
@@ -161,7 +152,6 @@ def test_a_foreign_element_is_no_crash(guard):
     assert read(marked(guard, items)) is None
 
 
-@few
 @given(guards, guards)
 def test_a_change_touches_only_what_differs(old, new):
     """No element that both have in the same map is deleted or added."""
@@ -182,7 +172,6 @@ def test_a_change_touches_only_what_differs(old, new):
                 ) not in touched
 
 
-@few
 @given(guards)
 def test_the_mark_fits(guard):
     """The comment isn't longer than nft takes (NFTNL_UDATA_COMMENT_MAXLEN)."""

@@ -141,7 +141,7 @@ def test_what_is_disabled_is_refused_for_no_release_and_no_preset():
         ("kind: Pod", "kind"),
         ("- kind: OpenStackDeployment", "kind"),
         ("!!python/object/apply:os.system [id]", "line 1"),
-        ("[" * 5000, "document"),
+        ("[" * 1000, "document"),
     ],
 )
 def test_what_is_no_document_is_told_so(text, where):

@@ -2,7 +2,7 @@ import dataclasses
 import ipaddress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.failures import Permanent, Temporary
@@ -20,6 +20,7 @@ from swanherd.reconcile.loop import World, reconcile
 from swanherd.testing import builders as make
 from swanherd.testing.charon import Answer, FakeCharon
 from swanherd.testing.node import FakeNode
+from tests.examples import times
 
 NETWORKS = {
     4: ([f"10.1.{i}.0/24" for i in range(3)], [f"10.2.{i}.0/24" for i in range(3)]),
@@ -123,7 +124,7 @@ class Stage:
 planes = st.sampled_from(DataPlane)
 
 
-@settings(max_examples=30, deadline=None)
+@times(2.5)
 @given(st.lists(desireds(), min_size=1, max_size=4), planes, st.data())
 def test_any_history_with_failures_converges_and_then_rests(history, plane, data):
     """After the last change and the last failure the plan is empty."""
@@ -157,7 +158,6 @@ def test_any_history_with_failures_converges_and_then_rests(history, plane, data
             assert (row.status is Status.ACTIVE) == told_apart
 
 
-@settings(max_examples=15, deadline=None)
 @given(desireds(), planes)
 def test_the_plan_does_not_depend_on_the_order_of_its_input(desired, plane):
     """Permuted connections and selectors give the same actions."""
@@ -173,7 +173,6 @@ def test_the_plan_does_not_depend_on_the_order_of_its_input(desired, plane):
     assert plan(desired, observed, plane, timing) == plan(permuted, observed, plane, timing)
 
 
-@settings(max_examples=15, deadline=None)
 @given(st.lists(desireds(), min_size=1, max_size=3))
 def test_no_secret_in_any_repr(history):
     """Neither a value nor an action nor a failure shows a key."""

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.model import (
@@ -37,14 +37,12 @@ reports = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
 @given(reports)
 def test_a_report_crosses_the_bus_unchanged(report):
     """load(json(dump(x))) is x."""
     assert report == codec.load(RouterReport, json.loads(json.dumps(codec.dump(report))))
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(Initiator), st.sampled_from(DpdAction), texts, st.booleans())
 def test_desired_state_crosses_the_bus_unchanged(initiator, action, key, wired):
     """load(json(dump(x))) is x, both families, with and without ports."""

@@ -99,9 +99,7 @@ REPORTS = st.lists(
 )
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(REPORTS)
 def test_only_what_is_current_counts(cloud, reports):
     """After any reports a changed row shows the last current one, else that it is pending."""

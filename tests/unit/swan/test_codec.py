@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from vici.protocol import FiniteStream, Message
 
@@ -28,8 +28,6 @@ from swanherd.swan import codec
 from swanherd.testing import builders
 
 KEY = Secret("k" * 64)
-FEW = settings(max_examples=25, deadline=None)
-
 connections = st.builds(
     lambda name, psk, version, mode, ipsec_mode, lifetime, dpd, local_id: builders.connection(
         name,
@@ -64,7 +62,6 @@ def over_the_wire(message: dict[str, Any]) -> dict[str, Any]:
     return Message.deserialize(FiniteStream(Message.serialize(message)))  # type: ignore[no-any-return]
 
 
-@FEW
 @given(connections, st.sampled_from(DataPlane))
 def test_equal_configs_yield_equal_messages(connection: SiteConnection, plane: DataPlane) -> None:
     """Rendering depends on the value alone, and not on the order of children."""
@@ -76,7 +73,6 @@ def test_equal_configs_yield_equal_messages(connection: SiteConnection, plane: D
     )
 
 
-@FEW
 @given(connections)
 def test_what_list_conns_tells_of_a_rendered_config(connection: SiteConnection) -> None:
     """A message, told back by charon, means the config's name, children, version and peer."""
@@ -95,7 +91,6 @@ def test_what_list_conns_tells_of_a_rendered_config(connection: SiteConnection) 
     assert facts == codec.facts_of(config)
 
 
-@FEW
 @given(connections)
 def test_the_psk_is_only_in_its_own_message(connection: SiteConnection) -> None:
     """load-conn has no secret; load-shared has it under the connection's id."""
@@ -107,7 +102,6 @@ def test_the_psk_is_only_in_its_own_message(connection: SiteConnection) -> None:
     assert (message["id"], message["data"]) == (secret.id, "~~very secret~~")
 
 
-@FEW
 @given(connections)
 def test_hard_limits_are_the_lifetimes(connection: SiteConnection) -> None:
     """An SA lives at most the API's lifetime, and is rekeyed before that, jitter included."""
@@ -138,7 +132,6 @@ def test_the_two_sides_never_renew_at_once(lifetime: int) -> None:
     assert early_child["rekey_time"] < late_child["rekey_time"] - late_child["rand_time"]
 
 
-@FEW
 @given(connections)
 def test_charon_never_acts_by_itself(connection: SiteConnection) -> None:
     """Every automatic action is off; IKE SAs never replace each other."""

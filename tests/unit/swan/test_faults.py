@@ -6,7 +6,7 @@ import dataclasses
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.ike import SaState
@@ -25,6 +25,7 @@ from swanherd.swan.events import (
     parse_record,
 )
 from swanherd.swan.faults import FaultMemory
+from tests.examples import times
 
 PEER = "192.0.2.2"
 FACTS = {
@@ -94,7 +95,7 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@times(4)
 @given(st.lists(events, max_size=30))
 def test_any_history(history: list[Event]) -> None:
     """Faults are of loaded configs only, one each, with known codes and times in order."""
@@ -106,7 +107,7 @@ def test_any_history(history: list[Event]) -> None:
         assert 0 <= fault.first <= fault.last <= len(history)
 
 
-@settings(max_examples=50, deadline=None)
+@times(4)
 @given(st.lists(events, max_size=30))
 def test_success_ends_every_failure(history: list[Event]) -> None:
     """After a child of each config came up there is no fault, whatever was before."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.swan import identity
+from tests.examples import times
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = times(2)
 
 # How charon reads a text with a type (identification.c): the prefix, then hex after `#`.
 TYPED = re.compile(r"(ipv4|ipv6|fqdn|email|keyid):(#?)(.+)", re.DOTALL)
