@@ -7,8 +7,10 @@ KERNEL_SECONDS ?= 900
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
-.PHONY: help messages install tools matrix demo up down enter status format check lint types contracts unit unit-server unit-others \
-	functional environments oracles scenario test test-dashboard test-dashboard-clouds test-kernel test-long test-releases recovery \
+.PHONY: help messages install tools matrix demo up down enter status format check lint types contracts \
+	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
+	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-clouds \
+	test-kernel test-long test-releases recovery \
 	soak bench losses losses-kernel
 
 help: ## what can be made
@@ -67,21 +69,49 @@ check: tools ## lint, format, types, import contracts, unit tests: < 60 s
 	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-server unit-others lint types contracts
 
 # What depends on the moment gets a second chance: what failed runs once more, and both are printed.
+# Stages run beside each other, so each one remembers by itself what failed.
 AGAIN := --last-failed --last-failed-no-failures none
+PYTEST = $(BIN)/pytest -q -m "not long" -o cache_dir=build/failed/$@
 
-functional: tools ## tests on real charons, namespaces, ovsdb, MariaDB
-	@$(BIN)/pytest -q tests/functional -m "not long" --durations=20 || \
-		$(BIN)/pytest -q tests/functional -m "not long" $(AGAIN)
+functional: functional-daemons functional-server ## tests on real charons, namespaces, ovsdb, MariaDB
+
+# What waits for MariaDB and the API, and what needs neither namespaces nor charons.
+ON_API := tests/functional/server tests/functional/enabling tests/functional/client
+ON_DAEMONS := tests/functional $(ON_API:%=--ignore %)
+
+functional-daemons: tools
+	@$(PYTEST) $(ON_DAEMONS) --durations=20 || $(PYTEST) $(ON_DAEMONS) $(AGAIN)
+
+functional-server: tools
+	@$(PYTEST) $(ON_API) --durations=20 || $(PYTEST) $(ON_API) $(AGAIN)
 
 environments: tools
 	@$(BIN)/python -m tests.oracles.environments
 
 oracles: environments ## neutron-vpnaas' own API tests, on our plugin
-	@$(BIN)/pytest -q tests/oracles -m "not long" --durations=1
+	@$(PYTEST) tests/oracles --durations=1
+
+LAB := $(or $(SWANHERD_LAB),test)
+ON_OVS := tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py
 
 scenario: environments ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=ovs)
-	@$(BIN)/pytest -q tests/scenario -m "not long" --durations=10 || \
-		$(BIN)/pytest -q tests/scenario -m "not long" $(AGAIN)
+	@$(PYTEST) tests/scenario --durations=10 || $(PYTEST) tests/scenario $(AGAIN)
+
+scenario-ovs: export BACKEND := ovs
+scenario-ovs: export SWANHERD_LAB := $(LAB)ovs
+scenario-ovs: environments ## what Open vSwitch has of its own, and the matrix
+	@$(PYTEST) $(ON_OVS) --durations=5 || $(PYTEST) $(ON_OVS) $(AGAIN)
+
+scenario-ha: export BACKEND := ha
+scenario-ha: export SWANHERD_LAB := $(LAB)ha
+scenario-ha: environments ## two network nodes of L3 agents
+	@$(PYTEST) tests/scenario/test_ha.py --durations=1
+
+scenario-failover: export BACKEND := failover
+scenario-failover: export SWANHERD_LAB := $(LAB)failover
+scenario-failover: environments ## two gateway chassis
+	@$(PYTEST) tests/scenario/test_failover.py --durations=1 || \
+		$(PYTEST) tests/scenario/test_failover.py $(AGAIN)
 
 HORIZON := build/oracles/horizon/bin/python
 
@@ -109,19 +139,9 @@ test-kernel: tools ## kernel ESP, in a kernel that has it: user-mode Linux, buil
 		$(BIN)/python -m pytest -q --color=no -p no:cacheprovider --durations=5 \
 		--junitxml=build/kernel/junit.xml $(KERNEL_TESTS)
 
-test: check ## everything: check, functional, oracles, dashboard, kernel, scenario, what Open vSwitch has of its own
-	@$(MAKE) --no-print-directory functional
-	@$(MAKE) --no-print-directory oracles
-	@$(MAKE) --no-print-directory test-dashboard
-	@$(MAKE) --no-print-directory test-kernel
-	@$(MAKE) --no-print-directory scenario
-	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py \
-		--durations=5 || BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py \
-		tests/scenario/test_ovs_cloud.py $(AGAIN)
+test: install ## everything, stages side by side (lab/gate.py), and what each took (LANES=1: one after another)
+	@LANES=$(LANES) $(BIN)/python -m lab.gate
 	@$(BIN)/python -m lab.matrix --readme
-	@BACKEND=ha $(BIN)/pytest -q tests/scenario/test_ha.py -m "not long" --durations=1
-	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" --durations=1 || \
-		BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m "not long" $(AGAIN)
 
 test-releases: install ## Neutron 24 and 26, each in its own environment: units, API, tunnels to 29 (RELEASES=neutron-26)
 	@$(BIN)/python -m tests.oracles.releases $(RELEASES)
@@ -134,7 +154,7 @@ ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenari
 	tests/scenario/test_statuses.py
 
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
-	@EXAMPLES=300 $(BIN)/pytest -q -n 2 --dist worksteal tests/unit
+	@EXAMPLES=300 $(MAKE) --no-print-directory unit
 	@$(BIN)/pytest -q tests -m long --durations=10
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5

@@ -7,6 +7,7 @@ writes the README's table from them.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import pathlib
 import sys
@@ -50,11 +51,14 @@ def write(cells: Iterable[Cell], path: pathlib.Path = FILE) -> None:
     """Write cells in place of those of their backends; other backends' cells stay."""
     new = {cell.place: cell for cell in cells}
     replaced = {backend for backend, _, _ in new}
-    old = {cell.place: cell for cell in read(path) if cell.backend not in replaced}
-    order = sorted((old | new).values(), key=lambda cell: cell.place)
     path.parent.mkdir(exist_ok=True)
-    document = {"cells": [dataclasses.asdict(cell) for cell in order]}
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    # Clouds of other backends may be tested at the same time.
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = {cell.place: cell for cell in read(path) if cell.backend not in replaced}
+        order = sorted((old | new).values(), key=lambda cell: cell.place)
+        document = {"cells": [dataclasses.asdict(cell) for cell in order]}
+        path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def table(cells: Iterable[Cell]) -> str:

@@ -1,0 +1,115 @@
+"""`make test`: stages side by side where they don't disturb each other, and what each one took.
+
+Every stage is a target of the Makefile. Those of a lane run one after another; the lanes of a
+phase run beside each other. What a stage prints is shown when it ends, whole, and is in
+build/gate/ meanwhile; at the end stands a line for each: its name, its seconds, what came of it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from lab.layout import ROOT
+
+Lane = tuple[str, ...]
+Phase = tuple[Lane, ...]
+
+# The live charons' times are those of protocols, so beside them runs what waits for a database;
+# beside OVN's scenarios runs what has a kernel or clouds of its own.
+PHASES: tuple[Phase, ...] = (
+    (("check",),),
+    (("functional-daemons",), ("functional-server", "oracles", "test-dashboard")),
+    (("scenario",), ("test-kernel", "scenario-ovs", "scenario-ha", "scenario-failover")),
+)
+LOGS = ROOT / "build" / "gate"
+
+_SUMMARY = re.compile(
+    r"^=* ?(\d+ (?:passed|failed|error|skipped|deselected)\b.*) in [\d.]+s", re.M
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a stage: `code` is make's, `output` what it printed."""
+
+    name: str
+    seconds: float
+    code: int
+    output: str
+
+    @property
+    def line(self) -> str:
+        """Return the line of the summary; a second run of what failed shows in it."""
+        tests = ", then ".join(_SUMMARY.findall(self.output))
+        verdict = "ok" if self.code == 0 else "FAILED"
+        return f"{self.name:<20}{self.seconds:>7.0f} s  {verdict:<8}{tests}".rstrip()
+
+
+def run(
+    phases: Iterable[Phase], stage: Callable[[str], Result], *, side_by_side: bool = True
+) -> tuple[Result, ...]:
+    """Run all stages and return what came of each; if a phase of one stage fails, no more."""
+    results: list[Result] = []
+    for phase in phases:
+        lanes = phase if side_by_side else (tuple(name for lane in phase for name in lane),)
+        with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+            done = list(pool.map(lambda lane: [stage(name) for name in lane], lanes))
+        results += [result for lane in done for result in lane]
+        if len(results) == 1 and results[0].code:
+            break
+    return tuple(results)
+
+
+class Make:
+    """Runs a stage by make, into a file of its own."""
+
+    def __init__(self, logs: pathlib.Path, command: Sequence[str], now: Callable[[], float]):
+        self._logs = logs
+        self._command = command
+        self._now = now
+        self._printing = threading.Lock()
+
+    def __call__(self, name: str) -> Result:
+        """Run it to its end, and show what it printed."""
+        path, began = self._logs / f"{name}.log", self._now()
+        with self._printing:
+            print(f"{name}: begins", flush=True)
+        with path.open("w") as log:
+            code = subprocess.run(
+                (*self._command, name),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+        result = Result(name, self._now() - began, code, path.read_text(errors="replace"))
+        with self._printing:
+            print(f"──── {name} ────\n{result.output}", flush=True)
+        return result
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Run the gate; LANES=1 runs one stage after another."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    make = Make(LOGS, ("make", "--no-print-directory"), time.monotonic)
+    began = time.monotonic()
+    results = run(PHASES, make, side_by_side=environment.get("LANES") != "1")
+    print("──── what each stage took ────")
+    for result in results:
+        print(result.line)
+    print(f"{'all':<20}{time.monotonic() - began:>7.0f} s", flush=True)
+    return int(any(result.code for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

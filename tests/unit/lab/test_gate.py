@@ -1,0 +1,85 @@
+"""The gate's stages: what runs beside what, and what it tells at the end."""
+
+import re
+import threading
+
+import pytest
+
+from lab.gate import PHASES, Make, Result, run
+from lab.layout import ROOT
+
+
+def passing(name):
+    return Result(name, 1.0, 0, "")
+
+
+def test_lanes_run_beside_each_other_and_their_stages_in_order():
+    """A stage of one lane meets one of the other; the next phase waits for both."""
+    meeting, seen = threading.Barrier(2, timeout=5), []
+
+    def stage(name):
+        if name in ("a1", "b1"):
+            meeting.wait()
+        seen.append(name)
+        return passing(name)
+
+    results = run(((("a1", "a2"), ("b1",)), (("c",),)), stage)
+    assert [result.name for result in results] == ["a1", "a2", "b1", "c"]
+    assert seen.index("a1") < seen.index("a2")
+    assert seen[-1] == "c"
+
+
+def test_one_after_another_when_asked():
+    """With no two at the same time."""
+    at_once = threading.Semaphore(1)
+
+    def stage(name):
+        assert at_once.acquire(blocking=False)
+        at_once.release()
+        return passing(name)
+
+    names = [r.name for r in run(((("a",), ("b", "c")),), stage, side_by_side=False)]
+    assert names == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("failing", "ran"), [("check", 1), ("a", 4), ("b", 4)])
+def test_all_is_told_unless_the_check_fails(failing, ran):
+    """One run tells everything that is wrong; but what isn't even formatted isn't tested."""
+    phases = ((("check",),), (("a",), ("b",)), (("c",),))
+    results = run(phases, lambda name: Result(name, 1.0, int(name == failing), ""))
+    assert len(results) == ran
+    assert [result.name for result in results if result.code] == [failing]
+
+
+def test_a_line_tells_name_seconds_verdict_and_every_run_of_tests():
+    """A second chance doesn't hide the first."""
+    output = (
+        "....\n1 failed, 20 passed, 3 deselected in 61.20s (0:01:01)\n"
+        "===== 1 passed in 2.10s =====\n"
+    )
+    line = Result("scenario", 63.4, 0, output).line
+    assert re.split(r" {2,}", line) == [
+        "scenario",
+        "63 s",
+        "ok",
+        "1 failed, 20 passed, 3 deselected, then 1 passed",
+    ]
+    assert "FAILED" in Result("check", 1.0, 2, "").line
+
+
+def test_what_a_stage_prints_is_shown_whole_and_kept(tmp_path, capsys):
+    """Output and errors, in their order; its code and its time are told."""
+    times = iter((3.0, 5.5))
+    script = "echo one; echo two >&2; exit 3; #"
+    result = Make(tmp_path, ("sh", "-c", script), lambda: next(times))("stage")
+    assert (result.seconds, result.code, result.output) == (2.5, 3, "one\ntwo\n")
+    assert "one\ntwo\n" in capsys.readouterr().out
+    assert (tmp_path / "stage.log").read_text() == "one\ntwo\n"
+
+
+def test_every_stage_is_a_target_of_the_makefile():
+    """And none is there twice."""
+    names = [name for phase in PHASES for lane in phase for name in lane]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert set(names) <= set(targets)
+    assert len(names) == len(set(names))
