@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from swanherd.dataplane import homes
 from tests.functional.dataplane.conftest import own_mounts, own_network  # noqa: F401
 from tests.functional.l3.stand import Stand
 
@@ -26,6 +27,7 @@ def stand(own_network: None) -> Iterator[Stand]:  # noqa: F811
         yield made
     finally:
         made.close()
+        homes.wait({}, 0.0)  # nothing is watched any more: its sockets are closed
         for name in os.listdir("/run/netns"):
             found = subprocess.run(
                 ("ip", "netns", "pids", name), capture_output=True, text=True, check=True
