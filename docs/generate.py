@@ -158,7 +158,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "revision": "The revision that was applied.",
         "epoch": "The epoch of the desired state that was applied.",
         "services": "A row for each vpnservice.",
-        "connections": "A row for each connection.",
+        "connections": "A row for each connection of which there is news.",
         "role": "`active` or `standby`: as what the agent reports.",
         "ready": "Whether namespace, daemon and configs are as they should be.",
     },
