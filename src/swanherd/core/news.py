@@ -13,12 +13,10 @@ FEW = 50
 def news_of(report: RouterReport, told: RouterReport | None) -> RouterReport:
     """Return the report without the connections that are as they were told.
 
-    Whole if nothing was told of that revision: which rows became pending with it only the server
-    knows. To tell of a thousand connections costs more than all else of a look.
+    `told` is what was told of the same desired state: which rows became pending with another one
+    only the server knows. To tell of a thousand connections costs more than all else of a look.
     """
     if told is None or len(report.connections) <= FEW:
-        return report
-    if (told.revision, told.epoch, told.role) != (report.revision, report.epoch, report.role):
         return report
     known = {row.id: row for row in told.connections}
     # Mostly the row is the same object, and nothing is compared.

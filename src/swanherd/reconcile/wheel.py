@@ -170,7 +170,7 @@ class Wheel:
         By one thread alone: sending waits while the bus is away, and no report overtakes another.
         What a comparison asks for is told whole, so that what was lost is told again.
         """
-        told: dict[RouterId, RouterReport] = {}
+        told: dict[RouterId, Look] = {}
         while (telling := self._untold.get()) is not None:
             tellings = {telling}
             with contextlib.suppress(queue.Empty):
@@ -180,17 +180,18 @@ class Wheel:
             again = {router_id for router_id, whole in tellings if whole}
             with self._lock:
                 ids = sorted({router_id for router_id, _ in tellings})
-                reports = [self._applied[i].report for i in ids if i in self._applied]
+                looks = {i: self._applied[i] for i in ids if i in self._applied}
                 kept = self._applied.keys() - again
-            told = {i: report for i, report in told.items() if i in kept}
+            told = {i: look for i, look in told.items() if i in kept}
+            reports = [_news(look, told.get(i)) for i, look in looks.items()]
             try:
-                self._reporter.report([news_of(r, told.get(r.router_id)) for r in reports])
+                self._reporter.report(reports)
             except Failure as failure:
                 # The next comparison sends them again.
                 LOG.warning("%d report(s) not sent: %s", len(reports), failure)
                 told.clear()
             else:
-                told |= {report.router_id: report for report in reports}
+                told |= looks
 
     def _retry(self, router_id: RouterId, reason: Reason | None = None) -> None:
         with self._lock:
@@ -201,3 +202,9 @@ class Wheel:
         delay = backoff.delay(attempt, self._jitter())
         LOG.info("Router %s: again in %.1f s (%s)", router_id, delay, reason and reason.code)
         self._queue.add_after(router_id, delay)
+
+
+def _news(look: Look, told: Look | None) -> RouterReport:
+    """Return what to tell; all of it if the server was asked anew: it had a reason to hint."""
+    known = told.report if told is not None and told.desired is look.desired else None
+    return news_of(look.report, known)

@@ -202,7 +202,7 @@ def test_a_router_that_was_never_fetched_is_not_made_up():
 
 
 def test_of_many_connections_only_news_is_told_until_the_next_comparison():
-    """What a revision made of the rows is told whole, and so is what a comparison asks for."""
+    """What follows a hint is told whole, and so is what a comparison asks for."""
     names = [f"c{number}" for number in range(FEW + 1)]
     many = [
         make.connection(name, peer_address=f"198.51.100.{n}", peer_id=f"198.51.100.{n}",
@@ -221,7 +221,13 @@ def test_of_many_connections_only_news_is_told_until_the_next_comparison():
         stage.charon.peer_deletes(make.ROUTER, stage.charon.observe(make.ROUTER).ike_sas[0].config)
         stage.wheel.look_again(make.ROUTER)
         stage.server.wait_for_report(lambda report: len(report.connections) == 1)
+        stage.server.reports.clear()
         stage.wheel.compare({make.ROUTER: 1})
+        stage.server.wait_for_report(lambda report: len(report.connections) == len(many))
+        stage.server.reports.clear()
+        stage.source.forget(make.ROUTER)
+        stage.server.routers = {make.ROUTER: make.desired(*many)}
+        stage.wheel.look_again(make.ROUTER)
         stage.server.wait_for_report(lambda report: len(report.connections) == len(many))
     finally:
         stage.wheel.stop()
