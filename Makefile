@@ -7,7 +7,7 @@ KERNEL_SECONDS ?= 900
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
-.PHONY: help messages install tools matrix demo up down enter status format check lint types contracts \
+.PHONY: help messages browser install tools matrix demo up down enter status format check lint types contracts \
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
 	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-clouds \
 	test-kernel test-long test-releases recovery \
@@ -115,7 +115,10 @@ scenario-failover: environments ## two gateway chassis
 
 HORIZON := build/oracles/horizon/bin/python
 
-test-dashboard: install ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
+browser: install
+	@$(PYTHON) lab/install.py --browser
+
+test-dashboard: browser ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
 	@$(BIN)/python -m tests.oracles.environments horizon
 	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini --ignore tests/dashboard/clouds \
 		$(or $(DASHBOARD_TESTS),tests/dashboard)
@@ -124,7 +127,7 @@ messages: install ## the dashboard's catalogues of translations, brought up to d
 	@$(BIN)/python -m tests.oracles.environments horizon
 	@$(HORIZON) dashboard/messages.py
 
-test-dashboard-clouds: install ## from the login to traffic in Chromium, on two clouds (SCREENSHOTS=1)
+test-dashboard-clouds: browser ## from the login to traffic in Chromium, on two clouds (SCREENSHOTS=1)
 	@$(BIN)/python -m tests.oracles.environments horizon
 	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/clouds/pytest.ini tests/dashboard/clouds
 	@cat build/dashboard.json

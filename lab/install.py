@@ -59,6 +59,8 @@ PACKAGES = (
     # uWSGI and a false clock are compiled
     *("gcc", "libc6-dev"),
 )
+# What the dashboard's tests drive.
+BROWSER = ("chromium",)
 
 
 def main() -> int:
@@ -70,7 +72,7 @@ def main() -> int:
     try:
         with LOCK.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make` waits for the first
-            install_packages()
+            install_packages(BROWSER if "--browser" in sys.argv[1:] else ())
             install_environment()
             if "--tests" in sys.argv[1:]:
                 unpack_for_tests()
@@ -88,9 +90,9 @@ def unpack_for_tests() -> None:
     unpack_helm()
 
 
-def missing_packages() -> list[str]:
+def missing_packages(more: Sequence[str] = ()) -> list[str]:
     """Return the apt packages that aren't installed."""
-    wanted = [*PACKAGES]
+    wanted = [*PACKAGES, *more]
     if importlib.util.find_spec("ensurepip") is None and not VENV.exists():
         wanted.append("python3-venv")
     if not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists():
@@ -101,9 +103,9 @@ def missing_packages() -> list[str]:
     return [name for name in wanted if name not in there]
 
 
-def install_packages() -> None:
+def install_packages(more: Sequence[str] = ()) -> None:
     """Install the apt packages that are missing, and let none of them start a service."""
-    missing = missing_packages()
+    missing = missing_packages(more)
     if not missing:
         return
     with step(f"apt: {len(missing)} packages"), no_services():

@@ -29,7 +29,7 @@ CHROMIUM = shutil.which("chromium")
 @pytest.fixture(scope="session")
 def lab():
     if CHROMIUM is None:
-        pytest.skip("no chromium: apt-get install chromium")
+        pytest.fail("no chromium: lab/install.py --browser")
     lab = Lab.named({"SWANHERD_LAB": os.environ.get("SWANHERD_LAB", "dashboard")})
     if not os.environ.get("REUSE"):
         lifecycle.up(lab)

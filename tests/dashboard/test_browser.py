@@ -1,0 +1,203 @@
+"""The panel in Chromium, on a Neutron in memory: what only a browser can tell, in a short run."""
+
+import re
+import shutil
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from openstack_dashboard import api
+from openstack_dashboard.test.selenium.ui.conftest import (  # noqa: F401 - fixtures
+    _django_db_helper,
+    dashboard_data,
+    mock_keystoneclient,
+    user,
+)
+from playwright.sync_api import expect, sync_playwright
+
+from tests.dashboard.cloud import KEY, FakeNeutron, with_a_tunnel
+
+CHROMIUM = shutil.which("chromium")
+PANEL = "/project/swanherd/"
+HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 420, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    assert CHROMIUM, "no chromium: lab/install.py --browser"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def cloud(user, monkeypatch):  # noqa: F811 - a fixture
+    """The Neutron that the server's threads talk to."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright has a loop in this thread
+    made = FakeNeutron(user.tenant_id)
+    monkeypatch.setattr(api.neutron, "networkclient", lambda _request: made)
+    monkeypatch.setattr(
+        api.neutron, "is_extension_supported", lambda _request, alias: alias == "vpnaas"
+    )
+    return made
+
+
+@pytest.fixture
+def visit(chromium, cloud, live_server):
+    """Open a page of the panel; no script may fail, and none may come from a name."""
+    complaints, contexts = [], []
+
+    def open_page(path="", **options):
+        context = chromium.new_context(**{"viewport": WIDE, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto(f"{live_server.url}{PANEL}{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def test_a_change_is_seen_within_three_seconds(visit, cloud):
+    """On the list, the picture and the connection's page, without a reload."""
+    row = with_a_tunnel(cloud)
+    for path, place in (
+        ("", "tbody .sh-badge"),
+        ("picture", "a.sh-line"),
+        (f"{row['id']}/", ".sh-state .sh-badge"),
+    ):
+        row["status"] = "ACTIVE"
+        page = visit(path)
+        expect(page.locator(place)).to_have_class(re.compile(r"\bsh-up\b"))
+        row["status"] = "DOWN"
+        began = time.monotonic()
+        expect(page.locator(place)).to_have_class(re.compile(r"\bsh-down\b"), timeout=10000)
+        assert time.monotonic() - began < 3
+
+
+def test_a_hidden_page_asks_nothing(visit, cloud):
+    """And asks at once when it is seen again."""
+    page = visit(f"{with_a_tunnel(cloud)['id']}/")
+    hide = "value => { Object.defineProperty(document, 'hidden', {value, configurable: true});"
+    hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+    with page.expect_response(re.compile("/live")):
+        pass
+    page.evaluate(hide, True)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(3000)  # longer than an interval: that nothing comes can't be awaited
+    assert asked == []
+    with page.expect_request(re.compile("/live"), timeout=1000):
+        page.evaluate(hide, False)
+
+
+def test_names_are_text_for_the_script_too(visit, cloud):
+    """Whatever a name or a reason says, also in what a live answer brings, none of it runs."""
+    row = with_a_tunnel(cloud, name=HOSTILE, status_reason=HOSTILE, description=HOSTILE)
+    for path in ("", "picture", f"{row['id']}/", f"{row['id']}/edit", "policies", "connect"):
+        for table in cloud.rows.values():
+            for each in table.values():
+                each["name"] = HOSTILE
+        page = visit(path)
+        if path in ("", "picture", f"{row['id']}/"):
+            row["status_reason"] = HOSTILE + path
+            with page.expect_response(re.compile("/live")):
+                pass
+        page.wait_for_load_state("networkidle")
+        assert page.locator("img[src=x]").count() == 0
+
+
+def test_from_nothing_to_a_connection_and_back(visit, cloud):
+    """By keyboard and mouse: errors beside fields, a key made, a change foreseen, an end."""
+    with_a_tunnel(cloud)
+    page = visit("connect")
+    page.fill("#id_name", "to-b")
+    page.select_option("#id_router", index=0)
+    page.locator('input[name="subnets"]').first.check()
+    page.fill("#id_peer_address", "no address!")
+    page.fill("#id_peer_cidrs", "10.8.0.0/24")
+    page.click("[data-sh-generate]")
+    key = page.input_value("#id_psk")
+    assert re.fullmatch(r"[A-Za-z2-9]{45}", key)
+    page.click('[data-sh="submit"]')
+    expect(page.locator("#error_peer_address")).to_contain_text("IP address or a host name")
+    assert page.evaluate("document.activeElement.id") == "id_peer_address"
+    assert page.input_value("#id_psk") == key
+    page.keyboard.press("Control+A")
+    page.keyboard.type("198.51.100.9")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/swanherd/[0-9a-f-]{36}/$"))
+    assert key not in page.content()
+    (made,) = (
+        each for each in cloud.rows["vpn/ipsec-site-connections"].values() if each["psk"] == key
+    )
+
+    page.get_by_role("link", name="Change", exact=True).click()
+    page.locator("summary", has_text="More").click()
+    page.fill("#id_mtu", "1300")
+    page.click('[data-sh="submit"]')
+    expect(page.locator('[data-sh="outlook"]')).to_contain_text("segment sizes")
+    assert made["mtu"] == 0
+    page.get_by_role("button", name="Do it").click()
+    page.wait_for_url(re.compile(r"/swanherd/[0-9a-f-]{36}/$"))
+    assert made["mtu"] == 1300
+
+    page.locator("summary", has_text="Delete").click()
+    page.get_by_role("button", name="Delete the connection").click()
+    page.wait_for_url(re.compile(r"/swanherd/$"))
+    expect(page.locator(".sh-list")).not_to_contain_text("to-b")
+
+
+def test_a_configuration_is_downloaded(visit, cloud):
+    """With the key only if the box is ticked."""
+    page = visit(f"{with_a_tunnel(cloud)['id']}/")
+    page.select_option("#sh-device", "strongswan")
+    for ticked in (False, True):
+        page.set_checked('input[name="with_key"]', ticked)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        with open(download.value.path()) as file:
+            assert (KEY in file.read()) is ticked
+
+
+def test_the_browsers_language_is_spoken(visit, cloud):
+    """A German browser gets German, from the server and from what the script brings."""
+    row = with_a_tunnel(cloud)
+    page = visit(f"{row['id']}/", locale="de-DE")
+    expect(page.locator(".sh-state")).to_contain_text("Aktiv")
+    row["status"] = "DOWN"
+    expect(page.locator(".sh-state")).to_contain_text("Getrennt")
+    expect(page.locator(".sh-children")).to_contain_text("25 Pakete")
+
+
+def grave(violations):
+    """Return what is serious and ours; the colours of links and buttons are Horizon's theme."""
+    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+    found = [(v["id"], node["html"]) for v in serious for node in v["nodes"]]
+    return [
+        (rule, html)
+        for rule, html in found
+        if rule != "color-contrast" or not re.match(r"<(a|button) ", html)
+    ]
+
+
+def test_nothing_serious_stands_in_the_way_of_anybody(visit, cloud):
+    """axe finds no serious barrier in what is ours of each page, wide and narrow."""
+    row = with_a_tunnel(cloud)
+    (ike,) = cloud.rows["vpn/ikepolicies"]
+    one, found = f"{row['id']}/", []
+    pages = ("", "picture", "connect", one, f"{one}edit", "policies", f"policies/ike/{ike}/edit")
+    for path in pages:
+        page = visit(path)
+        for size in (WIDE, NARROW):
+            page.set_viewport_size(size)
+            violations = Axe().run(page, context=".sh-panel").response["violations"]
+            found += [(path, size["width"], *each) for each in grave(violations)]
+    assert found == []
