@@ -144,6 +144,7 @@ def test_from_nothing_to_a_connection_and_back(visit, cloud):
     page.fill("#id_mtu", "1300")
     page.click('[data-sh="submit"]')
     expect(page.locator('[data-sh="outlook"]')).to_contain_text("segment sizes")
+    expect(page.locator('[data-sh="submit"]')).to_be_hidden()
     assert made["mtu"] == 0
     page.get_by_role("button", name="Do it").click()
     page.wait_for_url(re.compile(r"/swanherd/[0-9a-f-]{36}/$"))

@@ -67,6 +67,7 @@ class Visitor:
     def picture(self, name):
         """Take a picture for the documents, if they are wanted anew."""
         if os.environ.get("SCREENSHOTS"):
+            self.page.evaluate("window.scrollTo(0, 0)")
             self.page.screenshot(path=IMAGES / f"dashboard-{name}.png", full_page=True)
 
 

@@ -134,7 +134,6 @@ def test_a_live_tunnel_is_changed(log_in, places):
     page.fill("#id_mtu", "1300")
     page.click('[data-sh="submit"]')
     expect(page.locator('[data-sh="outlook"] li')).to_contain_text("segment sizes")
-    visitor.picture("change")
     page.get_by_role("button", name="Do it").click()
     page.wait_for_url(re.compile(r"/swanherd/[0-9a-f-]{36}/$"))
     assert connection_of(here, page)["mtu"] == 1300
