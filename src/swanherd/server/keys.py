@@ -30,7 +30,11 @@ def _managed(conf: Any, key_ids: list[str]) -> list[str]:
         return []
     # The extra `castellan` brings it.
     from castellan import key_manager
+    from castellan.common import utils
 
-    manager, context = key_manager.API(conf), n_context.get_admin_context()
-    found = (manager.get(context, key_id).get_encoded() for key_id in key_ids)
+    manager, who = key_manager.API(conf), n_context.get_admin_context()
+    conf.register_opts(utils.credential_opts, group=utils.OPT_GROUP)
+    if conf.key_manager.auth_type:  # else it is one that asks nobody who he is, as Vault's
+        who = utils.credential_factory(conf, who)
+    found = (manager.get(who, key_id).get_encoded() for key_id in key_ids)
     return [base64.urlsafe_b64encode(key).decode() for key in found]

@@ -65,11 +65,4 @@ def cloud(api):
 @pytest.fixture
 def parents(api, cloud):
     """A service and policies, as a connection names them."""
-    service = api.create(
-        "vpn/vpnservices", "vpnservice", router_id=cloud["router"], subnet_id=cloud["subnet"]
-    )
-    return {
-        "vpnservice_id": service["id"],
-        "ikepolicy_id": api.create("vpn/ikepolicies", "ikepolicy")["id"],
-        "ipsecpolicy_id": api.create("vpn/ipsecpolicies", "ipsecpolicy")["id"],
-    }
+    return stage.parents(api, cloud)

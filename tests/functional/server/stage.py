@@ -213,6 +213,18 @@ def cloud(api):
     return {"router": router, "subnet": subnets[0], "subnet6": subnets[1], "external": external}
 
 
+def parents(api, cloud):
+    """Make a service and policies; return them as a connection names them."""
+    service = api.create(
+        "vpn/vpnservices", "vpnservice", router_id=cloud["router"], subnet_id=cloud["subnet"]
+    )
+    return {
+        "vpnservice_id": service["id"],
+        "ikepolicy_id": api.create("vpn/ikepolicies", "ikepolicy")["id"],
+        "ipsecpolicy_id": api.create("vpn/ipsecpolicies", "ipsecpolicy")["id"],
+    }
+
+
 def connection(parents, **body):
     """Return the body of a connection that is valid."""
     return {

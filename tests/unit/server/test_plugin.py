@@ -1,13 +1,20 @@
+import json
+import logging
 import warnings
 
+import oslo_messaging
 import pytest
+from neutron_lib.api import validators
+from oslo_config import cfg
+from oslo_messaging.notify import _impl_test
 
 with warnings.catch_warnings():
     # futurist imports eventlet where it is installed, which warns.
     warnings.simplefilter("ignore")
     from swanherd.server.plugin import refuse_unsupported
 
-from swanherd.server.api.masking import masked
+from swanherd.server.api.extensions.vpnaas import _ATTRIBUTES
+from swanherd.server.api.masking import install, masked, masking
 from swanherd.server.api.policies import list_rules
 
 
@@ -28,6 +35,40 @@ def test_keys_are_masked_at_any_depth_and_the_original_stays():
     assert "secret" not in repr(masked(body))
     assert masked(body)["ipsec_site_connections"][0]["name"] == "n"
     assert body["ipsec_site_connections"][0]["psk"] == "secret"
+
+
+def test_what_a_policy_decides_about_is_logged_without_the_key(caplog):
+    """oslo.policy prints it as JSON with debug on."""
+    install()
+    log = logging.getLogger("oslo_policy.policy")
+    log.setLevel(logging.DEBUG)
+    target = json.dumps({"mtu": 1400, "psk": 'sec"ret\\', "peer_id": "me"})
+    log.debug("enforce: rule=%s creds=%s target=%s", '"get"', "{}", target)
+    assert "sec" not in caplog.text
+    assert '"psk": "***", "peer_id": "me"' in caplog.text
+
+
+def test_a_key_of_a_wrong_type_is_not_quoted():
+    """Neutron logs what a validator says, at INFO, and answers with it."""
+    rule = _ATTRIBUTES["ipsec_site_connections"]["psk"]["validate"]
+    (name,) = rule
+    for wrong in (["secret"], {"psk": "secret"}, 5):
+        assert validators.get_validator(name)(wrong, None) == "it must be a string"
+    assert validators.get_validator(name)("secret", None) is None
+
+
+def test_a_notification_of_a_request_has_no_key():
+    """What telemetry gets of a body, also from a notifier that was prepared for somebody."""
+    conf = cfg.ConfigOpts()
+    conf([])
+    transport = oslo_messaging.get_notification_transport(conf, url="fake:/")
+    get = masking(lambda name: oslo_messaging.Notifier(transport, name, driver="test", topics=[]))
+    body = {"ipsec_site_connection": {"psk": "secret", "mtu": 1400}}
+    for notifier in (get("network"), get("network").prepare("somebody")):
+        notifier.info({}, "ipsec_site_connection.create.start", body)
+        _, told, _, _ = _impl_test.NOTIFICATIONS[-1]
+        assert told["payload"] == {"ipsec_site_connection": {"psk": "***", "mtu": 1400}}
+    assert body["ipsec_site_connection"]["psk"] == "secret"
 
 
 def test_each_resource_has_its_four_rules():

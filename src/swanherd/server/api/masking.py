@@ -1,12 +1,18 @@
-"""Keeps keys out of Neutron's own log: with debug on, it prints the body of each request."""
+"""Keeps keys out of what Neutron tells of a request: its debug log and its notifications."""
 
 from __future__ import annotations
 
+import functools
 import logging
+import re
 from typing import Any
 
-# neutron.api.v2.base.Controller.prepare_request_body, which pecan uses too.
-_LOGGERS = ("neutron.api.v2.base",)
+import neutron_lib.rpc
+
+# neutron.api.v2.base.Controller.prepare_request_body, which pecan uses too; and Enforcer.enforce,
+# which has what it decides about as JSON.
+_LOGGERS = ("neutron.api.v2.base", "oslo_policy.policy")
+_IN_JSON = re.compile(r'("psk": )"(?:[^"\\]|\\.)*"')
 
 
 def masked(value: Any) -> Any:
@@ -18,19 +24,55 @@ def masked(value: Any) -> Any:
     return value
 
 
+def _masked_json(value: Any) -> Any:
+    return _IN_JSON.sub(r'\1"***"', value) if isinstance(value, str) else value
+
+
 class _PskFilter(logging.Filter):
     """Hides each psk in a record's arguments."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, dict):
             record.args = masked(record.args)
+        elif record.args:
+            record.args = tuple(_masked_json(argument) for argument in record.args)
         return True
 
 
 _FILTER = _PskFilter()
 
 
+class _MaskingSerializer:
+    """Neutron's own serializer of notifications, which carry the body of each request."""
+
+    def __init__(self, base: Any) -> None:
+        self._base = base
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._base, name)
+
+    def serialize_entity(self, context: Any, entity: Any) -> Any:
+        """Return the payload without keys."""
+        return self._base.serialize_entity(context, masked(entity))
+
+
+def masking(get_notifier: Any) -> Any:
+    """Return what gives notifiers as `get_notifier` does, but theirs hide keys."""
+
+    @functools.wraps(get_notifier)
+    def get(*arguments: Any, **options: Any) -> Any:
+        notifier = get_notifier(*arguments, **options)
+        # The one place of it that every payload passes.
+        notifier._serializer = _MaskingSerializer(notifier._serializer)  # noqa: SLF001
+        return notifier
+
+    return get
+
+
 def install() -> None:
     """Begin to hide keys; once or more."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
+    # Neutron's controllers ask it, by this name, once the plugins are there.
+    if not hasattr(neutron_lib.rpc.get_notifier, "__wrapped__"):
+        neutron_lib.rpc.get_notifier = masking(neutron_lib.rpc.get_notifier)
