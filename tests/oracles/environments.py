@@ -25,6 +25,8 @@ REQUIREMENTS = {
     # Beside the Neutron that is here: what they need of it is there in each of these.
     **{f"vpnaas-{n}": ("--no-deps", f"neutron-vpnaas=={n}.0.0") for n in (26, 27, 28, 29)},
     "heat": ("openstack-heat==27.0.1",),
+    # castellan, and the key manager that it leads to.
+    "barbican": ("barbican==23.0.0", "castellan==5.8.0"),
     # No browser comes with playwright: Debian's chromium is what is driven.
     "horizon": (
         *("horizon==27.0.0", "neutron-vpnaas-dashboard==15.0.0", "pytest-django==4.11.1"),
