@@ -50,9 +50,9 @@ def needless(
     else:
         # The younger of the two says how long they have been side by side.
         ends = [(sa, min(sa.age, keeper.age)) for sa in _lost_races(current, keeper)]
-    ended = [sa for sa, age in ends if age >= SETTLED] + list(_attempts(current, keeper))
-    waits += [float(SETTLED - age) for _, age in ends if age < SETTLED]
-    told = tuple(TerminateIke(sa.unique_id, force=True) for sa in ended)
+    due = [(sa, float(SETTLED - age)) for sa, age in ends] + list(_attempts(current, keeper))
+    waits += [left for _, left in due if left > 0]
+    told = tuple(TerminateIke(sa.unique_id, force=True) for sa, left in due if left <= 0)
     return (*told, *moved), min(waits, default=None)
 
 
@@ -175,14 +175,19 @@ def _spent(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
             yield sa
 
 
-def _attempts(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
-    """Return attempts of ours that the peer's own has made needless.
+def _attempts(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[tuple[IkeSa, float]]:
+    """Return attempts of ours that the peer's own has made needless, and in how many seconds.
 
     One that the peer has answered may be up there by now: ended here without a word it would
-    take the peer's packets. It comes up or fails, and is a race then.
+    take the peer's packets. It comes up, and is a race then, or it fails; with another key on
+    the two sides IKEv1 learns of no failure, and charon would ask for a minute and a half.
     """
     for sa in current:
+        if sa.state not in COMING or not sa.initiator:
+            continue
         # What begins beside an old IKE SA is charon's: IKEv1 knows no other rekeying.
-        begun = keeper.age <= RACE or sa.unique_id < keeper.unique_id
-        if sa.state in COMING and sa.initiator and not sa.answered and begun:
-            yield sa
+        older = sa.unique_id < keeper.unique_id
+        if not sa.answered and (keeper.age <= RACE or older):
+            yield sa, 0.0
+        elif sa.answered and older:
+            yield sa, float(ABANDONED - keeper.age)

@@ -68,6 +68,20 @@ class TestRace:
         coming = ike_sa(3, state=SaState.CONNECTING, children=(), answered=True)
         assert actions(charon(self.THEIRS, coming)) == ()
 
+    def test_an_answered_attempt_that_does_not_come_up_ends(self):
+        """With another key on the two sides IKEv1 is told of no failure."""
+        coming = ike_sa(1, state=SaState.CONNECTING, children=(), answered=True)
+
+        def at(age, **changes):
+            keeper = dataclasses.replace(self.THEIRS, unique_id=2, age=age)
+            seen = charon(keeper, dataclasses.replace(coming, **changes))
+            return plan_tunnels(DESIRED, seen, Timing(0.0))
+
+        assert at(age=4) == ((), 2.0)
+        assert at(age=6)[0] == (TerminateIke(1, force=True),)
+        # Begun beside an IKE SA that was up already: charon replaces it.
+        assert at(age=6, unique_id=3)[0] == ()
+
 
 class TestRenewal:
     """IKEv1 renews an IKE SA by a new one, and charon moves the children over."""
