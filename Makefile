@@ -55,14 +55,17 @@ types:
 contracts:
 	@PYTHONPATH=operator/src:client/src:dashboard/src $(BIN)/lint-imports --verbose >build/contracts.log 2>&1 || { cat build/contracts.log; exit 1; }
 
-unit: # two processes, so that only one of them imports Neutron
+# Two processes, so that only one of them imports Neutron and its clients.
+HEAVY := tests/unit/server tests/unit/docs
+
+unit:
 	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-server unit-others
 
 unit-server:
-	@$(BIN)/pytest -q tests/unit/server
+	@$(BIN)/pytest -q $(HEAVY)
 
 unit-others:
-	@$(BIN)/pytest -q tests/unit --ignore tests/unit/server
+	@$(BIN)/pytest -q tests/unit $(HEAVY:%=--ignore %)
 
 check: tools ## lint, format, types, import contracts, unit tests: < 60 s
 	@mkdir -p build

@@ -23,12 +23,17 @@ from lab.layout import ROOT
 Lane = tuple[str, ...]
 Phase = tuple[Lane, ...]
 
-# The live charons' times are those of protocols, so beside them runs what waits for a database;
-# beside OVN's scenarios runs what has a kernel or clouds of its own.
+# Two lanes of about the same length. The live charons' times are those of protocols, so beside
+# them runs what waits for a database; what needs most of a core is spread over both.
 PHASES: tuple[Phase, ...] = (
     (("check",),),
-    (("functional-daemons",), ("functional-server", "oracles", "test-dashboard")),
-    (("scenario",), ("test-kernel", "scenario-ovs", "scenario-ha", "scenario-failover")),
+    (
+        (
+            *("functional-daemons", "test-kernel"),
+            *("scenario-ovs", "scenario-ha", "scenario-failover"),
+        ),
+        ("functional-server", "oracles", "test-dashboard", "scenario"),
+    ),
 )
 LOGS = ROOT / "build" / "gate"
 
@@ -69,11 +74,27 @@ def run(
     return tuple(results)
 
 
+def progress(log: pathlib.Path) -> str:
+    """Return how far the tests are that print into a file: `, 72 tests [ 13%]`, or nothing."""
+    lines = re.findall(r"^([.sFEx]+)(?: +(\[ *\d+%\]))?$", log.read_text(errors="replace"), re.M)
+    if not lines:
+        return ""
+    share = next((f" {share}" for _, share in reversed(lines) if share), "")
+    return f", {sum(len(dots) for dots, _ in lines)} tests{share}"
+
+
 class Make:
     """Runs a stage by make, into a file of its own."""
 
-    def __init__(self, logs: pathlib.Path, command: Sequence[str], now: Callable[[], float]):
+    def __init__(
+        self,
+        logs: pathlib.Path,
+        command: Sequence[str],
+        now: Callable[[], float],
+        interval: float = 60,
+    ):
         self._logs = logs
+        self._interval = interval
         self._command = command
         self._now = now
         self._printing = threading.Lock()
@@ -84,18 +105,27 @@ class Make:
         with self._printing:
             print(f"{name}: begins", flush=True)
         with path.open("w") as log:
-            code = subprocess.run(
+            process = subprocess.Popen(
                 (*self._command, name),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
+            )
+            while (code := self._ended(process)) is None:
+                with self._printing:
+                    print(f"{name}: {self._now() - began:.0f} s{progress(path)}", flush=True)
         result = Result(name, self._now() - began, code, path.read_text(errors="replace"))
         with self._printing:
             print(f"──── {name} ────\n{result.output}", flush=True)
         return result
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int | None:
+        """Wait for a process, and return its code; None if it still runs after a while."""
+        try:
+            return process.wait(self._interval)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 def main(environment: Mapping[str, str]) -> int:

@@ -77,6 +77,25 @@ def test_what_a_stage_prints_is_shown_whole_and_kept(tmp_path, capsys):
     assert (tmp_path / "stage.log").read_text() == "one\ntwo\n"
 
 
+def test_a_stage_that_runs_tells_how_far_it_is(tmp_path, capsys):
+    """So that a person sees that it isn't stuck."""
+    done = tmp_path / "done"
+    script = f"echo '..s [ 13%]'; printf .; until [ -e {done} ]; do sleep 0.01; done; #"
+
+    def now():
+        return 2.0
+
+    stage = Make(tmp_path, ("sh", "-c", script), now, interval=0.05)
+    running = threading.Thread(target=stage, args=("stage",))
+    running.start()
+    told = ""
+    while "stage: 0 s, 4 tests [ 13%]" not in told:
+        told += capsys.readouterr().out
+    done.touch()
+    running.join(10)
+    assert not running.is_alive()
+
+
 def test_every_stage_is_a_target_of_the_makefile():
     """And none is there twice."""
     names = [name for phase in PHASES for lane in phase for name in lane]
