@@ -117,14 +117,18 @@ scenario-failover: environments ## two gateway chassis
 		$(PYTEST) tests/scenario/test_failover.py $(AGAIN)
 
 HORIZON := build/oracles/horizon/bin/python
+IN_HORIZON := $(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini
+# A process of its own: its server's threads would have the database that Django's tests close.
+IN_BROWSER := tests/dashboard/test_browser.py
 
 browser: install
 	@$(PYTHON) lab/install.py --browser
 
 test-dashboard: browser ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
 	@$(BIN)/python -m tests.oracles.environments horizon
-	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini --ignore tests/dashboard/clouds \
-		$(or $(DASHBOARD_TESTS),tests/dashboard)
+	@$(IN_HORIZON) --ignore tests/dashboard/clouds \
+		$(or $(DASHBOARD_TESTS),tests/dashboard --ignore $(IN_BROWSER))
+	@$(if $(DASHBOARD_TESTS),,$(IN_HORIZON) $(IN_BROWSER))
 
 messages: install ## the dashboard's catalogues of translations, brought up to date and compiled
 	@$(BIN)/python -m tests.oracles.environments horizon
