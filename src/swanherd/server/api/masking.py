@@ -8,7 +8,6 @@ import re
 from typing import Any
 
 import neutron_lib.rpc
-import oslo_messaging
 
 # neutron.api.v2.base.Controller.prepare_request_body, which pecan uses too; and Enforcer.enforce,
 # which has what it decides about as JSON.
@@ -63,7 +62,7 @@ def masking(get_notifier: Any) -> Any:
     @functools.wraps(get_notifier)
     def get(*arguments: Any, **options: Any) -> Any:
         notifier = get_notifier(*arguments, **options)
-        if isinstance(notifier, oslo_messaging.Notifier):  # and no test's own
+        if hasattr(notifier, "_serializer"):  # the one of Neutron's own tests has none
             # The one place of it that every payload passes.
             notifier._serializer = _MaskingSerializer(notifier._serializer)  # noqa: SLF001
         return notifier
