@@ -41,6 +41,7 @@ class Peers:
     def __init__(self, box: Box, state: Path) -> None:
         self._box = box
         self.swan = StrongSwan(state, self._spawn, self._inode, lambda _: None, time.monotonic)
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, count: int) -> None:
         """Start the daemon with addresses for so many peers."""
@@ -61,6 +62,11 @@ class Peers:
         seen = self.swan.observe(PEERS).ike_sas
         return {sa.unique_id for sa in seen if sa.state == "ESTABLISHED"}
 
+    def stop(self) -> None:
+        """End the daemon: it is in the box's network but not among its processes."""
+        for process in self._started:
+            process.kill()
+
     def _spawn(self, _: RouterId, argv: Sequence[str], env: Mapping[str, str], output: str) -> int:
         pid = self._box.init().pid
         with open(output, "ab") as file:
@@ -71,6 +77,7 @@ class Peers:
                 stderr=file,
                 start_new_session=True,
             )
+        self._started.append(process)
         threading.Thread(target=process.wait, daemon=True).start()
         return process.pid
 
@@ -227,6 +234,10 @@ def staged(name: str, *, count: int) -> Iterator[Stage]:
         lifecycle.clean(lab)
         lifecycle.prepare(lab)
         try:
-            yield Stage(lab, count=count)
+            stage = Stage(lab, count=count)
+            try:
+                yield stage
+            finally:
+                stage.peers.stop()
         finally:
             lifecycle.clean(lab)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -34,4 +36,14 @@ def stand(own_network: None) -> Iterator[Stand]:  # noqa: F811
             )
             for pid in map(int, found.stdout.split()):
                 os.kill(pid, signal.SIGKILL)
+        _end_daemons(state)
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _end_daemons(state: Path) -> None:
+    """End those whose namespace a test has removed: no name leads to them."""
+    for record in state.rglob("charon.json"):
+        pid = int(json.loads(record.read_text())["pid"])
+        with contextlib.suppress(OSError):
+            if str(state) in Path(f"/proc/{pid}/environ").read_text():
+                os.kill(pid, signal.SIGKILL)
