@@ -226,5 +226,5 @@ def _outcomes(done: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield f"  PREVENTED {reason['code']}: {reason['text']}"
         for name, seconds in each["outages"].items():
             yield f"  connection {name}  " + (
-                "still down" if seconds is None else f"down for {seconds:.1f} s at most"
+                "still down" if seconds is None else f"down for about {seconds:.1f} s"
             )
