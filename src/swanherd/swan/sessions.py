@@ -300,17 +300,16 @@ class Listener:
                 return False
             self._ears[router_id] = ear
             self._joining.append(ear)
-        self._wake.send(b".")
+            self._wake.send(b".")
         return True
 
     def detach(self, router_id: RouterId) -> None:
         """Stop to hear a charon; nothing is told of it any more."""
         with self._lock:
             ear = self._ears.pop(router_id, None)
-            if ear is not None:
+            if ear is not None and not self._closing:
                 self._leaving.append(ear)
-        if ear is not None:
-            self._wake.send(b".")
+                self._wake.send(b".")
 
     def close(self) -> None:
         """End the thread; the charons go on. Twice is fine."""
@@ -318,7 +317,8 @@ class Listener:
             if self._closing:
                 return
             self._closing = True
-        self._wake.send(b".")
+            # Under the lock: the thread takes it before it closes what it is woken by.
+            self._wake.send(b".")
         self._thread.join()
 
     def _run(self) -> None:
