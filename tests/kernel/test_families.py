@@ -62,7 +62,7 @@ def check_kernel(stage: Stage, outer: int) -> None:
     here, there = OUTER[outer]
     pairs = sorted([(here, there), (there, here)] * 2)
     for router, order in ((WEST, 1), (EAST, -1)):
-        stage.agent.wait(lambda r=router: ways(stage, r) == pairs, 15)  # type: ignore[misc]
+        stage.agent.wait(lambda r=router: ways(stage, r) == pairs, 40)  # type: ignore[misc]
         seen = stage.agent.node.observe(router)
         assert {sa.protocol for sa in seen.kernel_sas} == {50}
         selectors = {builders.selector(*NETWORKS[inner][::order]) for inner in (4, 6)}
