@@ -15,6 +15,7 @@ from openstack_dashboard.test.selenium.ui.conftest import (  # noqa: F401 - fixt
 )
 from playwright.sync_api import expect, sync_playwright
 
+from tests.dashboard.barriers import grave
 from tests.dashboard.cloud import KEY, FakeNeutron, with_a_tunnel
 
 CHROMIUM = shutil.which("chromium")
@@ -176,17 +177,6 @@ def test_the_browsers_language_is_spoken(visit, cloud):
     row["status"] = "DOWN"
     expect(page.locator(".sh-state")).to_contain_text("Getrennt")
     expect(page.locator(".sh-children")).to_contain_text("25 Pakete")
-
-
-def grave(violations):
-    """Return what is serious and ours; the colours of links and buttons are Horizon's theme."""
-    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
-    found = [(v["id"], node["html"]) for v in serious for node in v["nodes"]]
-    return [
-        (rule, html)
-        for rule, html in found
-        if rule != "color-contrast" or not re.match(r"<(a|button) ", html)
-    ]
 
 
 def test_nothing_serious_stands_in_the_way_of_anybody(visit, cloud):

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+import socket
 from collections.abc import Iterator
 
 import pytest
-
-with warnings.catch_warnings():
-    # oslo.privsep imports eventlet, where that is installed, and eventlet warns of itself.
-    warnings.simplefilter("ignore")
-    from oslo_privsep import priv_context  # noqa: F401
-
-import os
-import socket
 
 from tests.kernel.stage import Stage, make_stage
 

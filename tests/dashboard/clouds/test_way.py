@@ -5,6 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from lab.processes import wait_for
+from tests.dashboard.barriers import grave
 
 
 def fill(page, place, peer_address, peer_cidr, name, key=None):
@@ -139,17 +140,6 @@ def test_a_live_tunnel_is_changed(log_in, places):
     assert connection_of(here, page)["mtu"] == 1300
     expect(page.locator(".sh-state .sh-badge.sh-up")).to_be_visible(timeout=60000)
     here.workload.wait_for_ping(there.workload.ipv4, 30)
-
-
-def grave(violations):
-    """Return what is serious and ours; the colours of links and buttons are Horizon's theme."""
-    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
-    found = [(v["id"], node["html"]) for v in serious for node in v["nodes"]]
-    return [
-        (rule, html)
-        for rule, html in found
-        if rule != "color-contrast" or not re.match(r"<(a|button) ", html)
-    ]
 
 
 def test_nothing_serious_stands_in_the_way_of_anybody(log_in, places):

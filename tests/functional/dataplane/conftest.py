@@ -6,21 +6,19 @@ import ctypes
 import os
 import pathlib
 import subprocess
-import warnings
 from collections.abc import Iterator
 
 import pytest
 
-with warnings.catch_warnings():
-    # oslo.privsep imports eventlet, where that is installed, and eventlet warns of itself.
-    warnings.simplefilter("ignore")
-    from oslo_privsep import priv_context  # noqa: F401
-
+from swanherd.agent.node import OvnNode
 from swanherd.dataplane import guards
 from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.privileged import iptables
 
+# Before anything imports it.
 pytest.register_assert_rewrite("swanherd.testing.node_contract")
+
+from tests.functional.dataplane.stand import MemoryBridge  # noqa: E402
 
 FIREWALLS = {"nft": guards.Nft, "iptables": guards.Iptables}
 
@@ -63,3 +61,13 @@ def firewall(request: pytest.FixtureRequest) -> Firewall:
         if not iptables.is_there():
             pytest.skip("iptables-legacy isn't installed")
     return FIREWALLS[request.param]()
+
+
+@pytest.fixture
+def bridge() -> MemoryBridge:
+    return MemoryBridge()
+
+
+@pytest.fixture
+def node(bridge: MemoryBridge, firewall: Firewall) -> OvnNode:
+    return OvnNode(bridge, firewall)

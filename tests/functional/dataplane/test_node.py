@@ -42,16 +42,6 @@ from tests.functional.dataplane.stand import (
 
 
 @pytest.fixture
-def bridge() -> MemoryBridge:
-    return MemoryBridge()
-
-
-@pytest.fixture
-def node(bridge: MemoryBridge, firewall: Firewall) -> OvnNode:
-    return OvnNode(bridge, firewall)
-
-
-@pytest.fixture
 def hands(firewall: Firewall) -> RealHands:
     return RealHands(firewall)
 

@@ -7,24 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from swanherd.agent.node import OvnNode
 from swanherd.core.network import EnsureNamespace
 from swanherd.dataplane import namespace
-from swanherd.dataplane.guards import Firewall
 from swanherd.testing.node_contract import ROUTER, apply_all, assert_whole, build
-from tests.functional.dataplane.stand import MemoryBridge, RealHands, ip, open_up
+from tests.functional.dataplane.stand import RealHands, ip, open_up
 
 OUTSIDE, INSIDE = "vg0f3a1c2d-77b", "vr9b8a7c6d-01e"
-
-
-@pytest.fixture
-def bridge() -> MemoryBridge:
-    return MemoryBridge()
-
-
-@pytest.fixture
-def node(bridge: MemoryBridge, firewall: Firewall) -> OvnNode:
-    return OvnNode(bridge, firewall)
 
 
 @pytest.fixture

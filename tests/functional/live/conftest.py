@@ -6,16 +6,12 @@ import ctypes
 import os
 import pathlib
 import subprocess
-import warnings
 from collections.abc import Iterator
 
 import pytest
 
-with warnings.catch_warnings():
-    # oslo.privsep imports eventlet, where that is installed, and eventlet warns of itself.
-    warnings.simplefilter("ignore")
-    from bench.losses.stage import Settings, Stage
-    from swanherd.core.model import DataPlane, IkeVersion
+from bench.losses.stage import Settings, Stage
+from swanherd.core.model import DataPlane, IkeVersion
 
 _NEW_NET, _NEW_MOUNT = 0x40000000, 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from tests.functional.server import stage
-from tests.functional.server.stage import LIMIT, Database, served, wait_for
+from tests.functional.server.stage import LIMIT, Database, manage, served, wait_for
+from tests.oracles.environments import environment
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +67,14 @@ def cloud(api):
 def parents(api, cloud):
     """A service and policies, as a connection names them."""
     return stage.parents(api, cloud)
+
+
+@pytest.fixture
+def settings_of_29(database, tmp_path):
+    """A database whose VPN tables neutron-vpnaas 29 made, taken over."""
+    settings = database.migrated(stage.INHERITED, tmp_path, "--subproject", "neutron")
+    python = environment("vpnaas-29") / "bin" / "python"
+    manage(settings, "--subproject", "neutron-vpnaas", "upgrade", "heads", python=python)
+    manage(settings, "--subproject", "swanherd", "upgrade", "heads")
+    yield settings
+    database.sql(f"DROP DATABASE {stage.INHERITED}")

@@ -16,6 +16,8 @@ HERE = pathlib.Path(__file__).parent
 BIN = pathlib.Path(sys.executable).parent
 NUMBERS = itertools.count(1)
 LIMIT = 60  # seconds for a daemon to answer
+# The database that neutron-vpnaas made before us.
+INHERITED = "made_by_29"
 
 KEYS = tuple(base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 DRIVERS = "neutron_vpnaas.services.vpn.service_drivers"

@@ -9,6 +9,7 @@ import sys
 import pytest
 from cryptography.fernet import Fernet
 
+from lab.keystone import CONFIGURATION
 from tests.functional.server import stage
 from tests.functional.server.stage import BIN, HERE, LIMIT, connection, served, wait_for
 from tests.oracles.environments import environment
@@ -19,21 +20,6 @@ pytestmark = pytest.mark.long
 PSK = "a-key-under-a-managed-key"
 PASSWORD = "the lab's"
 COLLECTION, RESOURCE = "vpn/ipsec-site-connections", "ipsec_site_connection"
-
-KEYSTONE = """
-[database]
-connection = sqlite:///{folder}/keystone.sqlite
-[identity]
-password_hash_rounds = 4
-[token]
-provider = fernet
-[fernet_tokens]
-key_repository = {folder}/fernet
-[fernet_receipts]
-key_repository = {folder}/fernet
-[credential]
-key_repository = {folder}/credential
-"""
 
 USER = """
 auth_type = {auth_type}
@@ -132,7 +118,7 @@ def keystone(tmp_path_factory):
             (folder / part / name).write_bytes(Fernet.generate_key())
             (folder / part / name).chmod(0o600)
     settings = folder / "keystone.conf"
-    settings.write_text(KEYSTONE.format(folder=folder))
+    settings.write_text(CONFIGURATION.format(home=folder))
     manage = (BIN / "keystone-manage", "--config-file", settings)
     run(*manage, "db_sync")
     env = {"OS_KEYSTONE_CONFIG_FILES": str(settings), "OS_KEYSTONE_CONFIG_DIR": str(folder)}

@@ -6,27 +6,13 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 from tests.functional.server import stage
-from tests.functional.server.stage import LIMIT, manage, served
-from tests.oracles.environments import environment
+from tests.functional.server.stage import LIMIT, served
 
-NAME = "transit29"
+GATEWAYS = f"{stage.INHERITED}.vpn_ext_gws"
 HERE = pathlib.Path(__file__).parent
 PEERS = ("10.9.0.0/24", "10.8.0.0/24")
 TRANSIT = "network:vpn_transit_network"
-
-
-@pytest.fixture
-def settings(database, tmp_path):
-    """A database whose VPN tables neutron-vpnaas 29 made, taken over."""
-    settings = database.migrated(NAME, tmp_path, "--subproject", "neutron")
-    python = environment("vpnaas-29") / "bin" / "python"
-    manage(settings, "--subproject", "neutron-vpnaas", "upgrade", "heads", python=python)
-    manage(settings, "--subproject", "swanherd", "upgrade", "heads")
-    yield settings
-    database.sql(f"DROP DATABASE {NAME}")
 
 
 def old_transit(api, router):
@@ -81,15 +67,13 @@ def step(settings, router, *arguments):
 
 
 def columns(database, router):
-    query = (
-        f"SELECT transit_network_id, transit_subnet_id, transit_port_id FROM {NAME}.vpn_ext_gws"
-    )
+    query = f"SELECT transit_network_id, transit_subnet_id, transit_port_id FROM {GATEWAYS}"
     return database.sql(f"{query} WHERE router_id = '{router}'").split()
 
 
-def test_the_transit_goes_and_comes_back(database, settings):
+def test_the_transit_goes_and_comes_back(database, settings_of_29):
     """Each object goes, a route of the user stays; restored, all is as the driver had it."""
-    with served(settings) as api:
+    with served(settings_of_29) as api:
         cloud = stage.cloud(api)
         router = cloud["router"]
         admin = dataclasses.replace(api, roles="admin,member,reader")
@@ -99,17 +83,17 @@ def test_the_transit_goes_and_comes_back(database, settings):
         ids = old_transit(admin, router)
         names, values = ", ".join(ids), "', '".join(ids.values())
         database.sql(
-            f"INSERT INTO {NAME}.vpn_ext_gws (id, project_id, router_id, status, {names}) "
+            f"INSERT INTO {GATEWAYS} (id, project_id, router_id, status, {names}) "
             f"VALUES ('g', 'p1', '{router}', 'ACTIVE', '{values}')"
         )
         before = seen(admin, router)
 
-        assert step(settings, router, "clear") is True
+        assert step(settings_of_29, router, "clear") is True
         assert seen(admin, router) == before_all
         assert columns(database, router) == ["NULL"] * 3
-        assert step(settings, router, "clear") is False
+        assert step(settings_of_29, router, "clear") is False
 
         for _ in range(2):  # what is there stays
-            step(settings, router, "restore", *PEERS)
+            step(settings_of_29, router, "restore", *PEERS)
             assert seen(admin, router) == before
         assert "NULL" not in columns(database, router)

@@ -6,26 +6,12 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 from tests.functional.server import stage
-from tests.functional.server.stage import LIMIT, manage, served
-from tests.oracles.environments import environment
+from tests.functional.server.stage import LIMIT, served
 
-NAME = "ovn29"
+GATEWAYS = f"{stage.INHERITED}.vpn_ext_gws"
 HERE = pathlib.Path(__file__).parent
 OWNER = "network:vpn_router_gateway"
-
-
-@pytest.fixture
-def settings(database, tmp_path):
-    """A database whose VPN tables neutron-vpnaas 29 made, taken over."""
-    settings = database.migrated(NAME, tmp_path, "--subproject", "neutron")
-    python = environment("vpnaas-29") / "bin" / "python"
-    manage(settings, "--subproject", "neutron-vpnaas", "upgrade", "heads", python=python)
-    manage(settings, "--subproject", "swanherd", "upgrade", "heads")
-    yield settings
-    database.sql(f"DROP DATABASE {NAME}")
 
 
 def take_over(settings, cloud):
@@ -39,9 +25,9 @@ def take_over(settings, cloud):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_port_of_the_ovn_driver_is_taken_over_with_its_address(database, settings):
+def test_the_port_of_the_ovn_driver_is_taken_over_with_its_address(database, settings_of_29):
     """The same port, used and removed as ours are; none is made beside it."""
-    with served(settings) as api:
+    with served(settings_of_29) as api:
         cloud = stage.cloud(api)
         admin = dataclasses.replace(api, roles="admin,member,reader")
         theirs = admin.create(
@@ -49,7 +35,7 @@ def test_the_port_of_the_ovn_driver_is_taken_over_with_its_address(database, set
             device_id=cloud["router"], name=f"vpn-gw-{cloud['router']}",
         )  # fmt: skip
         database.sql(
-            f"INSERT INTO {NAME}.vpn_ext_gws (id, project_id, router_id, status, gw_port_id) "
+            f"INSERT INTO {GATEWAYS} (id, project_id, router_id, status, gw_port_id) "
             f"VALUES ('g', 'p1', '{cloud['router']}', 'ACTIVE', '{theirs['id']}')"
         )
         api.create(
@@ -57,6 +43,6 @@ def test_the_port_of_the_ovn_driver_is_taken_over_with_its_address(database, set
         )
         address = theirs["fixed_ips"][0]["ip_address"]
         expected = {"id": theirs["id"], "v4": address, "left": False}
-        assert take_over(settings, cloud) == expected
+        assert take_over(settings_of_29, cloud) == expected
         left = admin.request("GET", f"ports?device_owner={OWNER}")[1]["ports"]
         assert left == []

@@ -1,17 +1,11 @@
-import warnings
-
 import pytest
 from oslo_config import cfg
 
 from swanherd.core.failures import Temporary
+from swanherd.rpc import server
+from swanherd.rpc.client import ServerClient
 from swanherd.rpc.patience import Patience
-
-with warnings.catch_warnings():
-    # oslo.messaging imports eventlet, where that is installed, and eventlet warns of itself.
-    warnings.simplefilter("ignore")
-    from swanherd.rpc import server
-    from swanherd.rpc.client import ServerClient
-    from swanherd.rpc.transport import open_transport
+from swanherd.rpc.transport import open_transport
 
 
 class Handler:

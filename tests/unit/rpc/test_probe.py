@@ -1,19 +1,13 @@
 """The probe that openstack-helm runs beside a Neutron agent finds ours alive."""
 
-import warnings
-
+import oslo_messaging
 import pytest
 from oslo_config import cfg
+from oslo_messaging import conffixture
 
-with warnings.catch_warnings():
-    # oslo.service imports eventlet, where that is installed, and eventlet warns of itself.
-    warnings.simplefilter("ignore")
-    import oslo_messaging
-    from oslo_messaging import conffixture
-
-    from swanherd.rpc import client
-    from swanherd.rpc.topics import AGENT_TOPIC
-    from swanherd.rpc.transport import open_transport
+from swanherd.rpc import client
+from swanherd.rpc.topics import AGENT_TOPIC
+from swanherd.rpc.transport import open_transport
 
 # What openstack-helm's health-probe.py asks for, and by what it knows an agent that lives.
 METHOD = "pod_health_probe_method_ignore_errors"

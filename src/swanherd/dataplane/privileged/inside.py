@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 # Where `ip netns` has them (ip-netns(8)).
 DIRECTORY = pathlib.Path("/run/netns")
+PROC = pathlib.Path("/proc")
 
 CLONE_NEWNET = 0x40000000  # sched.h
 
@@ -106,3 +107,18 @@ def ignoring(*numbers: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in numbers:
             raise
+
+
+def processes(inode: int) -> Iterator[int]:
+    """Yield the processes of the namespace with that inode; those that we may not see aren't."""
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and is_process_of(int(entry.name), inode):
+            yield int(entry.name)
+
+
+def is_process_of(pid: int, inode: int) -> bool:
+    """Tell whether the process is in the namespace with that inode."""
+    try:
+        return (PROC / str(pid) / "ns" / "net").stat().st_ino == inode
+    except OSError:
+        return False  # it has ended, or isn't ours to see

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import pathlib
 import select
 import signal
 import socket
-from collections.abc import Iterator
 
 from swanherd.dataplane.privileged import default, inside
 
-_PROC = pathlib.Path("/proc")
 # A daemon's supervisor may start it anew while it is being ended.
 _ROUNDS = 10
 _PATIENCE = 2000  # milliseconds for what was killed to be gone
@@ -35,26 +32,12 @@ def end_processes(namespace: str) -> list[int]:
     inode = os.stat(inside.DIRECTORY / namespace).st_ino
     ended: list[int] = []
     for _ in range(_ROUNDS):
-        found = [pid for pid in _processes(inode) if _end(pid, inode)]
+        others = (pid for pid in inside.processes(inode) if pid != os.getpid())
+        found = [pid for pid in others if _end(pid, inode)]
         if not found:
             return ended
         ended += found
     raise OSError(errno.EBUSY, f"processes of {namespace} are started again and again")
-
-
-def _processes(inode: int) -> Iterator[int]:
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            pid = int(entry.name)
-            if _is_of(pid, inode):
-                yield pid
-
-
-def _is_of(pid: int, inode: int) -> bool:
-    try:
-        return (_PROC / str(pid) / "ns" / "net").stat().st_ino == inode
-    except OSError:
-        return False  # it has ended, or isn't ours to see
 
 
 def _end(pid: int, inode: int) -> bool:
@@ -64,7 +47,7 @@ def _end(pid: int, inode: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        if not _is_of(pid, inode):
+        if not inside.is_process_of(pid, inode):
             return True  # the number is another process' now
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         waiting = select.poll()

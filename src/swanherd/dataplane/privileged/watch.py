@@ -16,8 +16,6 @@ from swanherd.dataplane.privileged import default, inside
 # linux/rtnetlink.h
 _GROUPS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
 
-_PROC = pathlib.Path("/proc")
-
 # By the namespace's name: its inode, and the socket that was opened in it. So nothing is missed
 # between two calls of `wait`.
 _sockets: dict[str, tuple[int, socket.socket]] = {}
@@ -58,15 +56,14 @@ def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> list[str]:
 def processes(namespace: str, command: str) -> list[int]:
     """Return the processes of that name (proc(5), comm) in the namespace."""
     inode = _inode(namespace)
+    if inode is None:
+        return []
     found = []
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
+    for pid in inside.processes(inode):
+        entry = inside.PROC / str(pid)
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if (entry / "comm").read_text().strip() != command:
-                continue
-            if os.stat(entry / "ns" / "net").st_ino == inode and not _is_dead(entry):
-                found.append(int(entry.name))
+            if (entry / "comm").read_text().strip() == command and not _is_dead(entry):
+                found.append(pid)
     return sorted(found)
 
 
