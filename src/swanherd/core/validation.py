@@ -12,7 +12,9 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from swanherd.core.capabilities import limitation
 from swanherd.core.model import (
+    DataPlane,
     IkePolicy,
     IkeVersion,
     IPNetwork,
@@ -201,6 +203,25 @@ def check_policy_pair(ike: IkePolicy, ipsec: IpsecPolicy) -> None:
             ipsec.integrity,
             "an ikepolicy of ike_version v1 allows sha1, sha256, sha384, sha512 and aes-xcbc",
         )
+
+
+def check_data_planes(ipsec: IpsecPolicy, planes: Collection[DataPlane | None]) -> None:
+    """Refuse a policy that no data plane of the cloud can do.
+
+    None stands for an agent that doesn't tell; without any agent nothing is known.
+    """
+    causes = [plane and limitation(ipsec, plane) for plane in planes]
+    if not causes or not (cause := causes[0]) or None in causes:
+        return
+    is_ah = ipsec.transform is not Transform.ESP
+    key, value = (
+        ("transform_protocol", str(ipsec.transform))
+        if is_ah
+        else ("encapsulation_mode", str(ipsec.mode))
+    )
+    allowed = "esp" if is_ah else "tunnel"
+    why = f"{cause.text.rstrip('.')}, here on every gateway; this cloud allows {allowed}"
+    raise _unsupported("ipsecpolicy", key, value, why)
 
 
 def parse_network(text: str) -> IPNetwork:

@@ -7,6 +7,7 @@ from typing import Any
 from neutron.agent.common import utils as agent_utils
 from neutron.objects import agent as agent_objects
 
+from swanherd.core.model import DataPlane
 from swanherd.core.placement import Agents
 from swanherd.rpc.topics import AGENT_TYPE
 
@@ -16,11 +17,24 @@ def agents(context: Any) -> Agents:
 
     Not by the core plugin: with OVN that pings every chassis first.
     """
-    rows = agent_objects.Agent.get_objects(
-        context.elevated(), agent_type=AGENT_TYPE, admin_state_up=True
-    )
-    dead = agent_utils.is_agent_down
+    rows = _rows(context)
     return Agents(
         known=frozenset(row.host for row in rows),
-        alive=frozenset(row.host for row in rows if not dead(row.heartbeat_timestamp)),
+        alive=frozenset(row.host for row in rows if _lives(row)),
     )
+
+
+def data_planes(context: Any) -> frozenset[DataPlane | None]:
+    """Return the data planes of all VPN agents that are alive; None for one that tells none."""
+    told = (row.configurations.get("data_plane") for row in _rows(context) if _lives(row))
+    return frozenset(DataPlane(plane) if plane in set(DataPlane) else None for plane in told)
+
+
+def _rows(context: Any) -> Any:
+    return agent_objects.Agent.get_objects(
+        context.elevated(), agent_type=AGENT_TYPE, admin_state_up=True
+    )
+
+
+def _lives(row: Any) -> bool:
+    return not agent_utils.is_agent_down(row.heartbeat_timestamp)

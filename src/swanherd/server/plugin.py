@@ -33,6 +33,7 @@ from swanherd.server.db.repository import Repository
 from swanherd.server.handler import AgentHandler
 from swanherd.server.intake import Intake
 from swanherd.server.looker import Looker
+from swanherd.server.placement import data_planes
 from swanherd.server.providers import Providers
 from swanherd.server.resources.connections import Connections
 from swanherd.server.resources.endpoint_groups import EndpointGroups
@@ -102,6 +103,7 @@ class SwanherdPlugin(
         self.intake = Intake(
             self.store, self._conf.pending_create_timeout, self._conf.details_interval
         )
+        self.data_planes = data_planes
         self.strength = Strength(self._conf.weak_algorithms)
         self.providers = Providers()
         self.sweep = Sweep(

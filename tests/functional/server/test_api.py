@@ -247,6 +247,73 @@ def test_providers_are_those_that_deployers_write(api, cloud, database):
         assert admin.request("DELETE", f"flavors/{flavor}")[0] == 204
 
 
+def test_each_resource_has_a_quota(api, cloud, parents):
+    """Of one: the second is refused with its name; the quota and what is used of it are shown."""
+    admin = dataclasses.replace(api, roles="admin,member,reader")
+    remove_all(api)
+    service = {"router_id": cloud["router"], "subnet_id": cloud["subnet"]}
+    group = {"type": "cidr", "endpoints": ["10.9.0.0/24"]}
+    bodies = {  # parents before the connection
+        "vpnservice": ("vpn/vpnservices", lambda: service),
+        "ikepolicy": ("vpn/ikepolicies", dict),
+        "ipsecpolicy": ("vpn/ipsecpolicies", dict),
+        "ipsec_site_connection": ("vpn/ipsec-site-connections", lambda: connection(made)),
+        "endpoint_group": ("vpn/endpoint-groups", lambda: group),
+    }
+    made = {}
+    one = dict.fromkeys(bodies, 1)
+    code, told = admin.request("PUT", "quotas/p1", {"quota": one})
+    assert (code, {name: told["quota"][name] for name in bodies}) == (200, one)
+    try:
+        for resource, (collection, body) in bodies.items():
+            wanted = body()
+            made[f"{resource}_id"] = api.create(collection, resource, **wanted)["id"]
+            code, answer = api.request("POST", collection, {resource: wanted})
+            assert (code, answer["NeutronError"]["type"]) == (409, "OverQuota"), answer
+            assert resource in answer["NeutronError"]["message"]
+            assert len(next(iter(api.request("GET", collection)[1].values()))) == 1
+        details = admin.request("GET", "quotas/p1/details")[1]["quota"]
+        used = {name: (details[name]["limit"], details[name]["used"]) for name in bodies}
+        assert used == dict.fromkeys(bodies, (1, 1))
+    finally:
+        assert admin.request("DELETE", "quotas/p1")[0] == 204
+
+
+AGENT = """
+INSERT INTO api.agents (id, agent_type, `binary`, topic, host, admin_state_up, created_at,
+started_at, heartbeat_timestamp, configurations, `load`, resources_synced)
+VALUES (UUID(), 'Swanherd VPN agent', 'b', 't', '{host}', 1, UTC_TIMESTAMP(), UTC_TIMESTAMP(),
+{heard}, '{configurations}', 0, 1)"""
+JUST_NOW, LONG_AGO = "UTC_TIMESTAMP()", "'2020-01-01'"
+
+
+def test_what_no_agent_that_lives_can_do_is_refused(api, database, parents):
+    """By the name of the field; while one of them could, or doesn't tell, it is accepted."""
+    collection, resource = "vpn/ipsec-site-connections", "ipsec_site_connection"
+    special = api.create("vpn/ipsecpolicies", "ipsecpolicy", transform_protocol="ah")["id"]
+
+    def post():
+        body = {resource: connection({**parents, "ipsecpolicy_id": special})}
+        code, answer = api.request("POST", collection, body)
+        return (code, answer.get("NeutronError", {}).get("message", ""))
+
+    def agent(host, configurations, heard=JUST_NOW):
+        database.sql(AGENT.format(host=host, configurations=configurations, heard=heard))
+
+    try:
+        agent("dead", '{"data_plane": "kernel"}', LONG_AGO)
+        assert post()[0] == 201
+        agent("one", '{"data_plane": "userspace"}')
+        code, message = post()
+        assert code == 400
+        assert "transform_protocol" in message
+        assert "'ah'" in message
+        agent("silent", "{}")
+        assert post()[0] == 201
+    finally:
+        database.sql("DELETE FROM api.agents")
+
+
 def test_a_connection_moves_to_another_policy(api, parents):
     """Through the API too; the service stays what it is."""
     collection, resource = "vpn/ipsec-site-connections", "ipsec_site_connection"

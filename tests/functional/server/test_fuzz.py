@@ -117,6 +117,21 @@ def test_any_put_is_taken_whole_or_refused_whole(api, valid, resource, data):
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
+def test_a_body_that_is_no_object_is_refused(api, valid, resource):
+    """A list, a text, a number: 400, for POST and PUT, and no log has what was in it."""
+    collection = f"vpn/{RESOURCES[resource]}"
+    made = api.create(collection, resource, **valid[resource])
+    word = f"NobodyLogsThis{resource}"
+    bodies = ([{resource: {"psk": word}}], [word], word, 7, True, [])
+    for method, path in (("POST", collection), ("PUT", f"{collection}/{made['id']}")):
+        for body in bodies:
+            code, answer = api.request(method, path, body)
+            assert (code, word in str(answer)) == (400, False), (method, body, answer)
+    assert api.request("DELETE", f"{collection}/{made['id']}")[0] == 204
+    assert word not in api.log.read_text(errors="replace")
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
 @FEW
 @given(data=st.data())
 def test_any_query_has_an_answer(api, valid, resource, data):

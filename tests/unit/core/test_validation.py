@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.model import (
+    DataPlane,
     Encapsulation,
     IkePolicy,
     IkeVersion,
@@ -16,6 +17,7 @@ from swanherd.core.model import (
 from swanherd.core.validation import (
     Invalid,
     Rule,
+    check_data_planes,
     check_dpd,
     check_endpoints,
     check_identity,
@@ -194,6 +196,26 @@ def test_what_a_child_sa_cannot_be_is_refused():
     assert rule_of(check_policy_pair, ike(), cmac) is Rule.UNSUPPORTED
     check_policy_pair(ike(version=IkeVersion.V2), cmac)
     check_policy_pair(ike(), ipsec(integrity="aes-xcbc"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "key", "value"),
+    [
+        (ipsec(transform=Transform.AH), "transform_protocol", "ah"),
+        (ipsec(mode=Encapsulation.TRANSPORT), "encapsulation_mode", "transport"),
+    ],
+)
+def test_what_no_gateway_can_do_is_refused_by_name(policy, key, value):
+    """If all tell that they can't: one that can, one that doesn't tell, or none is no reason."""
+    kernel, userspace = DataPlane.KERNEL, DataPlane.USERSPACE
+    with pytest.raises(Invalid) as refused:
+        check_data_planes(policy, {userspace})
+    assert refused.value.rule is Rule.UNSUPPORTED
+    assert (refused.value.details["key"], refused.value.details["value"]) == (key, value)
+    for planes in ((), (kernel,), (userspace, kernel), (kernel, userspace), (userspace, None)):
+        check_data_planes(policy, planes)
+    check_data_planes(policy, (None, userspace))
+    check_data_planes(ipsec(), {userspace})
 
 
 @pytest.mark.parametrize("lifetime", [59, 2**31])

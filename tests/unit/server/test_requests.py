@@ -3,6 +3,7 @@ import sqlalchemy as sa
 from neutron_lib import exceptions as lib_exc
 from neutron_lib.exceptions import vpn as vpn_exc
 
+from swanherd.core.model import DataPlane
 from swanherd.server.errors import SelectorInUse
 from swanherd.server.strength import Strength
 from tests.unit.server.cloud import DEFAULTS, uuid
@@ -296,6 +297,45 @@ def test_weak_values_are_what_the_operator_says(cloud, caplog, resource, field, 
     assert cloud.update(resource, strong["id"], **{field: value})[field] == value
     assert strong["id"] in caplog.text
     assert field in caplog.text
+
+
+UNABLE = [
+    {"transform_protocol": "ah"},
+    {"encapsulation_mode": "transport"},
+]
+
+
+@pytest.mark.parametrize("unable", UNABLE)
+def test_what_no_gateway_can_do_is_refused(cloud, unable):
+    """At a connection's creation and move, and at the change of a policy in use; by its name."""
+    cloud.api.data_planes = lambda _context: {DataPlane.USERSPACE}
+    ((field, value),) = unable.items()
+    refused = pytest.raises(vpn_exc.IpsecValidationFailure, match=f"{field}.*{value}")
+    special = cloud.create("ipsecpolicy", **unable)["id"]
+    with refused:
+        cloud.connection(ipsecpolicy_id=special)
+    assert cloud.api.get_ipsec_site_connections(cloud.fresh()) == []
+    made = cloud.connection()
+    with refused:
+        cloud.update("ipsec_site_connection", made["id"], ipsecpolicy_id=special)
+    with refused:
+        cloud.update("ipsecpolicy", made["ipsecpolicy_id"], **unable)
+    assert cloud.show("ipsec_site_connection", made["id"]) == made
+    assert cloud.show("ipsecpolicy", made["ipsecpolicy_id"])[field] != value
+    cloud.api.data_planes = lambda _context: {DataPlane.USERSPACE, DataPlane.KERNEL}
+    cloud.update("ipsecpolicy", made["ipsecpolicy_id"], **unable)
+
+
+@pytest.mark.parametrize("unable", UNABLE)
+def test_what_is_there_stays_changeable_where_no_gateway_can_do_it(cloud, unable):
+    """It was made when one could; what else it has may change, and it may leave the policy."""
+    made = cloud.connection(ipsecpolicy_id=cloud.create("ipsecpolicy", **unable)["id"])
+    cloud.api.data_planes = lambda _context: {DataPlane.USERSPACE}
+    cloud.update("ipsecpolicy", made["ipsecpolicy_id"], pfs="group14")
+    same = cloud.update("ipsec_site_connection", made["id"], psk="another")
+    plain = cloud.create("ipsecpolicy")["id"]
+    moved = cloud.update("ipsec_site_connection", same["id"], ipsecpolicy_id=plain)
+    assert moved["ipsecpolicy_id"] == plain
 
 
 def test_ikev2_has_no_aggressive_mode(cloud):

@@ -123,24 +123,27 @@ class Connections(Room):
         """Return how many connections the filters choose."""
         return CONNECTIONS.count(context, filters)
 
-    @staticmethod
-    def _parents(context: Any, row: SiteConnectionRow) -> tuple[str, str | None]:
+    def _parents(self, context: Any, row: SiteConnectionRow) -> tuple[str, str | None]:
         """Return router and subnet of the service; refuse parents that the context can't see."""
         with db_api.CONTEXT_READER.using(context):
             service = VPNSERVICES.row(context, row.vpnservice_id)
             ike = IKEPOLICIES.row(context, row.ikepolicy_id)
-            checks.check_pair(ike, IPSECPOLICIES.row(context, row.ipsecpolicy_id))
+            ipsec = IPSECPOLICIES.row(context, row.ipsecpolicy_id)
+            checks.check_pair(ike, ipsec)
+            self._check_capable(context, ipsec)
             return service.router_id, service.subnet_id
 
-    @staticmethod
-    def _move(context: Any, row: SiteConnectionRow, body: dict[str, Any]) -> None:
+    def _move(self, context: Any, row: SiteConnectionRow, body: dict[str, Any]) -> None:
         """Change to other policies; refuse those that the context can't see or that don't fit."""
         if not any(field in body for field in _POLICIES):
             return
         for field in _POLICIES:
             setattr(row, field, body.get(field, getattr(row, field)))
         ike = IKEPOLICIES.row(context, row.ikepolicy_id)
-        checks.check_pair(ike, IPSECPOLICIES.row(context, row.ipsecpolicy_id))
+        ipsec = IPSECPOLICIES.row(context, row.ipsecpolicy_id)
+        checks.check_pair(ike, ipsec)
+        if "ipsecpolicy_id" in body:
+            self._check_capable(context, ipsec)
 
     @staticmethod
     def _home(context: Any, connection_id: str) -> tuple[str, str | None]:

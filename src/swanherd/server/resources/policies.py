@@ -32,7 +32,8 @@ from swanherd.server.resources.room import (
 
 _COMMON = ("auth_algorithm", "encryption_algorithm", "pfs")
 _IKE = (*_COMMON, "phase1_negotiation_mode", "ike_version")
-_IPSEC = (*_COMMON, "transform_protocol", "encapsulation_mode")
+_SHAPE = ("transform_protocol", "encapsulation_mode")
+_IPSEC = (*_COMMON, *_SHAPE)
 
 
 def _check(row: Any) -> None:
@@ -135,6 +136,8 @@ class Policies(Room):
             self.strength.check(collection.model.resource, policy_id, _written(row, changed))
             if changed:
                 routers = _apply(session, row, changed)
+            if routers and changed.keys() & set(_SHAPE):
+                self._check_capable(context, row)
             for router_id, connection_ids in sorted(routers.items()):
                 change = stack.enter_context(self.store.changing(session, router_id))
                 change.concern(connection_ids)

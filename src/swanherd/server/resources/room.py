@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Protocol
 
 from neutron_lib.db import api as db_api
 from oslo_utils import uuidutils
 
 from swanherd.core import validation
-from swanherd.core.model import RouterId
+from swanherd.core.capabilities import limitation
+from swanherd.core.model import DataPlane, RouterId
+from swanherd.server.db import values
+from swanherd.server.db.models import IpsecPolicyRow
 from swanherd.server.db.repository import Repository
 from swanherd.server.looker import Looker
 from swanherd.server.reading import Collection
@@ -42,6 +45,16 @@ class Room:
     looker: Looker
     providers: ProviderNames
     strength: Strength = Strength()
+    # The data planes of the agents that are alive (`server.placement.data_planes`).
+    data_planes: Callable[[Any], Set[DataPlane | None]] = staticmethod(
+        lambda _context: frozenset()
+    )
+
+    def _check_capable(self, context: Any, policy: IpsecPolicyRow) -> None:
+        """Refuse an IPsec policy that no agent of the cloud can do."""
+        wanted = values.ipsec_policy(policy)
+        if limitation(wanted, DataPlane.USERSPACE):  # most ask for nothing special
+            validation.check_data_planes(wanted, self.data_planes(context))
 
     def _look(self, *router_ids: str) -> None:
         self.looker.look_all(RouterId(router_id) for router_id in router_ids)

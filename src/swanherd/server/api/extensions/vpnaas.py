@@ -10,6 +10,8 @@ from neutron_lib.api import extensions, validators
 from neutron_lib.api.definitions import vpn
 from neutron_lib.plugins import constants
 
+from swanherd.server.api.bodies import only_objects
+
 
 def _secret(value: Any, _valid: Any = None) -> str | None:
     """Say what is wrong with a key without a word of it: Neutron logs what a validator says."""
@@ -46,11 +48,11 @@ class Vpnaas(extensions.APIExtensionDescriptor):
     @classmethod
     def get_resources(cls) -> list[Any]:
         """Return the resources under /vpn."""
-        resources: list[Any] = resource_helper.build_resource_info(
+        resources = resource_helper.build_resource_info(
             resource_helper.build_plural_mappings({}, _ATTRIBUTES),
             _ATTRIBUTES,
             constants.VPN,
             register_quota=True,
             translate_name=True,
         )
-        return resources
+        return only_objects(resources)

@@ -9,6 +9,8 @@ from neutron_lib.api import extensions
 from neutron_lib.api.definitions import vpn_endpoint_groups
 from neutron_lib.plugins import constants
 
+from swanherd.server.api.bodies import only_objects
+
 
 class Vpnendpointgroups(extensions.APIExtensionDescriptor):
     """neutron-lib's `vpn-endpoint-groups`."""
@@ -19,11 +21,11 @@ class Vpnendpointgroups(extensions.APIExtensionDescriptor):
     def get_resources(cls) -> list[Any]:
         """Return the resource under /vpn."""
         attributes = vpn_endpoint_groups.RESOURCE_ATTRIBUTE_MAP
-        resources: list[Any] = resource_helper.build_resource_info(
+        resources = resource_helper.build_resource_info(
             resource_helper.build_plural_mappings({}, attributes),
             attributes,
             constants.VPN,
             register_quota=True,
             translate_name=True,
         )
-        return resources
+        return only_objects(resources)
