@@ -9,7 +9,7 @@ import sys
 
 from lab import services, up
 from lab.boxes import Box, environment, holders
-from lab.layout import BACKENDS, NEWEST, RELEASES, Lab, LabError, Shape
+from lab.layout import BACKENDS, NEWEST, PREDECESSORS, RELEASES, Lab, LabError, Shape
 from lab.neutron import has_swanherd_server
 
 
@@ -29,6 +29,10 @@ def parser() -> argparse.ArgumentParser:
         text = f"Neutron's release in cloud {name}"
         bring.add_argument(
             f"--release-{name}", type=int, choices=RELEASES, default=NEWEST, help=text
+        )
+        text = f"the release of neutron-vpnaas that cloud {name} has in Swanherd's place"
+        bring.add_argument(
+            f"--predecessor-{name}", type=int, choices=PREDECESSORS, default=0, help=text
         )
     bring.add_argument("--debug", action="store_true", help="services log at debug level")
     commands.add_parser("down", help="remove the lab")
@@ -80,6 +84,8 @@ def _up(options: argparse.Namespace, lab: Lab) -> int:
         backend_b=options.backend_b,
         release_a=options.release_a,
         release_b=options.release_b,
+        predecessor_a=options.predecessor_a,
+        predecessor_b=options.predecessor_b,
         swanherd=has_swanherd_server() and not options.no_swanherd,
         debug=options.debug,
     )

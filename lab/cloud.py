@@ -65,7 +65,7 @@ class Cloud:
         file = str(neutron.configuration(self.lab, self.plan, self.central))
         done = self.central.run(
             [
-                *(f"{self.plan.venv}/bin/neutron-ovn-db-sync-util", "--config-file", file),
+                *(*self.plan.program("neutron-ovn-db-sync-util"), "--config-file", file),
                 *("--ovn-neutron_sync_mode", mode),
             ],
             timeout=120,

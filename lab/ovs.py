@@ -7,6 +7,7 @@ distributed ones. A compute's has the mode dvr: the part of distributed routers 
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 
 import amqp  # type: ignore[import-untyped]
 
@@ -75,7 +76,7 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
         (box.directory / f"{agent}.conf").write_text(text)
 
 
-def wait_for_rpc(lab: Lab, cloud: CloudPlan) -> None:
+def wait_for_rpc(lab: Lab, cloud: CloudPlan, topics: Sequence[str] = TOPICS) -> None:
     """Wait until the server listens: what an agent asks before that is lost, for a minute."""
     box = Box(lab, cloud.central.name)
 
@@ -83,7 +84,7 @@ def wait_for_rpc(lab: Lab, cloud: CloudPlan) -> None:
         address = f"{cloud.api_address}:5672"
         with amqp.Connection(host=address, userid="swanherd", password=BUS_PASSWORD) as bus_:
             try:
-                for topic in TOPICS:
+                for topic in topics:
                     bus_.channel().queue_declare(topic, passive=True)
             except amqp.exceptions.NotFound:
                 return False

@@ -14,7 +14,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from lab import bus, database, keystone, neutron, openvswitch, ovn, ovs, services, wires
+from lab import (
+    bus,
+    database,
+    keystone,
+    neutron,
+    openvswitch,
+    ovn,
+    ovs,
+    predecessor,
+    services,
+    wires,
+)
 from lab.boxes import OWN_DIRECTORIES, Box, holders, tail
 from lab.clients import connect, write_configuration
 from lab.layout import (
@@ -114,7 +125,9 @@ def prepare(lab: Lab) -> None:
     for cloud in lab.clouds:
         if not cloud.venv.exists():
             make = f"{VENV}/bin/python -m tests.oracles.environments {cloud.venv.name}"
-            raise LabError(f"there is no Neutron {cloud.release}: {make}")
+            raise LabError(f"there is no {cloud.venv}: {make}")
+        if cloud.predecessor:
+            predecessor.check()
     with _machine_lock():
         STATE.mkdir(mode=0o700, exist_ok=True)
         lab.state.mkdir(mode=0o700)
@@ -231,8 +244,11 @@ def _start_bus(lab: Lab, cloud: CloudPlan) -> None:
 
 
 def _start_agents(lab: Lab, cloud: CloudPlan) -> None:
+    start = predecessor.start_agent if cloud.predecessor else neutron.start_agent
+    if cloud.predecessor:
+        ovs.wait_for_rpc(lab, cloud, predecessor.TOPICS)
     for chassis in cloud.gateways:
-        neutron.start_agent(lab, cloud, chassis)
+        start(lab, cloud, chassis)
 
 
 def _agents(lab: Lab, cloud: CloudPlan) -> set[tuple[str, str]]:
@@ -240,7 +256,8 @@ def _agents(lab: Lab, cloud: CloudPlan) -> set[tuple[str, str]]:
     kinds = ("ovn-controller",) if cloud.has_ovn else (ovs.L2_AGENT, ovs.L3_AGENT)
     wanted = {(c.name, kind) for c in cloud.chassis for kind in kinds}
     if cloud.has_ovn and lab.shape.swanherd and neutron.has_swanherd_agent():
-        wanted |= {(c.name, neutron.AGENT) for c in cloud.gateways}
+        agent = predecessor.AGENT if cloud.predecessor else neutron.AGENT
+        wanted |= {(c.name, agent) for c in cloud.gateways}
     return wanted
 
 

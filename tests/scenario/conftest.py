@@ -1,7 +1,8 @@
 """Two real clouds for all scenario tests of a run; sites and tunnels for each module.
 
 BACKEND=ovs makes them clouds of Open vSwitch; the default is OVN, once with centralised and once
-with distributed floating IPs; BACKEND=neutron-24 or -26 has the first on that release. KEEP=1
+with distributed floating IPs; BACKEND=neutron-24 or -26 has the first on that release;
+BACKEND=predecessor has neutron-vpnaas in the second, in Swanherd's place. KEEP=1
 leaves the clouds up for a look (`SWANHERD_LAB=test make enter`); the next run starts anew, or with
 REUSE=1 on what is up.
 """
@@ -29,6 +30,7 @@ SHAPES = {
     "ha": Shape(gateways=2, backend_a="ovs"),
     "neutron-24": Shape(release_a=24),
     "neutron-26": Shape(release_a=26),
+    "predecessor": Shape(predecessor_b=29),
 }
 collect_ignore_glob = [f"test_{other}*.py" for other in SHAPES if other != BACKEND]
 if not BACKEND.startswith("neutron-"):

@@ -12,6 +12,7 @@ SHAPES = [
     Shape(gateways=2),
     Shape(gateways=3, computes=4, backend_a="ovn-dvr", backend_b="ovs"),
     Shape(release_a=24, release_b=26),
+    Shape(predecessor_b=29),
 ]
 
 
@@ -89,3 +90,17 @@ def test_a_network_is_routed_by_its_first_address(cidr: str, gateway: str, inter
     """The router of a prefix answers at its first host address."""
     assert gateway == gateway_of(cidr)
     assert interface == interface_of(cidr)
+
+
+def test_neutron_vpnaas_stands_on_ovn_and_the_newest_neutron_alone() -> None:
+    """Its environment sees the packages of ours; what the lab can't do is refused."""
+    plan = Shape(predecessor_b=29).cloud("b")
+    assert plan.venv.name == "vpnaas-29"
+    assert plan.program("neutron-db-manage") == (
+        f"{plan.venv}/bin/python",
+        f"{plan.neutron}/bin/neutron-db-manage",
+    )
+    assert Shape(predecessor_b=29).cloud("a").program("x") == (f"{plan.neutron}/bin/x",)
+    for shape in (Shape(predecessor_a=29, backend_a="ovs"), Shape(predecessor_a=29, release_a=26)):
+        with pytest.raises(LabError):
+            shape.cloud("a")

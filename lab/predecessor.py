@@ -1,0 +1,182 @@
+"""neutron-vpnaas in Swanherd's place in a cloud: its plugin, its agent for OVN, and the starter.
+
+It drives charon by the `ipsec` script, which isn't installed on this machine: the packages are
+unpacked below build and mounted in the gateway's box alone. What the kernel's ESP wouldn't need
+and charon's own does: the plugin kernel-libipsec is on, and the namespace has an address of each
+local subnet, the last one, on its loopback device; both are done by `ipsec` before it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import vici
+
+from lab import bus, openvswitch, ovn, services
+from lab.boxes import Box, search_path
+from lab.install import STARTER
+from lab.layout import VENV, Chassis, CloudPlan, Lab, LabError
+from lab.services import Service
+
+PLUGIN = "ovn-vpnaas"
+AGENT = "neutron-ovn-vpn-agent"
+TOPICS = ("ipsec_driver",)  # what the agent asks at its start
+STATE = "/var/lib/neutron/ipsec"  # in the box: a directory for each router
+LIBRARY = pathlib.Path("/usr/lib/ipsec")
+SETTINGS = pathlib.Path("/etc/strongswan.d")
+
+SERVER_CONFIGURATION = """\
+[service_providers]
+service_provider = VPN:strongswan:\
+neutron_vpnaas.services.vpn.service_drivers.ovn_ipsec.IPsecOvnVPNDriver:default
+"""
+
+AGENT_CONFIGURATION = """\
+[DEFAULT]
+debug = {debug}
+host = {host}
+transport_url = {bus}
+state_path = /var/lib/neutron
+interface_driver = openvswitch
+[oslo_concurrency]
+lock_path = /var/lib/neutron/lock
+[oslo_messaging_rabbit]
+rabbit_quorum_queue = False
+rabbit_interval_max = 5
+[agent]
+root_helper = env neutron-rootwrap {rootwrap}
+[ovs]
+ovsdb_connection = {ovsdb}
+[ovn]
+ovn_sb_connection = {southbound}
+[vpnagent]
+vpn_device_driver = neutron_vpnaas.services.vpn.device_drivers.ovn_ipsec.OvnStrongSwanDriver
+[strongswan]
+default_config_area = {settings}
+"""
+
+ROOTWRAP = """\
+[DEFAULT]
+filters_path = {neutron}/etc/neutron/rootwrap.d,{venv}/etc/neutron/rootwrap.d
+exec_dirs = {path}
+use_syslog = False
+"""
+
+# The agent's namespaces have their own /etc: it is the router's by the time this runs.
+IPSEC = """\
+#!/bin/sh
+case "$1" in start|reload)
+    sed -n 's/^ *leftsubnet=//p' /etc/ipsec.conf | tr , '\\n' | while read -r cidr; do
+        ip address replace "${{cidr%.*}}.254/32" dev lo
+    done ;;
+esac
+exec {starter}/usr/sbin/ipsec "$@"
+"""
+
+LOGGING = """\
+charon {
+  filelog {
+    log {
+      path = /var/run/charon.log
+      default = 1
+      flush_line = yes
+    }
+  }
+}
+"""
+
+
+def check() -> None:
+    """Raise LabError if the starter isn't there."""
+    if not STARTER.exists():
+        raise LabError(f"there is no {STARTER}: make tools")
+
+
+def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
+    """Write what the agent of a gateway reads, and what it runs."""
+    box = Box(lab, chassis.name)
+    folder = lab.directory("boxes", chassis.name, "starter")
+    for made, ours, theirs in (
+        ("lib", LIBRARY, f"{STARTER}{LIBRARY}"),
+        ("strongswan.d", SETTINGS, f"{STARTER}{SETTINGS}"),
+    ):
+        shutil.copytree(ours, folder / made, symlinks=True)
+        shutil.copytree(theirs, folder / made, symlinks=True, dirs_exist_ok=True)
+    settings = folder / "strongswan.d"
+    (settings / "charon-logging.conf").write_text(LOGGING)
+    (settings / "charon" / "kernel-libipsec.conf").write_text(
+        "kernel-libipsec {\n load = yes\n}\n"
+    )
+    program = lab.directory("boxes", chassis.name, "starter", "bin") / "ipsec"
+    program.write_text(IPSEC.format(starter=STARTER))
+    program.chmod(0o755)
+    rootwrap = folder / "rootwrap.conf"
+    path = _search_path(box, cloud).replace(":", ",")
+    rootwrap.write_text(ROOTWRAP.format(neutron=cloud.neutron, venv=cloud.venv, path=path))
+    text = AGENT_CONFIGURATION.format(
+        debug=lab.shape.debug,
+        host=chassis.name,
+        bus=bus.url(cloud),
+        rootwrap=rootwrap,
+        ovsdb=openvswitch.OVSDB,
+        southbound=ovn.southbound(cloud),
+        settings=settings,
+    )
+    (folder / "agent.conf").write_text(text)
+
+
+def _search_path(box: Box, cloud: CloudPlan) -> str:
+    return f"{box.directory}/starter/bin:{cloud.venv}/bin:{search_path(VENV)}"
+
+
+def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
+    """Put the starter in its place in a gateway's box, and start the agent."""
+    box = Box(lab, chassis.name)
+    folder = box.directory / "starter"
+    box.run(["mount", "--bind", str(folder / "lib"), str(LIBRARY)])
+    argv = (f"{cloud.venv}/bin/{AGENT}", "--config-file", str(folder / "agent.conf"))
+    env = {"PATH": _search_path(box, cloud)}
+    services.start(box, Service(AGENT, argv, env, alone=True))
+
+
+def directory(box: Box, router_id: str) -> pathlib.Path:
+    """Return where this machine sees a router's directory of a gateway's box."""
+    return pathlib.Path(f"/proc/{box.init().pid}/root{STATE}/{router_id}")
+
+
+def file(box: Box, router_id: str, name: str) -> str:
+    """Return what the agent wrote for a router into a file of its /etc; nothing if it has none."""
+    try:
+        return (directory(box, router_id) / "etc" / name).read_text()
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def session(box: Box, router_id: str) -> Iterator[Any]:
+    """Lead to a router's charon by VICI, which its agent doesn't use; OSError if there is none."""
+    folder = os.open(directory(box, router_id) / "var/run", os.O_PATH)
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(10)
+            door.connect(f"/proc/self/fd/{folder}/charon.vici")  # the whole path is too long
+            yield vici.Session(door)
+    finally:
+        os.close(folder)
+
+
+def ike_sas(box: Box, router_id: str) -> list[dict[str, Any]]:
+    """Return a router's live IKE SAs as VICI tells them, each with its `name`."""
+    try:
+        with session(box, router_id) as asked:
+            return [
+                {"name": name, **sa} for listed in asked.list_sas() for name, sa in listed.items()
+            ]
+    except OSError:
+        return []
