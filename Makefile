@@ -58,6 +58,10 @@ contracts:
 # Two processes, so that only one of them imports Neutron and its clients.
 HEAVY := tests/unit/server tests/unit/docs
 
+# What Python compiles, the tests' rewritten assertions too, is kept for the next run.
+unit-server unit-others: export PYTHONDONTWRITEBYTECODE =
+unit-server unit-others: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+
 unit:
 	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-server unit-others
 

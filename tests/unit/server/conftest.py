@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
+from neutron_lib.policy import _engine as policy
 from oslo_config import cfg
 from oslo_db import options as db_options
 from sqlalchemy.pool import StaticPool
@@ -32,6 +33,8 @@ def engine():
     """The tables on SQLite in memory, with the subnets."""
     cfg.CONF(args=[], default_config_files=[])
     db_options.set_defaults(cfg.CONF, connection="sqlite://")
+    policy.init()
+    policy._ROLE_ENFORCER.use_conf = False  # else it looks for files at each check of each context
     metadata = head.get_metadata()
     engine = sa.create_engine("sqlite://", poolclass=StaticPool)
     tables = [metadata.tables[name] for name in (*head.OUR_TABLES, "subnets")]

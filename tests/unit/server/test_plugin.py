@@ -41,7 +41,7 @@ def test_what_a_policy_decides_about_is_logged_without_the_key(caplog):
     """oslo.policy prints it as JSON with debug on."""
     install()
     log = logging.getLogger("oslo_policy.policy")
-    log.setLevel(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, log.name)
     target = json.dumps({"mtu": 1400, "psk": 'sec"ret\\', "peer_id": "me"})
     log.debug("enforce: rule=%s creds=%s target=%s", '"get"', "{}", target)
     assert "sec" not in caplog.text
