@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from neutron_lib.db import api as db_api
@@ -14,6 +14,7 @@ from sqlalchemy import exc as sa_exc
 from sqlalchemy import orm
 
 from swanherd.server.api import views
+from swanherd.server.db import flat, vault
 from swanherd.server.db.models import (
     EndpointGroupRow,
     IkePolicyRow,
@@ -32,6 +33,8 @@ class Collection:
     not_found: Callable[[str], Exception]
     # How a list reads what belongs to its rows: in as many queries for many rows as for one.
     loads: tuple[Any, ...] = ()
+    # How a list reads and shows the rows of a query, if objects would cost too much.
+    flat: Callable[[Any, Any], Iterable[dict[str, Any]]] | None = None
 
     def row(self, context: Any, row_id: str) -> Any:
         """Return the row that the context may see; call within a transaction."""
@@ -53,7 +56,7 @@ class Collection:
         """Return what the context may see and the filters choose."""
         limit, marker = paging.get("limit"), paging.get("marker")
         reverse = paging.get("page_reverse", False)
-        with db_api.CONTEXT_READER.using(context):
+        with db_api.CONTEXT_READER.using(context) as session:
             query = model_query.get_collection_query(
                 context,
                 self.model,
@@ -63,7 +66,10 @@ class Collection:
                 marker_obj=self.row(context, marker) if limit and marker else None,
                 page_reverse=reverse,
             )
-            rows = [self.view(row) for row in query.options(*self.loads)]
+            if self.flat is not None:
+                rows = list(self.flat(session, query))
+            else:
+                rows = [self.view(row) for row in query.options(*self.loads)]
         if limit and reverse:
             rows.reverse()
         return [db_utils.resource_fields(row, fields) for row in rows]
@@ -83,6 +89,12 @@ def _searchable(filters: Any) -> dict[str, Any]:
     return {columns.get(k, k): v for k, v in (filters or {}).items() if k != "psk"}
 
 
+def _connections(session: Any, query: Any) -> Iterator[dict[str, Any]]:
+    keys = vault.current()
+    for row, state, token, cidrs in flat.connections(session, query):
+        yield views.connection_of(row, state, keys.open(row.id, row.psk, token), cidrs)
+
+
 VPNSERVICES = Collection(
     VpnServiceRow,
     views.vpnservice,
@@ -93,11 +105,7 @@ CONNECTIONS = Collection(
     SiteConnectionRow,
     views.connection,
     lambda i: vpn_exc.IPsecSiteConnectionNotFound(ipsec_site_conn_id=i),
-    (
-        orm.joinedload(SiteConnectionRow.state),
-        orm.joinedload(SiteConnectionRow.sealed),
-        orm.subqueryload(SiteConnectionRow.peer_cidrs),
-    ),
+    flat=_connections,
 )
 IKEPOLICIES = Collection(
     IkePolicyRow, views.ikepolicy, lambda i: vpn_exc.IKEPolicyNotFound(ikepolicy_id=i)

@@ -347,6 +347,27 @@ def test_ikev2_has_no_aggressive_mode(cloud):
         cloud.update("ikepolicy", made["id"], ike_version="v1")
 
 
+def test_a_list_shows_of_a_connection_what_a_get_does(cloud):
+    """Whole, filtered and page by page; lists are read in another way."""
+    service = cloud.create("vpnservice")
+    made = [cloud.connection(service, name=name, psk=f"key of {name}") for name in "dcab"]
+    alone = [cloud.show("ipsec_site_connection", one["id"]) for one in made]
+    by_name = sorted(alone, key=lambda one: one["name"])
+
+    def listed(**options):
+        return cloud.api.get_ipsec_site_connections(cloud.fresh(), **options)
+
+    sorts = [("name", True)]
+    assert listed(sorts=sorts) == by_name
+    assert listed(filters={"name": ["c", "d"]}, sorts=sorts) == by_name[2:]
+    assert listed(sorts=sorts, limit=2) == by_name[:2]
+    after = {"sorts": sorts, "limit": 2, "marker": by_name[1]["id"]}
+    assert listed(**after) == by_name[2:]
+    before = {"sorts": sorts, "limit": 1, "marker": by_name[2]["id"], "page_reverse": True}
+    assert listed(**before) == by_name[1:2]
+    assert listed(fields=["id"], sorts=sorts) == [{"id": one["id"]} for one in by_name]
+
+
 @pytest.mark.parametrize("resource", ["vpnservice", "ipsec_site_connection", "ikepolicy"])
 def test_a_list_costs_the_same_however_long_it_is(cloud, engine, resource):
     """No more than six queries, for one row and for nine."""

@@ -61,19 +61,25 @@ def vpnservice(row: VpnServiceRow) -> dict[str, Any]:
 
 def connection(row: SiteConnectionRow) -> dict[str, Any]:
     """Return a connection, its psk too: the owner may read it back."""
+    cidrs = [peer.cidr for peer in row.peer_cidrs]
+    return connection_of(row, row.state, vault.current().read(row), cidrs)
+
+
+def connection_of(row: Any, state: Any, psk: str, peer_cidrs: list[str]) -> dict[str, Any]:
+    """Return a connection whose parts were read one by one, as lists do."""
     return {
         **_named(row),
         "local_id": row.local_id or "",
         "peer_address": row.peer_address,
         "peer_id": row.peer_id,
-        "peer_cidrs": [peer.cidr for peer in row.peer_cidrs],
+        "peer_cidrs": peer_cidrs,
         "local_ep_group_id": row.local_ep_group_id,
         "peer_ep_group_id": row.peer_ep_group_id,
         "route_mode": row.route_mode,
         "mtu": row.mtu,
         "initiator": row.initiator,
         "auth_mode": row.auth_mode,
-        "psk": vault.current().read(row),
+        "psk": psk,
         "dpd": {
             "action": row.dpd_action,
             "interval": row.dpd_interval,
@@ -84,9 +90,9 @@ def connection(row: SiteConnectionRow) -> dict[str, Any]:
         "vpnservice_id": row.vpnservice_id,
         "ikepolicy_id": row.ikepolicy_id,
         "ipsecpolicy_id": row.ipsecpolicy_id,
-        **_reason(row.state),
-        **_progress(row.state),
-        **history.details_of(row.state),
+        **_reason(state),
+        **_progress(state),
+        **history.details_of(state),
     }
 
 

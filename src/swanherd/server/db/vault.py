@@ -40,7 +40,11 @@ class Keyring:
 
     def read(self, row: SiteConnectionRow) -> str:
         """Return a connection's key."""
-        return row.psk if row.sealed is None else self.decrypt(row.id, row.sealed.token)
+        return self.open(row.id, row.psk, row.sealed.token if row.sealed is not None else None)
+
+    def open(self, connection_id: str, column: str, token: str | None) -> str:
+        """Return a connection's key from neutron-vpnaas' column and what is encrypted, if any."""
+        return column if token is None else self.decrypt(connection_id, token)
 
     def decrypt(self, connection_id: str, token: str) -> str:
         """Return what was encrypted; Unreadable if no key fits."""
