@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 
 from swanherd.core.model import (
     ChildDetails,
@@ -137,7 +138,8 @@ class Fault:
 class ObservedCharon:
     """What the router's charon is and has. Not running: everything else is empty.
 
-    `options` is None when it isn't known what the running daemon was started with.
+    `options` is None when it isn't known what the running daemon was started with; `idle` tells
+    since when it has had a config without an IKE SA, in monotonic seconds, as far as was seen.
     """
 
     running: bool
@@ -146,6 +148,7 @@ class ObservedCharon:
     secrets: frozenset[ConnectionId] = frozenset()
     ike_sas: tuple[IkeSa, ...] = ()
     faults: tuple[Fault, ...] = ()
+    idle: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
 
 # Actions

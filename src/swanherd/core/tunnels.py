@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Iterable, Mapping
 
-from swanherd.core import races
+from swanherd.core import precedence, races
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -53,12 +53,16 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _View:
-    """One peering as a look at charon shows it; `current` are its generation's IKE SAs."""
+    """One peering as a look at charon shows it; `current` are its generation's IKE SAs.
+
+    `idle`: since when there has been none of them; None if that wasn't seen, or not yet.
+    """
 
     peering: Peering
     current: tuple[IkeSa, ...]
     fault: Fault | None
     timing: Timing
+    idle: float | None
 
     @property
     def name(self) -> str:
@@ -121,7 +125,8 @@ def plan_tunnels(
 
     def view_of(peering: Peering) -> _View:
         name = peering.config.name
-        return _View(peering, current.get(name, ()), faults.get(name), timing)
+        idle = charon.idle.get(name)
+        return _View(peering, current.get(name, ()), faults.get(name), timing, idle)
 
     for peering in wanted:
         if _rests(peering, current, faults):
@@ -266,10 +271,16 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
         return (), None
     if any(sa.state in COMING or (sa.state in LIVE and sa.busy) for sa in view.current):
         return (), None
-    if fault is not None and (at := retry_at(fault, timing)) > timing.now:
-        return (), at - timing.now
+    retry = None if fault is None else retry_at(fault, timing)
+    if retry is not None and retry > timing.now:
+        return (), retry - timing.now
+    connection = view.peering.config.connection
     if any(sa.state in LIVE for sa in view.current):
+        if left := precedence.handed_in(connection, view.current):
+            return (), left
         return tuple(Initiate(view.name, name) for name in missing), None
+    if (left := precedence.courtesy(connection, view.idle, retry, timing.now)) > 0:
+        return (), left
     return (Initiate(view.name, missing[0]),), None
 
 

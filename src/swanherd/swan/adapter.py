@@ -11,6 +11,8 @@ from typing import TypeGuard
 
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
+    COMING,
+    LIVE,
     CharonOptions,
     ChildSa,
     DeclareDead,
@@ -46,12 +48,11 @@ from swanherd.swan.events import (
     Notice,
 )
 from swanherd.swan.faults import FaultMemory
-from swanherd.swan.lists import WHOLE, Lists
+from swanherd.swan.lists import WHOLE, Listed, Lists
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 from swanherd.swan.silence import Silence
 
-_LIVE = frozenset({SaState.ESTABLISHED, SaState.REKEYING})
 _GOING = frozenset({SaState.REKEYED, SaState.DELETING, SaState.DELETED})
 
 # Events after which a config's IKE SAs aren't what they were.
@@ -69,6 +70,7 @@ class _Router:
         self.silence = Silence()
         self.tally = Tally()
         self.facts: Mapping[str, ConfigFacts] = {}
+        self.idle: Mapping[str, float] = {}
 
 
 class StrongSwan:
@@ -203,7 +205,7 @@ class StrongSwan:
         listed = router.lists.look()
         established: dict[str, frozenset[int]] = {}
         for sa in listed.sas:
-            if sa.state in _LIVE:
+            if sa.state in LIVE:
                 ids = established.get(sa.config, frozenset())
                 established[sa.config] = ids | {sa.unique_id}
         with router.lock:
@@ -222,6 +224,7 @@ class StrongSwan:
             # Each SA was listed within that time.
             router.silence = router.silence.keep_only(asked_in, asked - WHOLE)
             since = router.silence.since
+            router.idle = idle = _idle(listed, router.idle, asked)
         return ObservedCharon(
             running=True,
             options=self._life.options(router_id),
@@ -232,6 +235,7 @@ class StrongSwan:
                 for sa in listed.sas
             ),
             faults=faults,
+            idle=idle,
         )
 
     def _lost(self, router_id: RouterId, router: _Router) -> None:
@@ -241,6 +245,7 @@ class StrongSwan:
         router.lists.forget()
         with router.lock:
             router.memory = router.memory.seen({})
+            router.idle = {}
             router.tally = router.tally.gone()
 
     def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:
@@ -329,6 +334,12 @@ class StrongSwan:
                 found = (child for sa in sas for child in sa.children)
             if any(sa.unique_id == unique_id and sa.state not in _GOING for sa in found):
                 raise
+
+
+def _idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
+    """Return since when each config has had no IKE SA, neither up nor coming."""
+    busy = {sa.config for sa in listed.sas if sa.state in LIVE | COMING}
+    return {name: before.get(name, now) for name in listed.facts.keys() - busy}
 
 
 def _matters(event: Event) -> bool:

@@ -81,6 +81,7 @@ class _Daemon:
     configs: dict[str, IkeConfig] = dataclasses.field(default_factory=dict)
     secrets: dict[ConnectionId, Secret] = dataclasses.field(default_factory=dict)
     sas: dict[int, _Sa] = dataclasses.field(default_factory=dict)
+    idle: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +127,10 @@ class FakeCharon:
         if daemon is None:
             return ObservedCharon(running=False, faults=faults)
         configs = daemon.configs.values()
+        busy = {sa.config for sa in daemon.sas.values()}
+        daemon.idle = {
+            name: daemon.idle.get(name, self._clock()) for name in daemon.configs.keys() - busy
+        }
         return ObservedCharon(
             running=True,
             options=daemon.options,
@@ -135,6 +140,7 @@ class FakeCharon:
             secrets=frozenset(daemon.secrets),
             ike_sas=tuple(sa.value() for sa in daemon.sas.values()),
             faults=faults,
+            idle=daemon.idle,
         )
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:

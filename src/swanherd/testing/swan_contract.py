@@ -149,6 +149,16 @@ class SwanContract:
         assert frozenset({stage.good.connection.id}) == observed.secrets
         assert observed.ike_sas == ()
 
+    def test_a_config_without_an_ike_sa_is_idle_since_it_was_first_seen_so(
+        self, stage: SwanStage
+    ) -> None:
+        """It stays that moment at each look, until an IKE SA begins."""
+        _load(stage, stage.good)
+        first, again = (stage.swan.observe(stage.router).idle for _ in range(2))
+        assert first.keys() == {stage.good.name}
+        assert first == again
+        assert _bring_up(stage).idle == {}
+
     def test_loading_again_is_harmless(self, stage: SwanStage) -> None:
         """Loading what is loaded keeps every SA, and unloading twice is no failure."""
         before = _bring_up(stage)

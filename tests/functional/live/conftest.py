@@ -18,13 +18,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 PLANE = DataPlane(os.environ.get("SWANHERD_TEST_DATA_PLANE", "userspace"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep out of `make test` what is known not to hold (docs/limitations.md, IKEv1)."""
-    for item in items:
-        if item.name == "test_both_begin_at_once_and_one_ike_sa_stays[v1]":
-            item.add_marker(pytest.mark.long)
-
-
 @pytest.fixture(scope="session")
 def own_mounts() -> None:
     if os.getuid() != 0:

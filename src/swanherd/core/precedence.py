@@ -1,0 +1,49 @@
+"""Which side of an IKEv1 peering begins, so that two that change at once don't race (ADR 0004).
+
+Pure. In IKEv1 two IKE SAs of both sides can't be told apart from a renewal: charon moves the
+children to whichever came up last, on each side to another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from swanherd.core.ike import LIVE, IkeSa
+from swanherd.core.model import IkeVersion, SiteConnection
+
+# Seconds for which the side that comes second lets the other one begin: more than a change of
+# both sides is apart, and than the three round trips of a main mode.
+COURTESY = 1.0
+# Seconds for which who didn't begin an IKE SA leaves it to the other to make its children.
+HANDED = 2
+
+
+def comes_second(connection: SiteConnection) -> bool:
+    """Tell whether the other side is to begin: each side knows both identities, NAT or not.
+
+    If the two sides write them in different ways both may come second, or none: then both begin.
+    """
+    own = connection.local_id or str(connection.local_address)
+    return connection.ike.version is IkeVersion.V1 and own > connection.peer_id
+
+
+def courtesy(
+    connection: SiteConnection, idle: float | None, retry: float | None, now: float
+) -> float:
+    """Return for how many seconds it is the other side's to begin an IKE SA; 0 or less: no more.
+
+    `idle`: since when charon has had the config without an IKE SA; None if it hasn't it yet. After
+    a failure `retry` is when to try again: the other may have failed at the same moment.
+    """
+    if not comes_second(connection):
+        return 0.0
+    since = now if idle is None else idle
+    return (since if retry is None else max(since, retry)) + COURTESY - now
+
+
+def handed_in(connection: SiteConnection, live: Iterable[IkeSa]) -> float:
+    """Return for how many seconds the children are still the other side's to make."""
+    sas = tuple(sa for sa in live if sa.state in LIVE)
+    if connection.ike.version is not IkeVersion.V1 or not sas or any(sa.initiator for sa in sas):
+        return 0.0
+    return float(max(HANDED - min(sa.age for sa in sas), 0))

@@ -1,0 +1,86 @@
+"""Which side of an IKEv1 peering begins."""
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swanherd.core.ike import Initiate, LoadedConfig, SaState
+from swanherd.core.model import IkeVersion
+from swanherd.core.peering import ike_config
+from swanherd.core.precedence import COURTESY, HANDED, comes_second
+from swanherd.core.tunnels import Timing, plan_tunnels, retry_at
+from swanherd.testing import builders as make
+from tests.unit.core.seen import DESIRED, charon, fault, ike_sa
+
+V1 = make.ike_policy(version=IkeVersion.V1)
+FIRST = make.connection(ike=V1, local_id="a", peer_id="b")
+SECOND = make.connection(ike=V1, local_id="b", peer_id="a")
+BOTH_V2 = [dataclasses.replace(c, ike=make.ike_policy()) for c in (FIRST, SECOND)]
+
+identities = st.sampled_from(["203.0.113.9", "203.0.113.10", "2001:db8::1", "west@example.org"])
+
+
+def planned(connection, *sas, idle=None, faults=(), now=100.0, loaded=True):
+    """What is initiated, and when to look again."""
+    config = ike_config(connection, DESIRED.naming_key)
+    children = frozenset(name for name, _ in config.children)
+    seen = charon(
+        *(dataclasses.replace(sa, config=config.name) for sa in sas),
+        configs=[LoadedConfig(config.name, children)] if loaded else [],
+        secrets=frozenset({config.connection.id}),
+        faults=[dataclasses.replace(f, config=config.name) for f in faults],
+    )
+    seen = dataclasses.replace(seen, idle={} if idle is None else {config.name: idle})
+    actions, wait = plan_tunnels(make.desired(connection), seen, Timing(now))
+    return any(isinstance(action, Initiate) for action in actions), wait
+
+
+@given(identities, identities)
+def test_of_two_sides_exactly_one_comes_second(one, other):
+    """Whatever addresses a NAT shows them; none does if both have one identity."""
+    west = make.connection(ike=V1, local_id=one, peer_id=other)
+    east = make.connection(ike=V1, local_id=other, peer_id=one, peer_address="192.0.2.200")
+    assert [comes_second(west), comes_second(east)].count(True) == (one != other)
+
+
+def test_without_a_local_id_the_address_is_it():
+    """As it is in what charon sends."""
+    assert comes_second(dataclasses.replace(SECOND, local_id="", peer_id="1.1.1.1"))
+    assert not comes_second(dataclasses.replace(SECOND, local_id="", peer_id="x"))
+
+
+def test_who_comes_second_waits_a_second_for_the_other():
+    """From when charon has the config without an IKE SA; the first one waits for nobody."""
+    assert planned(FIRST, loaded=False) == (True, None)
+    assert planned(SECOND, loaded=False) == (False, COURTESY)
+    assert planned(SECOND, idle=99.75) == (False, COURTESY - 0.25)
+    assert planned(SECOND, idle=100 - COURTESY) == (True, None)
+    assert all(planned(c, loaded=False) == (True, None) for c in BOTH_V2)
+
+
+def test_after_a_failure_the_first_goes_first_again():
+    """Both may have failed at the same moment: one tries when it is time, the other later."""
+    failed = fault(first=98.0, last=98.0)
+
+    def at(connection, now):
+        return planned(connection, idle=98.0, faults=[failed], now=now)[0]
+
+    retry = retry_at(failed, Timing(0.0))
+    assert [at(FIRST, retry - 0.25), at(FIRST, retry)] == [False, True]
+    assert [at(SECOND, retry + COURTESY / 2), at(SECOND, retry + COURTESY)] == [False, True]
+
+
+def test_who_has_begun_makes_the_children():
+    """The other waits some seconds: in IKEv1 the later one takes the earlier one's place."""
+    theirs = ike_sa(initiator=False, children=(), age=0)
+    assert planned(FIRST, theirs) == (False, float(HANDED))
+    assert planned(FIRST, dataclasses.replace(theirs, age=HANDED)) == (True, None)
+    assert planned(FIRST, dataclasses.replace(theirs, initiator=True)) == (True, None)
+    assert planned(BOTH_V2[0], theirs) == (True, None)
+
+
+def test_who_comes_second_leaves_alone_what_comes():
+    """The other's attempt is under way: nothing is begun beside it, however long it takes."""
+    coming = ike_sa(initiator=False, state=SaState.CONNECTING, children=())
+    assert planned(SECOND, coming, now=1000.0) == (False, None)
