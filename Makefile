@@ -11,7 +11,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
 	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-clouds \
 	test-kernel test-long test-releases recovery \
-	soak bench losses losses-kernel
+	soak bench bench-beside losses losses-kernel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -123,7 +123,7 @@ scenario-failover: environments ## two gateway chassis
 HORIZON := build/oracles/horizon/bin/python
 IN_HORIZON := $(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini
 # A process of its own: its server's threads would have the database that Django's tests close.
-IN_BROWSER := tests/dashboard/browser
+IN_BROWSER := tests/dashboard/test_browser.py
 
 browser: install
 	@$(PYTHON) lab/install.py --browser
@@ -188,3 +188,6 @@ losses-kernel: install ## the same on kernel ESP with 40 ms there and back, into
 
 bench: install ## figures into build/bench.json
 	@$(BIN)/python -m bench
+
+bench-beside: tools ## Swanherd and neutron-vpnaas 29 through one script, into docs/benchmarks.md and build/bench.json
+	@$(BIN)/python -W ignore -m bench.beside --docs

@@ -13,15 +13,14 @@ import json
 import math
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.moments import moments
+from bench.results import Result, write
 from lab import services
 from lab import up as lifecycle
 from lab.boxes import Box
@@ -35,23 +34,6 @@ from swanherd.cmd.swanherdctl import ask
 
 TRIES = int(os.environ.get("TRIES", "20"))
 CONNECTIONS = 10  # on the router whose memory is measured
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """One figure; `limit` is what the project promises."""
-
-    name: str
-    value: float
-    unit: str
-    limit: float | None = None
-    # The same of what does the same job on this machine, if that was measured beside it.
-    peer: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times the peer's figure it is."""
-        return None if not self.peer else self.value / self.peer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -287,37 +269,6 @@ def demo_timings() -> Iterator[Result]:
         return
     if "first_ping" in timings:
         yield Result("demo_first_ping_s", timings["first_ping"], "s", 90)
-
-
-def write(results: Sequence[Result]) -> int:
-    """Print the figures, write the file, and tell whether all promises are kept."""
-    versions = {
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("neutron", "swanherd", "vici")},
-    }
-    print("\n" + ", ".join(f"{k} {v}" for k, v in versions.items()))
-    kept: Callable[[Result], bool] = lambda r: r.limit is None or r.value <= r.limit  # noqa: E731
-    for result in results:
-        promise = "" if result.limit is None else f"≤ {result.limit:g}"
-        mark = "    " if kept(result) else "FAIL"
-        beside = "" if result.ratio is None else f"ratio {result.ratio:.2f}"
-        print(f"{mark} {result.name:32} {result.value:8.2f} {result.unit:4} {promise:10} {beside}")
-    rows = [
-        {
-            "name": r.name,
-            "value": round(r.value, 3),
-            "unit": r.unit,
-            "peer": None if r.peer is None else round(r.peer, 3),
-            "ratio": None if r.ratio is None else round(r.ratio, 3),
-        }
-        for r in results
-    ]
-    folder = ROOT / "build"
-    folder.mkdir(exist_ok=True)
-    document = {"versions": versions, "results": rows}
-    (folder / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
-    return 0 if all(map(kept, results)) else 1
 
 
 if __name__ == "__main__":

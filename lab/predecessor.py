@@ -8,17 +8,11 @@ local subnet, the last one, on its loopback device; both are done by `ipsec` bef
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pathlib
 import shutil
-import socket
-from collections.abc import Iterator
 from typing import Any
 
-import vici
-
-from lab import bus, openvswitch, ovn, services
+from lab import bus, daemon, openvswitch, ovn, services
 from lab.boxes import Box, search_path
 from lab.install import STARTER
 from lab.layout import VENV, Chassis, CloudPlan, Lab, LabError
@@ -158,25 +152,11 @@ def file(box: Box, router_id: str, name: str) -> str:
         return ""
 
 
-@contextlib.contextmanager
-def session(box: Box, router_id: str) -> Iterator[Any]:
-    """Lead to a router's charon by VICI, which its agent doesn't use; OSError if there is none."""
-    folder = os.open(directory(box, router_id) / "var/run", os.O_PATH)
-    try:
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(10)
-            door.connect(f"/proc/self/fd/{folder}/charon.vici")  # the whole path is too long
-            yield vici.Session(door)
-    finally:
-        os.close(folder)
+def run_directory(box: Box, router_id: str) -> pathlib.Path:
+    """Return where this machine sees the sockets of a router's charon."""
+    return directory(box, router_id) / "var/run"
 
 
 def ike_sas(box: Box, router_id: str) -> list[dict[str, Any]]:
     """Return a router's live IKE SAs as VICI tells them, each with its `name`."""
-    try:
-        with session(box, router_id) as asked:
-            return [
-                {"name": name, **sa} for listed in asked.list_sas() for name, sa in listed.items()
-            ]
-    except OSError:
-        return []
+    return daemon.ike_sas(run_directory(box, router_id))

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from swanherd.agent.homes import HomeNode, HomeSource
 from swanherd.core.home import inside_device, key_of, public_device
 from swanherd.core.model import (
@@ -30,15 +28,12 @@ from swanherd.core.model import (
 )
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
-from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside
 from swanherd.reconcile.loop import Outcome, World, reconcile
 from swanherd.swan.adapter import StrongSwan
 from swanherd.testing import builders as make
 from tests.functional.l3 import rules
 from tests.functional.swan.stage import BRISK, Looks
-
-every_firewall = pytest.mark.parametrize("router_firewall", ["nft", "iptables"], indirect=True)
 
 INTERNET = "internet"
 GATEWAYS = ("203.0.113.1", "2001:db8:e::1")
@@ -115,14 +110,14 @@ class OneRouter:
 class Site:
     """One router with its workload, and the part of the agent that turns for it."""
 
-    def __init__(self, plan: Plan, stand: Stand, central: HomeNamespace) -> None:
-        self.plan, self.central, self.firewall = plan, central, stand.firewall
+    def __init__(self, plan: Plan, state: Path, central: HomeNamespace) -> None:
+        self.plan, self.central = plan, central
         self.looks = Looks()
         self.source = OneRouter()
         self.marks: tuple[ScopeMark, ...] = ()
-        self.node = HomeNode(self.firewall)
+        self.node = HomeNode()
         self.swan = StrongSwan(
-            stand.state / plan.name,
+            state / plan.name,
             namespace.spawn,
             namespace.namespace_inode,
             self.looks,
@@ -130,7 +125,7 @@ class Site:
             BRISK,
         )
         self.homes = HomeSource(self.source, lambda _: self.marks)
-        self.world = World(self.homes, self.node, self.swan, stand.plane)
+        self.world = World(self.homes, self.node, self.swan, DataPlane.USERSPACE)
 
     @property
     def key(self) -> RouterId:
@@ -257,10 +252,8 @@ def _ends(packet: bytes) -> tuple[str, str, int]:
 class Stand:
     """Makes it all, and takes it down."""
 
-    def __init__(
-        self, state: Path, firewall: RouterFirewall, plane: DataPlane = DataPlane.USERSPACE
-    ) -> None:
-        self.state, self.firewall, self.plane = state, firewall, plane
+    def __init__(self, state: Path) -> None:
+        self.state = state
         self.sites: list[Site] = []
         self._internet()
 
@@ -269,7 +262,7 @@ class Stand:
             site.swan.close()
 
     def site(self, plan: Plan, make_router: Callable[[Plan], HomeNamespace]) -> Site:
-        made = Site(plan, self, make_router(plan))
+        made = Site(plan, self.state, make_router(plan))
         self.sites.append(made)
         return made
 
@@ -284,23 +277,14 @@ class Stand:
 def namespace_of(name: str) -> None:
     run("ip", "netns", "add", name)
     run("ip", "-n", name, "link", "set", "lo", "up")
-    sysctl(name, "ipv6/conf/default/accept_dad=0", "ipv6/conf/all/accept_dad=0")
-
-
-def sysctl(name: str, *settings: str) -> None:
-    """Write settings of a namespace's network, in this process."""
-
-    def write() -> None:
-        for setting in settings:
-            key, _, value = setting.partition("=")
-            Path(f"/proc/sys/net/{key}").write_text(value)
-
-    inside.within(name, write)
+    within(name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+    within(name, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0")
 
 
 def address(name: str, device: str, *addresses: str) -> None:
-    lines = (f"address add {a} dev {device}{' nodad' * (':' in a)}\n" for a in addresses)
-    run("ip", "-n", name, "-batch", "-", stdin="".join(lines))
+    for each in addresses:
+        nodad = ("nodad",) if ":" in each else ()
+        run("ip", "-n", name, "address", "add", each, "dev", device, *nodad)
 
 
 def wire(name: str, device: str, other: str, far: str) -> None:
@@ -334,7 +318,7 @@ def workload(plan: Plan, router: str) -> None:
 
 
 def forwards(name: str) -> None:
-    sysctl(name, "ipv4/ip_forward=1", "ipv6/conf/all/forwarding=1")
+    within(name, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
 
 def legacy(plan: Plan) -> HomeNamespace:

@@ -17,13 +17,10 @@ from tests.functional.l3.stand import (
     desired,
     detours,
     distributed,
-    every_firewall,
     legacy,
     run,
     within,
 )
-
-pytestmark = every_firewall
 
 ICMP = 1
 

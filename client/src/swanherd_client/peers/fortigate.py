@@ -6,7 +6,6 @@ import ipaddress
 
 from swanherd_client.peers.words import (
     PRINTABLE,
-    UNTESTED,
     File,
     identity_text,
     known_group,
@@ -32,7 +31,7 @@ def files(tunnel: Tunnel) -> tuple[File, ...]:
     """Return the lines."""
     only_esp_tunnels(DEVICE, tunnel)
     only_ipv4(DEVICE, tunnel)
-    lines = [f"# {remark(tunnel.name)}: the other side of connection {tunnel.id}", f"# {UNTESTED}"]
+    lines = [f"# {remark(tunnel.name)}: the other side of connection {tunnel.id}"]
     lines += ['# Set the interface to the internet instead of "wan1".']
     lines += _table("vpn ipsec phase1-interface", {tunnel.label: _phase1(tunnel)})
     children = {

@@ -1,0 +1,168 @@
+"""`make bench-beside`: Swanherd and neutron-vpnaas 29 through one script, in one run.
+
+Cloud a of a lab of its own (SWANHERD_LAB, default `beside`) has Swanherd, cloud b neutron-vpnaas.
+Both have their tunnels to the same neutral peer, a strongSwan configured by hand. Figures go to
+build/beside.json, those with a number on both sides to build/bench.json as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from bench.beside import page
+from bench.beside.bringing import bring_up, idle, restart, told_down
+from bench.beside.changes import again, change, rows, service_off_and_on
+from bench.beside.side import Side, make_side
+from bench.results import Result, versions, write
+from lab import up as lifecycle
+from lab.cloud import Cloud
+from lab.layout import ROOT, Lab, LabError, Shape
+from lab.sites import make_public
+from lab.user import enter
+
+FILE = ROOT / "build" / "beside.json"
+TITLES = {"a": "Swanherd", "b": "neutron-vpnaas 29"}
+
+
+def options() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
+    parser.add_argument("--limit", type=float, default=30, help="seconds to wait for an effect")
+    parser.add_argument("--counts", default="100", help="so many are brought up at once, too")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md's tables")
+    parser.add_argument("--render", action="store_true", help="measure nothing: the last run's")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure both, print and write what was seen."""
+    chosen = options()
+    if not chosen.render:
+        try:
+            document = run(chosen)
+        except LabError as error:
+            print(f"bench.beside: {error}", file=sys.stderr)
+            return 1
+        FILE.parent.mkdir(exist_ok=True)
+        FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    document = json.loads(FILE.read_text())
+    print(page.tables(document))
+    if chosen.docs:
+        page.write(document)
+    return write(results(document))
+
+
+def run(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Bring the lab up, measure one cloud after the other, and return all figures."""
+    # In a lab's network there is no registry from which it could be installed.
+    making = [sys.executable, "-m", "tests.oracles.environments", "vpnaas-29"]
+    subprocess.run(making, cwd=ROOT, check=True)
+    lab = Lab(os.environ.get("SWANHERD_LAB", "beside"), Shape(predecessor_b=29))
+    reuse = bool(os.environ.get("REUSE"))
+    try:
+        if not reuse:
+            lifecycle.up(lab)
+        enter(lab)
+        sides = {name: measure(lab, name, number, chosen) for number, name in enumerate("ab", 1)}
+    finally:
+        if not os.environ.get("KEEP"):
+            lifecycle.down(lab)
+    return {"versions": versions(), "limit": chosen.limit, "load": os.getloadavg(), "sides": sides}
+
+
+def measure(lab: Lab, name: str, number: int, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Put one cloud through the script and return its figures."""
+    cloud = Cloud(lab, name)
+    make_public(cloud)
+    side = make_side(TITLES[name], cloud, number)
+    seen: dict[str, Any] = {"title": side.title, "load_before": os.getloadavg()}
+    first = say(side, "1 connection", dataclasses.asdict(bring_up(side, range(1), 120)))
+    seen["bringing"] = [first]
+    many, seen["changes"] = changes(side, chosen.limit)
+    seen["bringing"].append(many)
+    seen["idle_percent"] = say(side, "idle, percent of a core", idle(side, 30))
+    seen["told_down"] = say(side, "told that it's down", told_down(side, side.cases[0], 120))
+    seen["restart"] = say(side, "restart", dataclasses.asdict(restart(side, side.cases[2])))
+    begin = 40
+    for count in [int(c) for c in chosen.counts.split(",") if c]:
+        made = bring_up(side, range(begin, begin + count), 60 + 4 * count)
+        seen["bringing"].append(say(side, f"{count} connections", dataclasses.asdict(made)))
+        begin += count
+    return seen
+
+
+def changes(side: Side, limit: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Make a connection for each change and one to be response-only, then all the changes.
+
+    Return what bringing them up was like, and what became of each change.
+    """
+    listed = rows()
+    own = [
+        {f"{kind}policy_id": side.policy(kind) for kind in ("ike", "ipsec")}
+        if row.own_policies
+        else {}
+        for row in listed
+    ]
+    count = len(listed) + 1
+    many = dataclasses.asdict(bring_up(side, range(1, count + 1), 180, own))
+    say(side, f"{count} connections", many)
+    cases = side.cases[1:count]
+    outcomes = []
+    for row, case in zip(listed, cases, strict=True):
+        outcomes.append(change(side, row, case, limit))
+        say(side, row.name, outcomes[-1].words(limit))
+    seen = [
+        told(side, row.name, again(side, row, case, outcome), limit)
+        for row, case, outcome in zip(listed, cases, outcomes, strict=True)
+    ]
+    for name, outcome in service_off_and_on(side, limit):
+        seen.append(told(side, name, outcome, limit))
+    return many, seen
+
+
+def told(side: Side, name: str, outcome: Any, limit: float) -> dict[str, Any]:
+    """Return a change's outcome as a row."""
+    row = {"name": name, "words": outcome.words(limit), **dataclasses.asdict(outcome)}
+    say(side, name, row["words"])
+    return row
+
+
+def say(side: Side, what: str, value: Any) -> Any:
+    """Print what was measured at once: a run takes minutes."""
+    print(f"{time.strftime('%T')} {side.title}: {what}: {value}", file=sys.stderr, flush=True)
+    return value
+
+
+def results(document: dict[str, Any]) -> list[Result]:
+    """Return the figures that are a number on our side."""
+    ours, theirs = document["sides"]["a"], document["sides"]["b"]
+    found = []
+    for mine, other in zip(ours["changes"], theirs["changes"], strict=True):
+        if mine["seconds"]:
+            name = "".join(c if c.isalnum() else "_" for c in mine["name"].lower()).strip("_")
+            name = "_".join(filter(None, name.split("_")))[:40]
+            found.append(Result(f"beside_{name}_s", mine["seconds"], "s", None, other["seconds"]))
+    for mine, other in zip(ours["bringing"], theirs["bringing"], strict=True):
+        count = mine["count"]
+        for key in ("up", "active"):
+            if mine[key]:
+                name = f"beside_{key}_{count}_s"
+                found.append(Result(name, mine[key], "s", None, other[key]))
+    for name, key, unit in (
+        ("beside_idle_percent", "idle_percent", "%"),
+        ("beside_told_down_s", "told_down", "s"),
+    ):
+        if ours[key] is not None:
+            found.append(Result(name, ours[key], unit, None, theirs[key]))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""How long connections take until they are up and the API says so; what a restart costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from bench.beside.side import Case, Side, seconds_until
+from lab.boxes import end
+
+# A peer of whom the gateway doesn't begin the tunnel begins it itself, so late.
+PATIENCE = 3.0
+_RECEIVED = re.compile(r"(\d+) packets transmitted, (\d+) received")
+
+
+@dataclasses.dataclass(slots=True)
+class Bringing:
+    """What became of connections made one after the other, in seconds from the first POST.
+
+    `own`: how many the gateway began itself. `late`: from an SA to ACTIVE, of each.
+    """
+
+    count: int
+    posts: float = 0.0
+    up: float | None = None
+    active: float | None = None
+    own: int = 0
+    cpu: float = 0.0
+    late: list[float] = dataclasses.field(default_factory=list)
+
+
+def bring_up(
+    side: Side, numbers: range, limit: float, more: Sequence[Mapping[str, str]] = ()
+) -> Bringing:
+    """Make connections to sites of the peer, and wait until all are up and ACTIVE.
+
+    `more`: what the first ones have beside what all have.
+    """
+    fars = [side.peer.site(n) for n in numbers]
+    side.peer.load()
+    found = Bringing(len(fars))
+    cpu, began = side.agent_cpu(), time.monotonic()
+    pairs = zip(fars, itertools.chain(more, itertools.repeat({})), strict=False)
+    cases = [side.connect(far, **attributes) for far, attributes in pairs]
+    found.posts = time.monotonic() - began
+    up_at: dict[str, float] = {}
+    active_at: dict[str, float] = {}
+    asked, mine = time.monotonic(), {c.id for c in cases}
+    while time.monotonic() < began + limit and len(active_at) < len(cases):
+        for key, sas in side.up().items():
+            if key in mine - up_at.keys():
+                up_at[key] = time.monotonic() - began
+                found.own += sas[0].get("initiator") == "yes"
+        for key, status in side.statuses().items():
+            if key in mine and status == "ACTIVE":
+                active_at.setdefault(key, time.monotonic() - began)
+        if time.monotonic() > asked + PATIENCE:
+            asked = time.monotonic()
+            ready = side.loaded()
+            missing = [c.far for c in cases if c.id in ready and c.id not in up_at]
+            side.peer.initiate(missing)
+        time.sleep(0.1)
+    found.up = max(up_at.values()) if len(up_at) == len(cases) else None
+    found.active = max(active_at.values()) if len(active_at) == len(cases) else None
+    found.late = [max(0.0, active_at[k] - up_at[k]) for k in up_at if k in active_at]
+    found.cpu = side.agent_cpu() - cpu
+    return found
+
+
+def told_down(side: Side, case: Case, limit: float) -> float | None:
+    """End a tunnel by its peer, who forgets it; seconds until the API doesn't say ACTIVE."""
+    began = time.monotonic()
+    side.peer.drop(case.far)
+    return seconds_until(lambda: side.status(case) != "ACTIVE", began, limit)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restart:
+    """What the agent's restart cost: IKE SAs that aren't the same, pings lost of how many."""
+
+    rebuilt: int
+    of: int
+    lost: int
+    sent: int
+
+
+def restart(side: Side, case: Case, seconds: int = 40) -> Restart:
+    """Restart the agent while ten pings a second go through a tunnel."""
+    before = {sa["uniqueid"] for sas in side.up().values() for sa in sas}
+    ping = ["ping", "-n", "-q", "-i", "0.1", "-c", str(seconds * 10), case.far.host]
+    running = side.workload.box.popen(ping, netns=side.workload.name)
+    try:
+        side.restart_agent()
+        out, _ = running.communicate(timeout=seconds + 60)
+    finally:
+        end(running)
+    after = {sa["uniqueid"] for sas in side.up().values() for sa in sas}
+    counts = _RECEIVED.search(out)
+    sent, received = map(int, counts.groups()) if counts else (0, 0)
+    return Restart(len(before - after), len(before), sent - received, sent)
+
+
+def idle(side: Side, seconds: float) -> float:
+    """Return how much of a core the agent takes while nothing is asked of it, in percent."""
+    before = side.agent_cpu()
+    time.sleep(seconds)  # a time with nothing in it is what is measured
+    return 100 * (side.agent_cpu() - before) / seconds

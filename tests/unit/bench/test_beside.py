@@ -1,0 +1,64 @@
+"""What a run beside neutron-vpnaas looks like on paper."""
+
+import xml.etree.ElementTree
+
+from bench.beside import page
+from bench.beside.__main__ import results
+from bench.beside.changes import Outcome
+
+BRINGING = {"count": 1, "up": 2.0, "active": 3.0, "own": 1, "cpu": 0.1, "late": [1.0]}
+
+
+def _side(title: str, outcomes: dict[str, Outcome], **more: object) -> dict[str, object]:
+    rows = [
+        {"name": n, "words": o.words(30), "seconds": o.seconds, "cpu": o.cpu, "refused": o.refused}
+        for n, o in outcomes.items()
+    ]
+    return {
+        "title": title,
+        "load_before": [1.0, 1.0, 1.0],
+        "changes": rows,
+        "bringing": [BRINGING | more],
+        "idle_percent": 1.0,
+        "told_down": 0.5,
+        "restart": {"rebuilt": 0, "of": 3, "lost": 0, "sent": 100},
+    }
+
+
+OURS = {"`psk`": Outcome(0.5, 0.02), "IKE <policy>": Outcome(1.0, 0.1)}
+THEIRS = {"`psk`": Outcome(None, 2.0, written=True), "IKE <policy>": Outcome(None, refused=409)}
+DOCUMENT = {
+    "limit": 30,
+    "versions": {"machine": "m", "python": "p", "neutron": "n"},
+    "sides": {
+        "a": _side("Swanherd", OURS),
+        "b": _side("neutron-vpnaas 29", THEIRS, up=8.0, active=None),
+    },
+}
+
+
+def test_what_had_no_effect_and_what_was_refused_is_said() -> None:
+    """No number stands where nothing was reached; a ratio only where both have a number."""
+    text = page.tables(DOCUMENT)
+    assert (
+        "| `psk` | 0.50 s | not within 30 s, in its configuration only | 0.02 s / 2.00 s | – |"
+        in text
+    )
+    assert "| IKE <policy> | 1.00 s | refused (409) |" in text
+    assert "| 1 connection: first POST until all are up | 2.00 s | 8.00 s | 0.25 |" in text
+    assert "| 1 connection: … until all ACTIVE | 3.00 s | not within the limit | – |" in text
+
+
+def test_the_plot_is_well_formed_and_has_every_change() -> None:
+    """Names are escaped; each change has a bar for each of the two."""
+    root = xml.etree.ElementTree.fromstring(page.plot(DOCUMENT))
+    texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"psk", "IKE <policy>", "refused (409)", "not within 30 s"} <= set(texts)
+
+
+def test_figures_for_machines_have_the_others_beside_them() -> None:
+    """A figure without the other's has no ratio."""
+    found = {r.name: (r.value, r.peer) for r in results(DOCUMENT)}
+    assert found["beside_psk_s"] == (0.5, None)
+    assert found["beside_up_1_s"] == (2.0, 8.0)
+    assert found["beside_idle_percent"] == (1.0, 1.0)
