@@ -165,7 +165,7 @@ losses: install ## what each change costs a live tunnel, into build/losses.json
 
 # On a cloud with two network nodes of L3 agents, beside one of OVN.
 ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_self_healing.py \
-	tests/scenario/test_statuses.py
+	tests/scenario/test_statuses.py tests/scenario/test_changes.py
 
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@EXAMPLES=300 $(MAKE) --no-print-directory unit
