@@ -123,7 +123,7 @@ scenario-failover: environments ## two gateway chassis
 HORIZON := build/oracles/horizon/bin/python
 IN_HORIZON := $(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini
 # A process of its own: its server's threads would have the database that Django's tests close.
-IN_BROWSER := tests/dashboard/test_browser.py
+IN_BROWSER := tests/dashboard/browser
 
 browser: install
 	@$(PYTHON) lab/install.py --browser

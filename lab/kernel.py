@@ -41,7 +41,8 @@ _MODULES = (
     *("des_generic", "esp4", "esp6", "ah4", "ah6", "xfrm_user", "tunnel4", "tunnel6"),
     *("veth", "tun", "bridge", "sch_netem", "af_key", "ip_tables", "ip6_tables", "iptable_filter"),
     *("iptable_nat", "xt_MASQUERADE", "ip6table_filter", "xt_policy", "xt_TCPMSS"),
-    *("xt_addrtype", "xt_multiport", "xt_comment"),
+    *("xt_addrtype", "xt_multiport", "xt_comment", "iptable_raw", "iptable_mangle"),
+    *("ip6table_raw", "ip6table_mangle", "xt_CT", "xt_mark", "xt_connmark", "xt_conntrack"),
 )
 
 _INIT = """#!/bin/bash
@@ -56,6 +57,12 @@ umount /run/tmp
 mkdir -p /dev/shm; mount -t tmpfs shm /dev/shm
 mount --bind /usr/lib/uml/modules /lib/modules
 modprobe -aq {modules}
+# Without nf_tables `iptables` is the one for x_tables, as on an operator's machine of that kind.
+mkdir /run/x_tables
+for name in {{iptables,ip6tables}}{{,-save,-restore}}; do
+    ln -s /usr/sbin/xtables-legacy-multi /run/x_tables/$name
+done
+export PATH=/run/x_tables:$PATH
 ip link set lo up
 hostname kernel
 cd {directory}

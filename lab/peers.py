@@ -114,19 +114,24 @@ class Peer:
 
     def start(self, cloud: str, there: str, psk: str, version: int = 2) -> None:
         """Start charon with one connection to a cloud's address and a network behind it."""
+        self.boot(
+            CONNECTION.format(
+                version=version,
+                # With a key and no known address an IKEv1 responder needs the id in the clear.
+                aggressive="yes" if version == 1 and "@" in self.identity else "no",
+                cloud=cloud,
+                identity=self.identity,
+                here=self.network,
+                there=there,
+                psk=psk,
+            )
+        )
+
+    def boot(self, text: str) -> None:
+        """Start charon with a swanctl.conf as it is."""
         directory = self.lab.directory("peers", self.name)
         conf = directory / "strongswan.conf"
         conf.write_text(CONF.format(socket=f"/run/{self.name}.vici"))
-        text = CONNECTION.format(
-            version=version,
-            # With a key and no known address an IKEv1 responder needs the id in the clear.
-            aggressive="yes" if version == 1 and "@" in self.identity else "no",
-            cloud=cloud,
-            identity=self.identity,
-            here=self.network,
-            there=there,
-            psk=psk,
-        )
         (directory / "swanctl.conf").write_text(text)
         enter = ("nsenter", f"--net=/run/netns/{self.name}")
         env = {"STRONGSWAN_CONF": str(conf)}

@@ -21,7 +21,8 @@ from swanherd.core.model import (
     ScopeMark,
 )
 from swanherd.core.network import NetworkAction, ObservedNetwork
-from swanherd.dataplane import homes, network
+from swanherd.dataplane import home_guards, homes, network
+from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.reconcile.ports import Reporter, Source
 
 LOG = logging.getLogger(__name__)
@@ -37,9 +38,13 @@ _VRRP_DAEMON = "keepalived"
 
 
 class HomeNode:
-    """Implements `reconcile.ports.Node` with the namespaces that Neutron makes; keys name them."""
+    """Implements `reconcile.ports.Node` with the namespaces that Neutron makes; keys name them.
 
-    def __init__(self) -> None:
+    `firewall` writes the guards; None means what the kernel has.
+    """
+
+    def __init__(self, firewall: RouterFirewall | None = None) -> None:
+        self._firewall = firewall or home_guards.choose()
         self._lock = threading.Lock()
         self._touched: set[RouterId] = set()
 
@@ -48,7 +53,7 @@ class HomeNode:
         found = set()
         for key in homes.all_keys():
             try:
-                if homes.is_touched(key):
+                if homes.is_touched(key, self._firewall):
                     found.add(key)
             except Failure as failure:
                 LOG.warning("Not looked into: %s", failure)
@@ -63,7 +68,7 @@ class HomeNode:
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what of the namespace is ours."""
-        return homes.observe(router_id)
+        return homes.observe(router_id, self._firewall)
 
     def apply(self, router_id: RouterId, action: NetworkAction) -> None:
         """Do one action; idempotent."""
@@ -71,14 +76,14 @@ class HomeNode:
             self._touched.add(router_id)
         match action:
             case net.EnsureNamespace():
-                if not homes.observe(router_id).exists:
+                if not homes.observe(router_id, self._firewall).exists:
                     raise Temporary(router_id, MISSING)
             case net.RemoveNamespace():
-                homes.remove_ours(router_id)
+                homes.remove_ours(router_id, self._firewall)
                 with self._lock:
                     self._touched.discard(router_id)
             case net.EnsureGuard(net.RouterGuard() as guard):
-                homes.ensure_guard(router_id, guard)
+                homes.ensure_guard(router_id, guard, self._firewall)
             case (
                 net.EnsureGuard()
                 | net.EnsureLink()

@@ -66,7 +66,7 @@ class L3Agent:
             options.state_path(conf) / "routers",
             namespace.spawn,
             namespace.namespace_inode,
-            self._look_at,
+            self._on_charon_event,
             time.monotonic,
         )
         self._server = client.ServerClient(
@@ -154,6 +154,9 @@ class L3Agent:
 
     def _look_at(self, key: RouterId) -> None:
         self.wheel.look_again(key)
+
+    def _on_charon_event(self, key: RouterId) -> None:
+        self.wheel.look_at_tunnels(key)
 
     def _follow_names(self) -> None:
         """Look again at the routers that have a peer whose name has moved."""

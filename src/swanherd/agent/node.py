@@ -66,11 +66,14 @@ class OvnNode:
     def routers(self) -> frozenset[RouterId]:
         """Return every router that has a namespace of ours or a port in the bridge.
 
-        A namespace of neutron-vpnaas carries its tunnels until the router is taken over.
+        A namespace of neutron-vpnaas carries its tunnels until the router is taken over, and one
+        that its agent has just made will, after a router has gone back.
         """
         plugged = frozenset(port.router_id for port in self._bridge.ports().values())
         named = namespace.routers() - plugged
-        return plugged | frozenset(r for r in named if not predecessor.devices(r))
+        return plugged | frozenset(
+            r for r in named if predecessor.is_ours(r, self._firewall, _OUTER)
+        )
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what the namespace is; a link of which only a part is left has no port id."""

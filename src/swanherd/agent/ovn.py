@@ -155,7 +155,7 @@ class OvnAgent:
         return Where(remote, chassis)
 
     def _on_charon_event(self, router_id: RouterId) -> None:
-        self.wheel.look_again(router_id)
+        self.wheel.look_at_tunnels(router_id)
 
     def _follow_names(self) -> None:
         """Look again at the routers that have a peer whose name has moved."""

@@ -11,10 +11,10 @@ from typing import Any
 from swanherd.core.home import parse_key
 from swanherd.core.model import IPInterface, RouterId
 from swanherd.core.network import ObservedNetwork, RouterGuard
-from swanherd.dataplane import network, router_nft
+from swanherd.dataplane import network
 from swanherd.dataplane.failing import failing
+from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside, routes, transforms, watch
-from swanherd.dataplane.privileged import nft as privileged_nft
 
 _CODE = "namespace_failed"
 
@@ -36,21 +36,21 @@ def all_keys() -> frozenset[RouterId]:
     return frozenset(RouterId(name) for name in names if parse_key(RouterId(name))[0] is not None)
 
 
-def is_touched(key: RouterId) -> bool:
+def is_touched(key: RouterId, firewall: RouterFirewall) -> bool:
     """Tell whether something of ours is in the namespace."""
     with failing(key, _CODE):
         try:
-            return bool(privileged_nft.listing(key))
+            return firewall.is_there(key)
         except FileNotFoundError:
             return False
 
 
-def observe(key: RouterId) -> ObservedNetwork:
+def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
     """Return what of the namespace is ours, and which devices are in it."""
     with failing(key, _CODE):
         try:
             seen: dict[str, Any] = routes.observe(key)
-            guard = router_nft.read(privileged_nft.listing(key)).guard
+            guard = firewall.observe(key)
             sas, policies = transforms.observe(key)
         except FileNotFoundError:
             return ObservedNetwork(exists=False)
@@ -79,25 +79,18 @@ def devices(key: RouterId) -> Mapping[str, Device]:
     }
 
 
-def ensure_guard(key: RouterId, guard: RouterGuard) -> None:
-    """Make the table this guard's: the sets first, then the rules that ask them."""
+def ensure_guard(key: RouterId, guard: RouterGuard, firewall: RouterFirewall) -> None:
+    """Make it the namespace's guard."""
     with failing(key, "guard_failed"):
-        now = router_nft.read(privileged_nft.listing(key))
-        if now.guard == guard:
-            return
-        generation = now.generation
-        privileged_nft.load(key, router_nft.stage(guard, generation))
-        privileged_nft.load(key, router_nft.switch(guard, generation, now))
-        reading = router_nft.read(privileged_nft.listing(key))
-        privileged_nft.load(key, router_nft.mark(reading))
+        firewall.ensure(key, guard)
 
 
-def remove_ours(key: RouterId) -> None:
+def remove_ours(key: RouterId, firewall: RouterFirewall) -> None:
     """Leave the namespace as Neutron has it; idempotent."""
     with failing(key, _CODE):
         try:
             routes.remove_ours(key)
-            privileged_nft.load(key, router_nft.REMOVAL)
+            firewall.remove(key)
         except FileNotFoundError:
             return
 

@@ -22,12 +22,13 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from swanherd.core.model import IPNetwork, ScopeMark, TrafficSelector
+from swanherd.core.model import IPNetwork, TrafficSelector
 from swanherd.core.network import GuardPair, RouterGuard, Way
 from swanherd.dataplane.nft import TABLE, Layers, canonical, layers_of, without_handle
+from swanherd.dataplane.router_text import guard_of, parts
 
 _MARK = "written"
 
@@ -139,7 +140,10 @@ def switch(guard: RouterGuard, generation: int, now: Reading) -> str:
                 for name, lines in rules.items()
                 for rule in lines
             ),
-            *(f'add rule {TABLE} {_MARK} return comment "{part}"' for part in _parts(guard)),
+            *(
+                f'add rule {TABLE} {_MARK} return comment "{part}"'
+                for part in parts(guard, _COMMENT)
+            ),
             *(f"delete set {TABLE} {name}" for name in now.sets),
             *(f"delete map {TABLE} {name}" for name in now.maps),
             *(f"delete chain {TABLE} {name}" for name in now.chains if name not in kept),
@@ -166,7 +170,7 @@ def read(listing: str) -> Reading:
     digest = hashlib.sha256("\n".join(canonical(rest)).encode()).hexdigest()[:32]
     guard = None
     if comments and comments[-1] == f"={digest}":
-        guard = _guard("".join(comments[:-1]), rest)
+        guard = guard_of("".join(comments[:-1]), _verdicts(rest))
     named = {
         kind: tuple(item[kind]["name"] for item in items if kind in item)
         for kind in ("set", "map", "chain")
@@ -318,28 +322,7 @@ def _scope(guard: RouterGuard) -> list[str]:
     return rules
 
 
-# Comments
-
-
-def _parts(guard: RouterGuard) -> list[str]:
-    """Return the guard as text without quotation marks, in pieces that fit a comment."""
-    text = " ".join(
-        [
-            guard.way,
-            guard.public or "-",
-            "silent" if guard.silent else "-",
-            ",".join(sorted(map(str, guard.addresses))) or "-",
-            ",".join(sorted(f"{m.network}={m.mark:#x}" for m in guard.marks)) or "-",
-            ",".join(sorted(f"{s.local}>{s.remote}" for s in guard.exempt)) or "-",
-            # A detour's pairs have no verdicts to be read from.
-            ",".join(sorted(f"{p.selector.local}>{p.selector.remote}" for p in guard.pairs))
-            if guard.way is Way.DETOUR and guard.pairs
-            else "-",
-        ]
-    )
-    # nft takes no comment that ends with a space.
-    text = text.replace(" ", "|")
-    return [text[start : start + _COMMENT] for start in range(0, len(text), _COMMENT)]
+# Reading
 
 
 def _is_in_mark(item: Mapping[str, Any]) -> bool:
@@ -348,41 +331,6 @@ def _is_in_mark(item: Mapping[str, Any]) -> bool:
 
 def _is_digest(item: Mapping[str, Any]) -> bool:
     return _is_in_mark(item) and item["rule"].get("comment", "").startswith("=")
-
-
-def _guard(text: str, items: Sequence[Mapping[str, Any]]) -> RouterGuard | None:
-    words = text.split("|")
-    try:
-        way, public, silent, addresses, marks, exempt, pairs = words
-        return RouterGuard(
-            way=Way(way),
-            public="" if public == "-" else public,
-            addresses=frozenset(map(ipaddress.ip_address, _list(addresses))),
-            pairs=frozenset(_told_pairs(pairs)) | frozenset(_verdicts(items)),
-            exempt=frozenset(map(_selector, _list(exempt))),
-            marks=frozenset(map(_scope_mark, _list(marks))),
-            silent=silent == "silent",
-        )
-    except (KeyError, TypeError, ValueError):
-        return None  # not of our making
-
-
-def _list(text: str) -> list[str]:
-    return [] if text == "-" else text.split(",")
-
-
-def _selector(text: str) -> TrafficSelector:
-    local, _, remote = text.partition(">")
-    return TrafficSelector(ipaddress.ip_network(local), ipaddress.ip_network(remote))
-
-
-def _scope_mark(text: str) -> ScopeMark:
-    network, _, value = text.partition("=")
-    return ScopeMark(ipaddress.ip_network(network), int(value, 16))
-
-
-def _told_pairs(text: str) -> Iterable[GuardPair]:
-    return (GuardPair(_selector(each), 0) for each in _list(text))
 
 
 def _verdicts(items: Iterable[Mapping[str, Any]]) -> Iterable[GuardPair]:

@@ -7,9 +7,18 @@ import logging
 from collections.abc import Mapping
 
 from swanherd.core.failures import Failure, Permanent
-from swanherd.core.ike import Initiate, LoadConfig, LoadSecret, SwanAction
+from swanherd.core.ike import (
+    Initiate,
+    LoadConfig,
+    LoadSecret,
+    ReloadCharon,
+    StartCharon,
+    StopCharon,
+    SwanAction,
+)
 from swanherd.core.model import DataPlane, DesiredRouter, Reason, RouterId, RouterReport
 from swanherd.core.naming import peering_of
+from swanherd.core.network import ObservedNetwork
 from swanherd.core.planner import Action, Observed, Plan, plan, plan_removal
 from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
@@ -29,8 +38,16 @@ class World:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NetworkSeen:
+    """What a namespace's network was, and when it was looked at, in monotonic seconds."""
+
+    network: ObservedNetwork
+    at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """What a turn wanted, whether charon ran after it, and what it said of that.
+    """What a turn wanted, whether charon ran after it, what it said of that, and the network.
 
     Not all that was observed: that would be held for every router until its next turn.
     """
@@ -38,6 +55,7 @@ class Look:
     desired: DesiredRouter
     charon_runs: bool
     report: RouterReport
+    seen: NetworkSeen
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,20 +77,27 @@ class Outcome:
         return self.look.report if self.look is not None else None
 
 
-def reconcile(router_id: RouterId, world: World, timing: Timing) -> Outcome:
-    """Bring one router to its desired state; raise Failure only if that couldn't be told."""
+def reconcile(
+    router_id: RouterId, world: World, timing: Timing, known: NetworkSeen | None = None
+) -> Outcome:
+    """Bring one router to its desired state; raise Failure only if that couldn't be told.
+
+    A network that is `known` isn't looked at again: nothing but charon had a reason to change.
+    """
     desired = world.source.get_router(router_id)
     if desired is None:
         return _remove(router_id, world)
-    observed = _observe(router_id, world)
+    observed = observe(router_id, world, None if known is None else known.network)
+    looked = known.at if known is not None and observed.network is known.network else timing.now
     todo = plan(desired, observed, world.plane, timing)
     trouble = _apply(router_id, world, todo)
     if todo.actions:
-        observed = _observe(router_id, world)
+        same = trouble.router is None and all(map(_leaves_network, todo.actions))
+        observed = _observe_after(router_id, world, observed.network if same else None)
     failed = trouble.router or next(iter(trouble.connections.values()), None)
     report = status_of(desired, observed, world.plane, trouble)
     return Outcome(
-        look=Look(desired, observed.charon.running, report),
+        look=Look(desired, observed.charon.running, report, NetworkSeen(observed.network, looked)),
         actions=len(todo.actions),
         failed=failed,
         look_again=_next_look(desired, observed, todo, timing, world.plane),
@@ -86,7 +111,7 @@ def preview(
     desired = world.source.get_router(router_id)
     if desired is None:
         return None
-    observed = _observe(router_id, world)
+    observed = observe(router_id, world)
     return desired, observed, plan(desired, observed, world.plane, timing)
 
 
@@ -99,8 +124,28 @@ def _next_look(
     return plan(desired, observed, plane, timing).look_again
 
 
-def _observe(router_id: RouterId, world: World) -> Observed:
-    return Observed(world.node.observe(router_id), world.swan.observe(router_id))
+def observe(router_id: RouterId, world: World, known: ObservedNetwork | None = None) -> Observed:
+    """Return what the router's VPN is; a network that is `known` is taken as it was.
+
+    With kernel ESP the network has SAs and policies too, which charon changes.
+    """
+    if world.plane is DataPlane.KERNEL:
+        known = None
+    return _observe_after(router_id, world, known)
+
+
+def _observe_after(router_id: RouterId, world: World, known: ObservedNetwork | None) -> Observed:
+    if known is None:
+        return Observed(world.node.observe(router_id), world.swan.observe(router_id))
+    charon = world.swan.observe(router_id)
+    # With a daemon its device goes, and the routes by it.
+    return Observed(known if charon.running else world.node.observe(router_id), charon)
+
+
+def _leaves_network(action: Action) -> bool:
+    """Tell whether the action changes nothing of the network: it only talks to a daemon."""
+    daemon = StartCharon | ReloadCharon | StopCharon
+    return isinstance(action, SwanAction) and not isinstance(action, daemon)
 
 
 def _remove(router_id: RouterId, world: World) -> Outcome:

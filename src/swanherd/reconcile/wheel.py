@@ -15,7 +15,14 @@ from swanherd.core.news import news_of
 from swanherd.core.tunnels import Timing
 from swanherd.core.turns import Turns
 from swanherd.reconcile import backoff
-from swanherd.reconcile.loop import Look, Outcome, World, reconcile, stale_routers
+from swanherd.reconcile.loop import (
+    Look,
+    NetworkSeen,
+    Outcome,
+    World,
+    reconcile,
+    stale_routers,
+)
 from swanherd.reconcile.ports import Reporter
 from swanherd.reconcile.queue import KeyedQueue
 
@@ -23,6 +30,10 @@ from swanherd.reconcile.queue import KeyedQueue
 _Telling = tuple[RouterId, bool]
 
 LOG = logging.getLogger(__name__)
+
+# Seconds for which a network that was right isn't looked at again if only charon tells something:
+# less than the pause between two looks for drift, which see all of it.
+RECENT = 15.0
 
 
 class Wheel:
@@ -49,6 +60,7 @@ class Wheel:
         self._attempts: dict[RouterId, int] = {}
         self._failures: dict[RouterId, Reason] = {}
         self._applied: dict[RouterId, Look] = {}
+        self._afresh: set[RouterId] = set()
         self._untold: queue.SimpleQueue[_Telling | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.turns = Turns(ended=clock())
@@ -69,7 +81,13 @@ class Wheel:
             thread.join(timeout=5 if thread.name == "reports" else 30)
 
     def look_again(self, router_id: RouterId) -> None:
-        """Queue a router; what an event, a hint or a timer says."""
+        """Queue a router of which anything may have changed."""
+        with self._lock:
+            self._afresh.add(router_id)
+        self._queue.add(router_id)
+
+    def look_at_tunnels(self, router_id: RouterId) -> None:
+        """Queue a router of which charon tells something: its network is as it was."""
         self._queue.add(router_id)
 
     @contextlib.contextmanager
@@ -87,7 +105,7 @@ class Wheel:
         with self._lock:
             known = set(self._applied)
         for router_id in known | stale_routers(self._world, {}):
-            self._queue.add(router_id)
+            self.look_again(router_id)
 
     def compare(self, revisions: Mapping[RouterId, int]) -> None:
         """Queue every router whose revision isn't applied and what is stale; tell all again."""
@@ -97,9 +115,9 @@ class Wheel:
             applied = {i: look.report.revision for i, look in self._applied.items()}
         for router_id, revision in revisions.items():
             if applied.get(router_id) != revision:
-                self._queue.add(router_id)
+                self.look_again(router_id)
         for router_id in stale_routers(self._world, revisions):
-            self._queue.add(router_id)
+            self.look_again(router_id)
         for router_id in applied:
             self._untold.put((router_id, True))
 
@@ -138,9 +156,10 @@ class Wheel:
         timing = replace(self._timing, now=self._clock())
         with self._lock:
             self.turns = self.turns.began(router_id, timing.now)
+            known = self._known(router_id, timing.now)
         failed = True
         try:
-            outcome = reconcile(router_id, self._world, timing)
+            outcome = reconcile(router_id, self._world, timing, known)
             failed = outcome.failed is not None
         except Failure as failure:
             LOG.warning("Router %s: %s", router_id, failure)
@@ -149,6 +168,16 @@ class Wheel:
             with self._lock:
                 self.turns = self.turns.done(router_id, self._clock(), failed=failed)
         return outcome
+
+    def _known(self, router_id: RouterId, now: float) -> NetworkSeen | None:
+        """Return the router's network if it is as it was seen; with the lock held."""
+        look = self._applied.get(router_id)
+        if router_id in self._afresh:
+            self._afresh.discard(router_id)
+            return None
+        if look is None or not look.report.ready or now - look.seen.at >= RECENT:
+            return None
+        return look.seen
 
     def _settle(self, router_id: RouterId, outcome: Outcome) -> None:
         if outcome.look is not None:
@@ -197,6 +226,7 @@ class Wheel:
         with self._lock:
             attempt = self._attempts.get(router_id, 0) + 1
             self._attempts[router_id] = attempt
+            self._afresh.add(router_id)
             if reason is not None:
                 self._failures[router_id] = reason
         delay = backoff.delay(attempt, self._jitter())

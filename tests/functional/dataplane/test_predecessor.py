@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from swanherd.core.network import EnsureNamespace
+from swanherd.core.network import EnsureNamespace, RemoveNamespace
 from swanherd.dataplane import namespace
-from swanherd.testing.node_contract import ROUTER, apply_all, assert_whole, build
+from swanherd.dataplane.privileged import inside
+from swanherd.testing.node_contract import OTHER, ROUTER, apply_all, assert_whole, build
 from tests.functional.dataplane.stand import RealHands, ip, open_up
 
 OUTSIDE, INSIDE = "vg0f3a1c2d-77b", "vr9b8a7c6d-01e"
@@ -36,6 +37,25 @@ def test_it_isnt_stale(node, daemon):
     assert ROUTER not in node.routers()
     assert not node.observe(ROUTER).exists
     assert daemon.poll() is None
+
+
+def test_a_bare_namespace_isnt_ours_to_remove(node):
+    """A router has gone back, and the old agent has just made its namespace again."""
+    other = OTHER
+    subprocess.run(["ip", "netns", "add", namespace.name_of(other)], check=True)
+    assert other not in node.routers()
+    ip(other, "link", "set", "lo", "up")
+    assert other not in node.routers()
+
+
+def test_what_is_left_of_ours_is_stale(node, bridge, firewall):
+    """Closed and without a device, as when making or removing it was interrupted; or a file."""
+    namespace.ensure(ROUTER, firewall)
+    (inside.DIRECTORY / namespace.name_of(OTHER)).touch()
+    assert node.routers() == {ROUTER, OTHER}
+    for router_id in (ROUTER, OTHER):
+        node.apply(router_id, RemoveNamespace())
+    assert node.routers() == frozenset()
 
 
 def test_what_is_ours_is_stale(node, firewall):

@@ -14,17 +14,36 @@ from pathlib import Path
 
 import pytest
 
-from swanherd.dataplane import homes
+from swanherd.dataplane import home_guards, homes
+from swanherd.dataplane.home_guards import RouterFirewall
+from swanherd.dataplane.privileged import iptables
 from tests.functional.dataplane.conftest import own_mounts, own_network  # noqa: F401
 from tests.functional.l3.stand import Stand
 
+FIREWALLS: dict[str, type[RouterFirewall]] = {
+    "nft": home_guards.Nft,
+    "iptables": home_guards.Iptables,
+}
+
 
 @pytest.fixture
-def stand(own_network: None) -> Iterator[Stand]:  # noqa: F811
+def router_firewall(request: pytest.FixtureRequest) -> RouterFirewall:
+    """What the kernel has, or the one that a test names."""
+    chosen = home_guards.choose()
+    kind = getattr(request, "param", chosen.kind)
+    if kind == "nft" and chosen.kind != "nft":
+        pytest.skip("this kernel has no nft")
+    if kind == "iptables" and not iptables.is_there():
+        pytest.skip("iptables-legacy isn't installed")
+    return FIREWALLS[kind]()
+
+
+@pytest.fixture
+def stand(own_network: None, router_firewall: RouterFirewall) -> Iterator[Stand]:  # noqa: F811
     """Two sites whose gateways are Neutron routers, and an internet between them."""
     # pytest's own directories make too long a path for unix sockets.
     state = Path(tempfile.mkdtemp(prefix="swan-"))
-    made = Stand(state)
+    made = Stand(state, router_firewall)
     try:
         yield made
     finally:

@@ -76,13 +76,50 @@ COMMIT
 
 
 def restore(namespace: str, tables: dict[int, str]) -> None:
-    """Write the tables as the L3 agent does at each of its applies."""
+    """Write the tables into a namespace that has none."""
     for version, text in tables.items():
-        program = "iptables-restore" if version == 4 else "ip6tables-restore"
-        subprocess.run(
-            ("ip", "netns", "exec", namespace, program),
-            input=text,
-            text=True,
-            check=True,
-            capture_output=True,
-        )
+        _run(namespace, version, "-restore", text)
+
+
+def rewrite(namespace: str, tables: dict[int, str]) -> None:
+    """Write the tables again as the L3 agent does at its applies.
+
+    Its own chains anew, its jumps at the head of the built-in chains, those of others as they are
+    (neutron.agent.linux.iptables_manager).
+    """
+    for version, text in tables.items():
+        table, saved = "", _by_table(_run(namespace, version, "-save"))
+        places: dict[tuple[str, str], int] = {}
+        lines = []
+        for line in text.splitlines():
+            verb, _, rest = line.partition(" ")
+            chain, _, rule = rest.partition(" ")
+            if line.startswith("*"):
+                table = line
+            if verb != "-A" or chain.startswith("neutron-"):
+                lines.append(line)
+                continue
+            lines += [f"-D {rest}"] * saved.get(table, []).count(line)
+            place = places[table, chain] = places.get((table, chain), 0) + 1
+            lines.append(f"-I {chain} {place} {rule}")
+        _run(namespace, version, "-restore", "\n".join([*lines, ""]), "--noflush")
+
+
+def _by_table(saved: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    table = ""
+    for line in saved.splitlines():
+        table = line if line.startswith("*") else table
+        found.setdefault(table, []).append(line)
+    return found
+
+
+def _run(namespace: str, version: int, verb: str, text: str = "", *arguments: str) -> str:
+    program = {4: "iptables", 6: "ip6tables"}[version] + verb
+    return subprocess.run(
+        ("ip", "netns", "exec", namespace, program, *arguments),
+        input=text,
+        text=True,
+        check=True,
+        capture_output=True,
+    ).stdout

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from swanherd.agent.homes import HomeNode, HomeSource
 from swanherd.core.home import inside_device, key_of, public_device
 from swanherd.core.model import (
@@ -28,12 +30,15 @@ from swanherd.core.model import (
 )
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import namespace
+from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside
 from swanherd.reconcile.loop import Outcome, World, reconcile
 from swanherd.swan.adapter import StrongSwan
 from swanherd.testing import builders as make
 from tests.functional.l3 import rules
 from tests.functional.swan.stage import BRISK, Looks
+
+every_firewall = pytest.mark.parametrize("router_firewall", ["nft", "iptables"], indirect=True)
 
 INTERNET = "internet"
 GATEWAYS = ("203.0.113.1", "2001:db8:e::1")
@@ -110,14 +115,14 @@ class OneRouter:
 class Site:
     """One router with its workload, and the part of the agent that turns for it."""
 
-    def __init__(self, plan: Plan, state: Path, central: HomeNamespace) -> None:
-        self.plan, self.central = plan, central
+    def __init__(self, plan: Plan, stand: Stand, central: HomeNamespace) -> None:
+        self.plan, self.central, self.firewall = plan, central, stand.firewall
         self.looks = Looks()
         self.source = OneRouter()
         self.marks: tuple[ScopeMark, ...] = ()
-        self.node = HomeNode()
+        self.node = HomeNode(self.firewall)
         self.swan = StrongSwan(
-            state / plan.name,
+            stand.state / plan.name,
             namespace.spawn,
             namespace.namespace_inode,
             self.looks,
@@ -125,7 +130,7 @@ class Site:
             BRISK,
         )
         self.homes = HomeSource(self.source, lambda _: self.marks)
-        self.world = World(self.homes, self.node, self.swan, DataPlane.USERSPACE)
+        self.world = World(self.homes, self.node, self.swan, stand.plane)
 
     @property
     def key(self) -> RouterId:
@@ -252,8 +257,10 @@ def _ends(packet: bytes) -> tuple[str, str, int]:
 class Stand:
     """Makes it all, and takes it down."""
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
+    def __init__(
+        self, state: Path, firewall: RouterFirewall, plane: DataPlane = DataPlane.USERSPACE
+    ) -> None:
+        self.state, self.firewall, self.plane = state, firewall, plane
         self.sites: list[Site] = []
         self._internet()
 
@@ -262,7 +269,7 @@ class Stand:
             site.swan.close()
 
     def site(self, plan: Plan, make_router: Callable[[Plan], HomeNamespace]) -> Site:
-        made = Site(plan, self.state, make_router(plan))
+        made = Site(plan, self, make_router(plan))
         self.sites.append(made)
         return made
 
@@ -277,14 +284,23 @@ class Stand:
 def namespace_of(name: str) -> None:
     run("ip", "netns", "add", name)
     run("ip", "-n", name, "link", "set", "lo", "up")
-    within(name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-    within(name, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0")
+    sysctl(name, "ipv6/conf/default/accept_dad=0", "ipv6/conf/all/accept_dad=0")
+
+
+def sysctl(name: str, *settings: str) -> None:
+    """Write settings of a namespace's network, in this process."""
+
+    def write() -> None:
+        for setting in settings:
+            key, _, value = setting.partition("=")
+            Path(f"/proc/sys/net/{key}").write_text(value)
+
+    inside.within(name, write)
 
 
 def address(name: str, device: str, *addresses: str) -> None:
-    for each in addresses:
-        nodad = ("nodad",) if ":" in each else ()
-        run("ip", "-n", name, "address", "add", each, "dev", device, *nodad)
+    lines = (f"address add {a} dev {device}{' nodad' * (':' in a)}\n" for a in addresses)
+    run("ip", "-n", name, "-batch", "-", stdin="".join(lines))
 
 
 def wire(name: str, device: str, other: str, far: str) -> None:
@@ -318,7 +334,7 @@ def workload(plan: Plan, router: str) -> None:
 
 
 def forwards(name: str) -> None:
-    within(name, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    sysctl(name, "ipv4/ip_forward=1", "ipv6/conf/all/forwarding=1")
 
 
 def legacy(plan: Plan) -> HomeNamespace:

@@ -17,10 +17,13 @@ from tests.functional.l3.stand import (
     desired,
     detours,
     distributed,
+    every_firewall,
     legacy,
     run,
     within,
 )
+
+pytestmark = every_firewall
 
 ICMP = 1
 

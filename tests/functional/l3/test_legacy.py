@@ -20,10 +20,13 @@ from tests.functional.l3.stand import (
     WEST,
     Capture,
     desired,
+    every_firewall,
     legacy,
     run,
     within,
 )
+
+pytestmark = every_firewall
 
 UDP, ICMP, ICMP6 = 17, 1, 58
 
@@ -140,7 +143,7 @@ def test_neutrons_rewrites_leave_the_tunnel_alone(both):
     connect(west, east)
     within(west.key, "iptables", "-t", "nat", "-F")
     assert west.ping(EAST.inner(5)[0])
-    rules.restore(west.key, rules.centralized(WEST.qg, (WEST.qr,), WEST.public[0]))
+    rules.rewrite(west.key, rules.centralized(WEST.qg, (WEST.qr,), WEST.public[0]))
     assert west.ping(EAST.inner(5)[0], count=2)
     assert west.turn().actions == 0
 
@@ -172,27 +175,40 @@ def test_another_network_of_the_router_goes_its_own_way_to_the_peers(both):
 
 
 def test_removal_leaves_the_namespace_as_neutron_has_it(both):
-    """No table, rule, route or process of ours is left."""
+    """No table, chain, rule, route or process of ours is left, and Neutron's stand."""
     west, east = both
     before = run("ip", "-n", west.key, "rule")
+    neutrons = without_counters(within(west.key, "iptables-save"))
     connect(west, east)
     west.source.desired = None
     west.settle()
     assert west.node.routers() == frozenset()
     assert west.swan.routers() == frozenset()
-    assert "swanherd" not in within(west.key, "nft", "list", "tables")
+    assert not west.firewall.is_there(west.key)
+    assert neutrons == without_counters(within(west.key, "iptables-save"))
     assert run("ip", "-n", west.key, "rule") == before
     assert not run("ip", "netns", "pids", west.key)
+
+
+def without_counters(saved):
+    lines = (line for line in saved.splitlines() if not line.startswith("#"))
+    return [line.partition(" [")[0] for line in lines]
+
+
+FLUSH = {
+    "nft": ("nft", "flush", "chain", "inet", "swanherd", "forward"),
+    "iptables": ("iptables-legacy", "-t", "mangle", "-F", "swanherd-forward"),
+}
 
 
 def test_what_is_lost_by_hand_is_put_again(both):
     """The table, a rule, charon: each is noticed and mended, and the tunnel is up again."""
     west, east = both
     connect(west, east)
-    within(west.key, "nft", "delete", "table", "inet", "swanherd")
+    west.firewall.remove(west.key)
     west.settle()
     assert west.ping(EAST.inner(5)[0])
-    within(west.key, "nft", "flush", "chain", "inet", "swanherd", "forward")
+    within(west.key, *FLUSH[west.firewall.kind])
     assert west.turn().actions == 1
     run("ip", "-n", west.key, "rule", "del", "from", WEST.networks[0], "to", EAST.networks[0])
     assert west.turn().actions == 1
@@ -203,7 +219,7 @@ def test_a_new_agent_finds_what_the_last_one_left(both):
     """After a restart of the L3 agent nothing has to be done, and the tunnel has never stopped."""
     west, east = both
     connect(west, east)
-    again = HomeNode()
+    again = HomeNode(west.firewall)
     again.find_touched()
     assert again.routers() == {west.key, east.key}
     assert west.turn().actions == 0

@@ -39,6 +39,13 @@ def test_the_key_is_there_only_when_it_is_asked_for(device):
 
 
 @pytest.mark.parametrize("device", peers.DEVICES)
+def test_what_nobody_has_tried_says_so_itself(device):
+    """The file warns, and where tests have booted such a file it doesn't."""
+    untested = peers.DEVICES[device].proof == "untested"
+    assert ("UNTESTED" in text(device, sample.tunnel())) is untested
+
+
+@pytest.mark.parametrize("device", peers.DEVICES)
 def test_every_pair_of_networks_and_the_address_are_told(device):
     """No network of either side is missing."""
     tunnel = sample.tunnel(local=("10.91.0.0/24", "10.94.0.0/24"), peer=("10.92.0.0/24",))

@@ -15,8 +15,9 @@ from swanherd.core.model import (
     Status,
 )
 from swanherd.core.planner import Observed, plan
+from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
-from swanherd.reconcile.loop import World, reconcile
+from swanherd.reconcile.loop import World, observe, reconcile
 from swanherd.testing import builders as make
 from swanherd.testing.charon import Answer, FakeCharon
 from swanherd.testing.node import FakeNode
@@ -116,6 +117,25 @@ class Stage:
                 break
         return self.turn()
 
+    shakes = ("settles", "gives up", "dies", "peer deletes", "peer dies", "nothing")
+
+    def shake(self, how):
+        """Let charon, or the peers of all its configs, do something of their own."""
+        names = [c.name for c in self.charon.observe(make.ROUTER).configs]
+        match how:
+            case "settles":
+                self.charon.settle()
+            case "gives up":
+                self.charon.give_up()
+            case "dies":
+                self.charon.kill(make.ROUTER)
+            case "peer deletes":
+                for name in names:
+                    self.charon.peer_deletes(make.ROUTER, name)
+            case "peer dies":
+                for name in names:
+                    self.charon.peer_dies(make.ROUTER, name)
+
     @property
     def observed(self):
         return Observed(self.node.observe(make.ROUTER), self.charon.observe(make.ROUTER))
@@ -156,6 +176,25 @@ def test_any_history_with_failures_converges_and_then_rests(history, plane, data
         if wanted.up and wanted.selectors and row.id not in responders:
             told_apart = row.reason is None or row.reason.code != "indistinguishable"
             assert (row.status is Status.ACTIVE) == told_apart
+
+
+@times(1.5)
+@given(desireds(), planes, st.data())
+def test_what_charon_tells_needs_no_new_look_at_the_network(desired, plane, data):
+    """With the network as it was, plan and report are those of a whole look, whatever it was."""
+    stage = Stage(plane)
+    stage.source.desired = desired
+    known = stage.turn().look.seen
+    for _ in range(data.draw(st.integers(1, 4))):
+        stage.shake(data.draw(st.sampled_from(stage.shakes)))
+        stage.now += data.draw(st.integers(0, 5))
+        quick, whole = observe(make.ROUTER, stage.world, known.network), stage.observed
+        timing = Timing(stage.now)
+        assert plan(desired, quick, plane, timing) == plan(desired, whole, plane, timing)
+        told = [status_of(desired, seen, plane, Trouble()) for seen in (quick, whole)]
+        assert told[0] == told[1]
+        known = reconcile(make.ROUTER, stage.world, timing, known).look.seen
+        assert known.network == stage.observed.network
 
 
 @given(desireds(), planes)

@@ -3,12 +3,12 @@ import threading
 import pytest
 
 from swanherd.core.failures import Temporary
-from swanherd.core.model import DataPlane, Reason, RouterId, Status
+from swanherd.core.model import DataPlane, Initiator, Reason, RouterId, Status
 from swanherd.core.news import FEW
 from swanherd.core.tunnels import Timing
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.source import CachedSource
-from swanherd.reconcile.wheel import Wheel
+from swanherd.reconcile.wheel import RECENT, Wheel
 from swanherd.testing import builders as make
 from swanherd.testing.charon import FakeCharon
 from swanherd.testing.node import FakeNode
@@ -54,12 +54,12 @@ class Server:
 
 
 class Stage:
-    def __init__(self, *routers):
+    def __init__(self, *routers, plane=DataPlane.KERNEL):
         self.now = 0.0
         self.server = Server(*routers)
         self.source = CachedSource(self.server, self.clock, max_age=60)
         self.node, self.charon = FakeNode(), FakeCharon(clock=self.clock)
-        world = World(self.source, self.node, self.charon, DataPlane.KERNEL)
+        world = World(self.source, self.node, self.charon, plane)
         self.wheel = Wheel(world, self.server, Timing(0.0), self.clock, lambda: 0.0)
 
     def clock(self):
@@ -161,6 +161,34 @@ def test_drift_is_repaired_without_the_server(stage):
     stage.wheel.look_at_known()
     stage.server.wait_for_report(is_active(make.ROUTER))
     assert stage.node.observe(make.ROUTER).exists
+
+
+def test_the_network_is_looked_at_unless_only_charon_tells_something():
+    """An event of charon within the time needs no new look; a hint, drift and a failure do."""
+    desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
+    stage = Stage(desired, plane=DataPlane.USERSPACE)
+    looks = []
+    seen = stage.node.observe
+    stage.node.observe = lambda router_id: looks.append(router_id) or seen(router_id)
+
+    def turn(queue, router_id=make.ROUTER):
+        looks.clear()
+        queue(router_id)
+        stage.wheel._settle(router_id, stage.wheel.turn(router_id))
+        return len(looks)
+
+    turn(stage.wheel.look_again)
+    stage.node.add_device(make.ROUTER, "ipsec0")
+    assert turn(stage.wheel.look_again) > 0
+    assert turn(stage.wheel.look_again) == 1
+    stage.now += RECENT - 1
+    assert turn(stage.wheel.look_at_tunnels) == 0
+    stage.now += 1
+    assert turn(stage.wheel.look_at_tunnels) == 1
+    stage.node.lose_namespace(make.ROUTER)
+    assert turn(lambda _: stage.wheel.look_at_known()) > 1
+    stage.wheel._retry(make.ROUTER)
+    assert turn(stage.wheel.look_at_tunnels) > 0
 
 
 def test_a_hint_during_a_fetch_is_not_lost():

@@ -28,9 +28,11 @@ class Device:
 
 
 DEVICES: Mapping[str, Device] = {
-    "strongswan": Device("strongSwan (swanctl.conf)", strongswan.files, "tested with charon"),
-    "libreswan": Device("libreswan", libreswan.files, "read by libreswan's own parser"),
-    "openstack": Device("another OpenStack (script)", openstack.files, "tested with two clouds"),
+    "strongswan": Device(
+        "strongSwan (swanctl.conf)", strongswan.files, "booted unedited in tests"
+    ),
+    "libreswan": Device("libreswan", libreswan.files, "booted unedited in tests"),
+    "openstack": Device("another OpenStack (script)", openstack.files, "run unedited in tests"),
     "vyos": Device("VyOS 1.4", vyos.files, "untested"),
     "cisco-ios-xe": Device("Cisco IOS-XE 17", cisco.files, "untested"),
     "fortigate": Device("FortiGate (FortiOS 7)", fortigate.files, "untested"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from swanherd_client.peers.words import (
+    UNTESTED,
     File,
     identity_text,
     is_address,
@@ -36,7 +37,7 @@ def files(tunnel: Tunnel) -> tuple[File, ...]:
     if tunnel.aggressive:
         raise Unsayable(f"{DEVICE}: phase1_negotiation_mode aggressive isn't supported here")
     name = tunnel.label
-    lines = [f"! {remark(tunnel.name)}: the other side of connection {tunnel.id}"]
+    lines = [f"! {remark(tunnel.name)}: the other side of connection {tunnel.id}", f"! {UNTESTED}"]
     lines += _ikev2(tunnel) if tunnel.version == 2 else _ikev1(tunnel)
     lines += _transform(tunnel)
     lines += [f"ip access-list extended {name}"]

@@ -6,6 +6,7 @@ import ipaddress
 
 from swanherd_client.peers.words import (
     PRINTABLE,
+    UNTESTED,
     File,
     identity_text,
     known_group,
@@ -31,7 +32,7 @@ def files(tunnel: Tunnel) -> tuple[File, ...]:
     """Return the lines."""
     only_esp_tunnels(DEVICE, tunnel)
     only_ipv4(DEVICE, tunnel)
-    lines = [f"# {remark(tunnel.name)}: the other side of connection {tunnel.id}"]
+    lines = [f"# {remark(tunnel.name)}: the other side of connection {tunnel.id}", f"# {UNTESTED}"]
     lines += ['# Set the interface to the internet instead of "wan1".']
     lines += _table("vpn ipsec phase1-interface", {tunnel.label: _phase1(tunnel)})
     children = {

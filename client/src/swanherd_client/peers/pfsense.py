@@ -7,6 +7,7 @@ is a sheet for a person, by the form's own labels.
 from __future__ import annotations
 
 from swanherd_client.peers.words import (
+    UNTESTED,
     File,
     identity_text,
     known_group,
@@ -37,7 +38,7 @@ _KINDS = {
 def files(tunnel: Tunnel) -> tuple[File, ...]:
     """Return the sheet."""
     only_esp_tunnels(DEVICE, tunnel)
-    lines = [f"{remark(tunnel.name)}: the other side of connection {tunnel.id}", ""]
+    lines = [f"{remark(tunnel.name)}: the other side of connection {tunnel.id}", UNTESTED, ""]
     lines += _section("VPN > IPsec > Tunnels > Add P1", _phase1(tunnel))
     for here, there in tunnel.pairs:
         lines += _section("Show Phase 2 Entries > Add P2", _phase2(tunnel, here, there))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swanherd_client.peers.words import (
+    UNTESTED,
     File,
     identity_text,
     known_group,
@@ -29,7 +30,7 @@ def files(tunnel: Tunnel) -> tuple[File, ...]:
     only_esp_tunnels(DEVICE, tunnel)
     head = f"# {remark(tunnel.name)}: the other side of connection {tunnel.id}; in configure mode"
     settings = [*_ike(tunnel), *_esp(tunnel), *_key(tunnel), *_peer(tunnel)]
-    lines = [head, *(f"set vpn ipsec {line}" for line in settings)]
+    lines = [head, f"# {UNTESTED}", *(f"set vpn ipsec {line}" for line in settings)]
     return (File(f"{tunnel.label}.vyos", "\n".join(lines) + "\n"),)
 
 

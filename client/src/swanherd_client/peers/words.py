@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 from swanherd_client.tunnel import Kind, Policy, Tunnel, Unsayable
 
+UNTESTED = "UNTESTED: nobody has tried this on such a device. Check it before you rely on it."
 PRINTABLE = re.compile(r"[ -~]*")
 
 

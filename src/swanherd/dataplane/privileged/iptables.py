@@ -10,7 +10,7 @@ import functools
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from swanherd.dataplane.privileged import default, inside, xtables
 
@@ -39,9 +39,9 @@ def load(namespace: str, tables: Mapping[int, str]) -> None:
 
 
 @default.entrypoint
-def listing(namespace: str) -> dict[int, str]:
-    """Return the table `filter` of both families as iptables-save prints it."""
-    return inside.within(namespace, save)
+def listing(namespace: str, names: Sequence[str] = ("filter",)) -> dict[int, str]:
+    """Return at least the tables of these names of both families, as iptables-save prints them."""
+    return inside.within(namespace, lambda: save(names))
 
 
 def restore(tables: Mapping[int, str]) -> None:
@@ -51,16 +51,18 @@ def restore(tables: Mapping[int, str]) -> None:
         _run([_program(version, "restore"), "--noflush", "-w", "10"], text)
 
 
-def save() -> dict[int, str]:
+def save(names: Sequence[str] = ("filter",)) -> dict[int, str]:
     """Return the tables of this thread's namespace; the same rules aren't printed again."""
-    fingerprint = xtables.fingerprint()
+    fingerprint = xtables.fingerprint(names)
     with _lock:
         if tables := _printed.get(fingerprint):
             return dict(tables)
-    tables = {v: _run([_program(v, "save"), "-t", "filter"], "") for v in _PREFIX}
+    # One process for all tables that there are, if more than one is asked for.
+    chosen = ["-t", *names] if len(names) == 1 else []
+    tables = {v: _run([_program(v, "save"), *chosen], "") for v in _PREFIX}
     with _lock:
         # Unless somebody changed them meanwhile.
-        if fingerprint and fingerprint == xtables.fingerprint():
+        if fingerprint and fingerprint == xtables.fingerprint(names):
             while len(_printed) >= _KEPT:
                 del _printed[next(iter(_printed))]
             _printed[fingerprint] = tables

@@ -6,7 +6,7 @@ import os
 import pathlib
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from swanherd.dataplane import iptables as chains
 from swanherd.dataplane.privileged import default, inside, iptables, nft
@@ -92,6 +92,12 @@ def is_prepared(namespace: str) -> bool:
 
 
 @default.entrypoint
+def has_guard(namespace: str, firewall: str) -> bool:
+    """Tell whether there is a guard of ours in the namespace, as it was written or not."""
+    return inside.within(namespace, _IS_CLOSED[firewall])
+
+
+@default.entrypoint
 def spawn(namespace: str, argv: Sequence[str], env: Mapping[str, str], output: str | None) -> int:
     """Start a daemon inside the namespace and return its process id.
 
@@ -124,6 +130,10 @@ def _close_by_iptables(closed: Mapping[int, str]) -> None:
 
 
 _CLOSE = {"nft": _close_by_nft, "iptables": _close_by_iptables}
+_IS_CLOSED: Mapping[str, Callable[[], bool]] = {
+    "nft": lambda: bool(nft.list_table()),
+    "iptables": lambda: chains.is_there(iptables.save()),
+}
 
 
 def _is_prepared() -> bool:

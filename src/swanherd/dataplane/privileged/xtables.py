@@ -12,11 +12,12 @@ import hashlib
 import os
 import socket
 import struct
+from collections.abc import Sequence
 
 from swanherd.dataplane.privileged.inside import libc
 
 _GET_INFO, _GET_ENTRIES = 64, 65
-_NAME = b"filter".ljust(32, b"\0")
+_NAME_LENGTH = 32
 _INFO_SIZE, _INFO_LENGTH = 84, 80
 _HEADER = 40
 
@@ -28,22 +29,27 @@ _FAMILIES = (
 _COUNTERS = bytes(16)
 
 
-def fingerprint() -> str:
-    """Return a digest of the rules of both families in this thread's namespace; "" if unknown."""
+def fingerprint(names: Sequence[str] = ("filter",)) -> str:
+    """Return a digest of the tables' rules of both families in this thread's namespace.
+
+    It is empty if that can't be told.
+    """
     digest = hashlib.sha256()
     try:
-        for family, level, link, counters in _FAMILIES:
-            digest.update(_table(family, level, link, counters))
+        for name in names:
+            for family in _FAMILIES:
+                digest.update(_table(name, *family))
     except OSError:
         return ""
     return digest.hexdigest()
 
 
-def _table(family: int, level: int, link: int, counters: int) -> bytes:
+def _table(table: str, family: int, level: int, link: int, counters: int) -> bytes:
+    name = table.encode().ljust(_NAME_LENGTH, b"\0")
     with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
-        info = _get(sock, level, _GET_INFO, _NAME.ljust(_INFO_SIZE, b"\0"))
+        info = _get(sock, level, _GET_INFO, name.ljust(_INFO_SIZE, b"\0"))
         (length,) = struct.unpack_from("=I", info, _INFO_LENGTH)
-        request = (_NAME + struct.pack("=I", length)).ljust(_HEADER + length, b"\0")
+        request = (name + struct.pack("=I", length)).ljust(_HEADER + length, b"\0")
         entries = bytearray(_get(sock, level, _GET_ENTRIES, request))
     at = _HEADER
     while at < len(entries):

@@ -2,6 +2,10 @@
 (function () {
   'use strict';
 
+  /* Horizon 27 doesn't tell a screen reader the page's language. */
+  var html = document.documentElement;
+  if (!html.lang && document.currentScript) { html.lang = document.currentScript.dataset.shLanguage; }
+
   var TEXTS = ['status', 'reason', 'in', 'out'];
 
   function part(root, name) { return root.querySelector('[data-sh="' + name + '"]'); }

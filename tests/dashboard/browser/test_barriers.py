@@ -1,0 +1,131 @@
+"""Nothing stands in anybody's way: in each theme, in a narrow window, by keyboard alone."""
+
+import re
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.dashboard import themes
+from tests.dashboard.barriers import grave
+from tests.dashboard.cloud import Reply, with_a_tunnel
+
+# WCAG 1.4.11 and 1.4.3, for what axe doesn't look at: drawings.
+LINES = ".sh-picture path:not(.sh-wide), .sh-picture rect", "stroke", 3
+WORDS = ".sh-picture text", "fill", 4.5
+EVENTS = ".sh-events li", "border-left-color", 3
+COLOURS = """([which, property]) => [...document.querySelectorAll(which)].map(each => {
+  let ground = each, colour = 'rgba(0, 0, 0, 0)';
+  while (ground && colour.endsWith(', 0)')) {
+    colour = getComputedStyle(ground).backgroundColor;
+    ground = ground.parentElement;
+  }
+  return [getComputedStyle(each)[property], colour];
+})"""
+COLOURS_OF_TEXT = ["color-contrast", "link-in-text-block"]
+NARROWNESS = ["scrollable-region-focusable", "target-size"]
+NARROW = {"width": 320, "height": 800}  # WCAG 1.4.10: nobody scrolls two ways
+
+
+def with_everything(cloud):
+    """Have a connection, and an agent that serves it; return the addresses of all pages."""
+    row = with_a_tunnel(cloud)
+    with_a_tunnel(cloud, name="to-depot", status="DOWN", status_reason="The peer is silent.")
+    with_a_tunnel(cloud, name="to-shop", status="PENDING_UPDATE")
+    with_a_tunnel(cloud, name="to-port", status="ERROR")
+    ike = next(iter(cloud.rows["vpn/ikepolicies"]))
+    router = next(iter(cloud.rows["routers"].values()))
+    agent = cloud.add("agents", agent_type="VPN Agent", host="gw1", alive=True)
+    agent["admin_state_up"] = True
+    served = Reply(200, {"routers": [router]})
+    cloud.refusals["GET", f"agents/{agent['id']}/vpn-routers"] = served
+    where = Reply(200, {"agents": [{"host": "gw1", "ha_state": "active"}]})
+    cloud.refusals["GET", f"routers/{router['id']}/vpn-agents"] = where
+    one, agents = f"{row['id']}/", "/admin/swanherd_agents/"
+    ours = ["", "picture", "connect", one, f"{one}edit", "policies", f"policies/ike/{ike}/edit"]
+    return [*ours, "policies/ipsec/new", agents, f"{agents}{agent['id']}/"]
+
+
+def barriers(page):
+    return grave(Axe().run(page, ".sh-panel").response["violations"])
+
+
+def again(page, rules):
+    """Look with some rules alone at a page in which axe is already."""
+    options = {"runOnly": rules, "resultTypes": ["violations"]}
+    return grave(page.evaluate("with_ => axe.run('.sh-panel', with_)", options)["violations"])
+
+
+def dress(page, theme):
+    """Give the page a theme's style."""
+    page.evaluate(
+        """name => new Promise(done => {
+      const link = document.querySelector('link[href^="/theme/"]');
+      const wanted = `/theme/${name}.css`;
+      if (link.getAttribute('href') === wanted) { done(); return; }
+      link.onload = done;
+      link.setAttribute('href', wanted);
+    })""",
+        theme,
+    )
+
+
+def too_wide(page):
+    return page.evaluate("""() => [...document.querySelectorAll('.sh-panel, .sh-panel *')]
+      .filter(each => each.getBoundingClientRect().right > innerWidth
+              && !each.closest('.table-responsive, .sh-picture'))
+      .map(each => each.outerHTML.slice(0, 80))""")
+
+
+def luminance(colour):
+    """Return WCAG's relative luminance of a colour as Chromium says it."""
+    channels = [int(each) / 255 for each in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(part * c for part, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrasts(page, which, prop):
+    """Return the contrast of each drawn thing with what is behind it."""
+    pairs = page.evaluate(COLOURS, [which, prop])
+    both = [sorted(map(luminance, pair)) for pair in pairs]
+    return [(bright + 0.05) / (dark + 0.05) for dark, bright in both]
+
+
+def test_nothing_serious_on_any_page(visit, cloud):
+    """axe finds no serious barrier in what is ours: wide, narrow, and in each theme's colours.
+
+    In a narrow window nothing is wider than it is, but for tables that scroll by themselves.
+    """
+    found = []
+    for path in with_everything(cloud):
+        page = visit(path)
+        for details in page.locator(".sh-panel details").all():
+            details.evaluate("each => { each.open = true; }")
+        found += [(path, "wide", *each) for each in barriers(page)]
+        for theme in themes.NAMES[1:]:
+            dress(page, theme)
+            found += [(path, theme, *each) for each in again(page, COLOURS_OF_TEXT)]
+        page.set_viewport_size(NARROW)
+        found += [(path, "narrow", each) for each in (*again(page, NARROWNESS), *too_wide(page))]
+        page.context.close()
+    assert found == []
+
+
+def test_drawings_stand_out_in_any_theme(visit, cloud):
+    """Lines, boxes, their names and the events' marks are told from what is behind them."""
+    one = with_everything(cloud)[3]
+    for path, drawn in (("picture", (LINES, WORDS)), (one, (EVENTS,))):
+        page = visit(path)
+        for theme in themes.NAMES:
+            dress(page, theme)
+            for which, prop, least in drawn:
+                found = contrasts(page, which, prop)
+                assert found, which
+                assert min(found) >= least, (theme, which)
+
+
+def test_a_screen_reader_is_told_the_language(visit, cloud):
+    """Horizon's page doesn't say it; ours do."""
+    page = visit(f"{with_a_tunnel(cloud)['id']}/", locale="de-DE")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    rules = [each["id"] for each in Axe().run(page).response["violations"]]
+    assert "html-has-lang" not in rules
