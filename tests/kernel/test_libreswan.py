@@ -9,10 +9,13 @@ import pytest
 
 from swanherd.core.model import IkeVersion, Initiator, Phase1Mode, Secret, SiteConnection
 from swanherd.testing import builders
+from swanherd_client import peers
+from swanherd_client.tunnel import from_rows
 from tests.kernel import libreswan
 from tests.kernel.libreswan import Site
 from tests.kernel.stage import HERE, INNER, WEST, Stage
 from tests.kernel.wires import batch, ping
+from tests.unit.client import sample
 
 WORKLOAD = INNER[4][0]
 KEY = "the lab's own key"
@@ -110,4 +113,22 @@ def test_two_behind_one_nat_known_by_their_ids_only(
         said = [site.initiate() for site in sites]
         for site in sites:
             assert _up(stage, site) and both_ways(site), (said, site.log())
+        stage.want_of(WEST, [])
+
+
+@VERSIONS
+def test_exported_files_are_booted_as_they_are(stage: Stage, tmp_path: Path, version: int) -> None:
+    """What the dashboard and the client hand out: pluto begins by itself, pings both ways."""
+    number = 80 + version
+    address = f"198.51.100.{number}"
+    site = Site(f"exp{number}", tmp_path / "site", address, address, number)
+    libreswan.add_host(site.name, "br-pe", address, "198.51.100.1", site.inner)
+    stage.want_of(WEST, [joined(site, version, initiator=Initiator.RESPONSE_ONLY)])
+    stage.agent.wait(lambda: stage.agent.is_at_rest(WEST))
+    policy = sample.policy(ike_version=f"v{version}", pfs="group14")
+    told = sample.connection(peer_address=address, peer_id=address, initiator="response-only")
+    networks = [libreswan.NETWORK], [site.network]
+    tunnel = from_rows(told, {"external_v4_ip": libreswan.CLOUD}, policy, policy, networks)
+    with libreswan.booted(site, peers.export("libreswan", tunnel, KEY), version):
+        assert _up(stage, site) and both_ways(site), site.log()
         stage.want_of(WEST, [])

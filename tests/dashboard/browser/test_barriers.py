@@ -129,3 +129,37 @@ def test_a_screen_reader_is_told_the_language(visit, cloud):
     expect(page.locator("html")).to_have_attribute("lang", "de")
     rules = [each["id"] for each in Axe().run(page).response["violations"]]
     assert "html-has-lang" not in rules
+
+
+def reach(page, which):
+    """Go on by Tab until it has the focus."""
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if page.evaluate("which => document.activeElement.matches(which)", which):
+            return
+    raise AssertionError(f"no Tab leads to {which}")
+
+
+def test_the_keyboard_is_enough(visit, cloud):
+    """Without a mouse: from nothing to a connection, and from the picture's line to its page."""
+    row = with_a_tunnel(cloud)
+    page = visit("picture")
+    reach(page, "a.sh-line")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(f"/swanherd/{row['id']}/$"))
+
+    page = visit("connect")
+    for which, typed in (
+        ("#id_name", "by-hand"),
+        ("input[name=subnets]", " "),
+        ("#id_peer_address", "198.51.100.9"),
+        ("#id_peer_cidrs", "10.8.0.0/24"),
+    ):
+        reach(page, which)
+        page.keyboard.type(typed)
+    reach(page, "[data-sh-generate]")
+    page.keyboard.press("Space")
+    reach(page, "[data-sh=submit]")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/swanherd/[0-9a-f-]{36}/$"))
+    expect(page.locator("h1")).to_contain_text("by-hand")
