@@ -99,19 +99,14 @@ def running(site: Site, psk: str, version: int, *, aggressive: bool = False) -> 
 
 
 @contextlib.contextmanager
-def booted(site: Site, files: Sequence[File], version: int) -> Iterator[None]:
-    """Have pluto run on exported files as they are, where /etc/ipsec.conf includes such.
-
-    With IKEv1 the host has no script for routes: here it takes 7 s, in which pluto doesn't end its
-    quick mode, and charon gives up.
-    """
+def booted(site: Site, files: Sequence[File]) -> Iterator[None]:
+    """Have pluto run on exported files as they are, where /etc/ipsec.conf includes such."""
     folder = site.directory / "ipsec.d"
     folder.mkdir(parents=True)
     for file in files:
         (folder / file.name).write_text(file.text)
     conf, secrets = site.directory / "ipsec.conf", site.directory / "ipsec.secrets"
-    script = "conn %default\n    leftupdown=/bin/true\n" if version == 1 else ""
-    conf.write_text(f"config setup\n    ikev1-policy=accept\n{script}include {folder}/*.conf\n")
+    conf.write_text(f"config setup\n    ikev1-policy=accept\ninclude {folder}/*.conf\n")
     secrets.write_text(f"include {folder}/*.secrets\n")
     with _pluto(site, conf, secrets):
         yield

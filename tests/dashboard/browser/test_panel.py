@@ -121,3 +121,17 @@ def test_the_browsers_language_is_spoken(visit, cloud):
     row["status"] = "DOWN"
     expect(page.locator(".sh-state")).to_contain_text("Getrennt")
     expect(page.locator(".sh-children")).to_contain_text("25 Pakete")
+
+
+def test_filters_and_policies_are_sent(visit, cloud):
+    """Horizon's Angular swallows forms that don't say where they go."""
+    with_a_tunnel(cloud)
+    page = visit()
+    page.fill("#sh-filter", "nobody")
+    page.keyboard.press("Enter")
+    expect(page.locator(".sh-list")).to_contain_text("No connection matches.")
+    page = visit("policies/ipsec/new")
+    page.fill("#id_name", "strong")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url(re.compile("/policies$"))
+    assert "strong" in {row["name"] for row in cloud.rows["vpn/ipsecpolicies"].values()}
