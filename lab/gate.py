@@ -30,8 +30,11 @@ PHASES: tuple[Phase, ...] = (
     (("check",),),
     (("test-kernel",),),
     (
-        ("functional-daemons", "scenario-ovs", "scenario-ha", "scenario-failover"),
-        ("functional-server", "oracles", "test-dashboard", "scenario"),
+        (
+            *("functional-daemons", "scenario-ovs", "scenario-ha", "scenario-failover"),
+            *("oracles", "test-dashboard"),
+        ),
+        ("functional-server", "scenario"),
     ),
 )
 LOGS = ROOT / "build" / "gate"
