@@ -208,7 +208,9 @@ def change(side: Side, row: Row, case: Case, limit: float) -> Outcome:
     taken = seconds_until(seen, began, limit)
     # What follows an effect (reports, what is checked again) belongs to the change.
     time.sleep(max(0.0, began + 5 - time.monotonic()))
-    written = seconds_until(lambda: side.written() != text, began, 2 * limit) is not None
+    written = taken is not None or (
+        seconds_until(lambda: side.written() != text, began, 2 * limit) is not None
+    )
     return Outcome(taken, side.agent_cpu() - cpu, put_at=began, written=written)
 
 
