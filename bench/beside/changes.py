@@ -190,6 +190,8 @@ def change(side: Side, row: Row, case: Case, limit: float) -> Outcome:
     """Make one change and wait for its effect."""
     if seconds_until(lambda: "PENDING" not in side.status(case), time.monotonic(), 90) is None:
         return Outcome(None, hindered="the connection stays pending")
+    if not side.settle(120):
+        return Outcome(None, hindered="the agent has no rest")
     old = {sa["uniqueid"] for sa in side.up().get(case.id, [])}
     if not old:
         return Outcome(None, hindered="there was no SA before")

@@ -155,6 +155,17 @@ class Side:
                 total += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
         return total / TICK
 
+    def settle(self, limit: float) -> bool:
+        """Wait until the agent has worked off what came before; False if it hasn't by then."""
+        deadline, before = time.monotonic() + limit, self.agent_cpu()
+        while time.monotonic() < deadline:
+            time.sleep(3)  # a time in which it does next to nothing is what is waited for
+            now = self.agent_cpu()
+            if now - before < 0.15:
+                return True
+            before = now
+        return False
+
     def restart_agent(self) -> None:
         """Stop the agent as a service manager does, and start it again."""
         services.restart(self.box, self.agent)
