@@ -172,7 +172,7 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@$(BIN)/pytest -q tests -m long --durations=10
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
-	@BACKEND=predecessor $(BIN)/pytest -q tests/scenario/test_predecessor.py --durations=3
+	@BACKEND=predecessor $(BIN)/pytest -q tests/scenario/test_predecessor*.py --durations=3
 	@$(MAKE) --no-print-directory test-releases
 
 recovery: install ## break everything, and make docs/self-healing.md's table of how long it took
