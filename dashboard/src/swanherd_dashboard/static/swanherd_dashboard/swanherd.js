@@ -4,7 +4,8 @@
 
   /* Horizon 27 doesn't tell a screen reader the page's language. */
   var html = document.documentElement;
-  if (!html.lang && document.currentScript) { html.lang = document.currentScript.dataset.shLanguage; }
+  const language = document.currentScript && document.currentScript.dataset.shLanguage;
+  if (!html.lang && language) { html.lang = language; }
 
   var TEXTS = ['status', 'reason', 'in', 'out'];
 
