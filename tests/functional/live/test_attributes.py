@@ -131,15 +131,16 @@ def test_both_begin_at_once_and_one_ike_sa_stays(stage: Stage) -> None:
         for site in (WEST, EAST):
             stage.change(site, psk=Secret(f"key {number}"))
         stage.settle()
-    spis = []
+    # IKEv1 settles a race by a message of its own, on a busy machine after a second or two.
+    limit, since, rests = time.monotonic() + 40, time.monotonic(), None
+    while rests is None or time.monotonic() < since + 3:
+        assert time.monotonic() < limit, rests
+        stage.cloud.until(lambda: False, 0.2)
+        seen = [[sa.initiator_spi for sa in stage.observed(site)] for site in (WEST, EAST)]
+        if seen != rests or len(seen[0]) != 1 or seen[0] != seen[1]:
+            since, rests = time.monotonic(), seen
     for site in (WEST, EAST):
-        (sa,) = [sa for sa in stage.observed(site) if sa.state is SaState.ESTABLISHED]
-        spis.append(sa.initiator_spi)
-    assert spis[0] == spis[1]
-    until = time.monotonic() + 3
-    stage.cloud.until(lambda: time.monotonic() > until, 3.1)
-    for site in (WEST, EAST):
-        assert [sa.initiator_spi for sa in stage.observed(site)] == spis[:1]
+        assert [sa.state for sa in stage.observed(site)] == [SaState.ESTABLISHED]
 
 
 IDENTITIES = {
