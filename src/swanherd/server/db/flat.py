@@ -11,6 +11,13 @@ from sqlalchemy import orm
 
 from swanherd.server.db.models import PeerCidrRow, SecretRow, SiteConnectionRow, StatusRow
 
+# What the API shows of a connection's state: half of its columns.
+_SHOWN = (
+    *(StatusRow.id, StatusRow.revision, StatusRow.applied_revision, StatusRow.since),
+    *(StatusRow.code, StatusRow.text, StatusRow.hint, StatusRow.events),
+    *(StatusRow.tunnel, StatusRow.told_at, StatusRow.effective_mtu),
+)
+
 
 def connections(session: Any, query: Any) -> Iterator[tuple[Any, Any, str | None, list[str]]]:
     """Yield columns, state, encrypted key and peer CIDRs of each connection that a query has.
@@ -20,7 +27,7 @@ def connections(session: Any, query: Any) -> Iterator[tuple[Any, Any, str | None
     rows = session.execute(
         query.statement.with_only_columns(
             *_columns(SiteConnectionRow),
-            orm.Bundle("state", *_columns(StatusRow)),
+            orm.Bundle("state", *_SHOWN),
             SecretRow.token,
             maintain_column_froms=True,
         )
