@@ -93,7 +93,7 @@ def reconcile(
     trouble = _apply(router_id, world, todo)
     if todo.actions:
         same = trouble.router is None and all(map(_leaves_network, todo.actions))
-        observed = _observe_after(router_id, world, observed.network if same else None)
+        observed = observe(router_id, world, observed.network if same else None)
     failed = trouble.router or next(iter(trouble.connections.values()), None)
     report = status_of(desired, observed, world.plane, trouble)
     return Outcome(
@@ -129,13 +129,7 @@ def observe(router_id: RouterId, world: World, known: ObservedNetwork | None = N
 
     With kernel ESP the network has SAs and policies too, which charon changes.
     """
-    if world.plane is DataPlane.KERNEL:
-        known = None
-    return _observe_after(router_id, world, known)
-
-
-def _observe_after(router_id: RouterId, world: World, known: ObservedNetwork | None) -> Observed:
-    if known is None:
+    if known is None or world.plane is DataPlane.KERNEL:
         return Observed(world.node.observe(router_id), world.swan.observe(router_id))
     charon = world.swan.observe(router_id)
     # With a daemon its device goes, and the routes by it.

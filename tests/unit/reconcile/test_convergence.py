@@ -197,6 +197,21 @@ def test_what_charon_tells_needs_no_new_look_at_the_network(desired, plane, data
         assert known.network == stage.observed.network
 
 
+def test_what_charon_changes_of_the_network_is_looked_at():
+    """Its device goes with a daemon that dies; with kernel ESP it changes SAs while it lives."""
+    for plane, dies in ((DataPlane.USERSPACE, True), (DataPlane.KERNEL, False)):
+        stage = Stage(plane)
+        stage.source.desired = make.desired(make.connection())
+        stage.settle()
+        known = stage.observed.network
+        if dies:
+            stage.charon.kill(make.ROUTER)
+        stage.node.add_device(make.ROUTER, "made meanwhile")
+        seen = observe(make.ROUTER, stage.world, known).network
+        assert seen == stage.observed.network
+        assert seen != known
+
+
 @given(desireds(), planes)
 def test_the_plan_does_not_depend_on_the_order_of_its_input(desired, plane):
     """Permuted connections and selectors give the same actions."""
