@@ -22,9 +22,11 @@ import yaml
 
 from bench.losses.stage import EAST, WEST, Stage
 from lab.install import PROMETHEUS
+from swanherd.agent import control
 from swanherd.agent.exposition import Page
 from swanherd.agent.listener import Address, Listener
 from swanherd.agent.monitor import Monitor, about
+from swanherd.cmd import swanherdctl
 from swanherd.core.ike import ChildSa, IkeSa, SaState
 from swanherd.core.model import Dpd, DpdAction, IkeVersion, Status
 
@@ -215,9 +217,14 @@ def test_traffic_is_counted_through_rekeys(stage: Stage, prometheus: Prometheus)
 
 
 def see_all(stage: Stage) -> None:
-    """Look at everything of west, as the wheel does each 20 s."""
-    stage.swan._routers[WEST.router_id].lists.forget()
+    """Look at everything of west."""
+    forget(stage)
     stage.swan.observe(WEST.router_id)
+
+
+def forget(stage: Stage) -> None:
+    """Let the next look at west list everything, as the wheel does each 20 s."""
+    stage.swan._routers[WEST.router_id].lists.forget()
 
 
 def errors(stage: Stage, monitor: Monitor) -> dict[str, float]:
@@ -277,6 +284,36 @@ def test_memory_and_health_are_those_of_the_daemons(
     stage.settle()
     assert monitor.health().ready
     assert prometheus.until(f"swanherd_charon_up{router}")
+
+
+def test_a_charon_that_doesnt_answer_is_told_by_the_probe_programs(
+    stage: Stage, monitor: Monitor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The readiness probe names it; the liveness probe passes: a restart wouldn't help."""
+    stop = control.serve(tmp_path / "agent.sock", {"health": lambda _: monitor.health()})
+    health = ["--socket", str(tmp_path / "agent.sock"), "health"]
+    pid = stage.pid(WEST)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        forget(stage)
+        stage.wheel.look_again(WEST.router_id)
+        until_health(health, 3)
+        said = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("FAIL  charon      charon_silent: ") for line in said), said
+        assert swanherdctl.main([*health, "--live"]) == 0
+        os.kill(pid, signal.SIGCONT)
+        until_health(health, 0)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        stop()
+
+
+def until_health(command: list[str], status: int) -> None:
+    """Wait until the probe's program ends so."""
+    deadline = time.monotonic() + LIMIT
+    while swanherdctl.main(command) != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def is_another(stage: Stage, pid: int) -> bool:
