@@ -9,12 +9,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import yaml
 
+from swanherd_operator import loader
+
 API_GROUP = "lcm.mirantis.com"
+API_VERSION = f"{API_GROUP}/v1alpha1"
 KIND = "OpenStackDeployment"
 
 # OpenStack's releases in their order, as the resource names them.
@@ -29,6 +33,12 @@ FIRST_RELEASE_ON_OVN = "caracal"
 PRESETS = ("compute", "compute-tf", "core")
 EXTENSIONS = ("dynamic_routing", "portprober", "trunk", "vpnaas")
 FLAG = "spec.features.neutron.extensions.vpnaas.enabled"
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_PLAIN = re.compile(r"[\w./-]{1,60}", re.ASCII)
+# How much of somebody's text, and of how many of them, an error repeats.
+_SHOWN = 40
+_SEVERAL = 4
 
 # What people write when they mean the flag.
 _MISTAKEN = ("vpn", "vpnaas", "vpn_aas", "swanherd", "neutron_vpnaas")
@@ -74,7 +84,7 @@ def load(text: str, name: str | None = None) -> Mapping[str, Any]:
     A List of Kubernetes is opened. Raises Refused.
     """
     try:
-        documents = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
+        documents = loader.documents(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "document"
@@ -82,25 +92,27 @@ def load(text: str, name: str | None = None) -> Mapping[str, Any]:
         raise Refused(where, f"this isn't YAML: {problem}") from None
     except RecursionError:
         raise Refused("document", "it is nested too deeply") from None
-    found = [d for d in _opened(documents) if isinstance(d, dict) and d.get("kind") == KIND]
+    opened = list(_opened(documents))
+    found = [d for d in opened if isinstance(d, dict) and d.get("kind") == KIND]
     named = [d for d in found if name is None or _name(d) == name]
     if not named:
         what = f"{KIND} named {name}" if name and found else KIND
-        raise Refused("kind", f"there is no {what} in it")
+        raise Refused("kind", f"there is no {what} in it, but {_listed(opened)}")
     if len(named) > 1:
-        names = ", ".join(sorted(_name(d) or "?" for d in named))
-        raise Refused("kind", f"there are several ({names}): say which one by --name")
+        names = ", ".join(sorted({_shown(_name(d)) for d in named}))
+        way = "say which one by --name" if name is None else "leave one"
+        raise Refused("kind", f"there are several ({names}): {way}")
     return named[0]
 
 
 def parse(document: Mapping[str, Any]) -> Deployment:
     """Return what the document says of a VPN, or raise Refused at the first wrong thing."""
     version = _text(document, "", "apiVersion", required=True)
-    if version.partition("/")[0] != API_GROUP:
-        raise Refused("apiVersion", f"{version!r} is another API; expected {API_GROUP}/v1alpha1")
+    if version != API_VERSION:
+        raise Refused("apiVersion", f"{_short(version)} is another API; expected {API_VERSION}")
     metadata = _section(document, "", "metadata")
-    name = _text(metadata, "metadata", "name", required=True)
-    namespace = _text(metadata, "metadata", "namespace") or "openstack"
+    name = _object_name(metadata, "name", required=True)
+    namespace = _object_name(metadata, "namespace") or "openstack"
     spec = _section(document, "", "spec", required=True)
     release = _choice(spec, "spec", "openstack_version", RELEASES, required=True)
     preset = _choice(spec, "spec", "preset", PRESETS) or "compute"
@@ -169,7 +181,7 @@ def _no_others(section: Mapping[str, Any], path: str, known: Collection[str]) ->
         if key not in known:
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise Refused(f"{path}.{key}", f"unknown; {hint}")
+            raise Refused(f"{path}.{_shown(key)}", f"unknown; {hint}")
 
 
 def _section(
@@ -198,6 +210,14 @@ def _text(parent: Mapping[str, Any], path: str, key: str, *, required: bool = Fa
     return value
 
 
+def _object_name(parent: Mapping[str, Any], key: str, *, required: bool = False) -> str:
+    value = _text(parent, "metadata", key, required=required)
+    # RFC 1123, as Kubernetes has it: no other gets into a cluster.
+    if value and not (len(value) <= 253 and _OBJECT_NAME.fullmatch(value)):
+        raise Refused(f"metadata.{key}", f"{_short(value)} can't be a name in Kubernetes")
+    return value
+
+
 def _choice(
     parent: Mapping[str, Any],
     path: str,
@@ -209,7 +229,7 @@ def _choice(
     value = _text(parent, path, key, required=required)
     if value and value not in choices:
         allowed = ", ".join(str(choice) for choice in choices)
-        raise Refused(f"{path}.{key}", f"{value!r} isn't one of {allowed}")
+        raise Refused(f"{path}.{key}", f"{_short(value)} isn't one of {allowed}")
     return value
 
 
@@ -230,16 +250,44 @@ def _kind(value: object) -> str:
         case list():
             return "a list"
         case str() if value:
-            return f"the text {value[:40]!r}"
+            return f"the text {_short(value)}"
         case str():
             return "an empty text"
+        case bool() | int() | float():
+            return f"{value!r:.40}"
         case _:
-            return repr(value)
+            return f"a value of the kind {type(value).__name__}"
 
 
-def _name(document: Mapping[str, Any]) -> str | None:
+def _short(text: str) -> str:
+    """Return a text in quotes; what isn't printed, or looks like another letter, by its number."""
+    return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _shown(key: object) -> str:
+    """Return a key or a name for a path, on one line and readable."""
+    text = str(key)
+    return text if _PLAIN.fullmatch(text) else _short(text)
+
+
+def _listed(documents: Collection[Any]) -> str:
+    """Return what a text holds instead."""
+    if not documents:
+        return "nothing: it is empty"
+    shown = {_shown_kind(d) for d in documents}
+    return ", ".join(sorted(shown)[:_SEVERAL])
+
+
+def _shown_kind(document: Any) -> str:
+    if not isinstance(document, dict):
+        return _kind(document)
+    kind = document.get("kind")
+    return _shown(kind) if isinstance(kind, str) else "a mapping without a kind"
+
+
+def _name(document: Mapping[str, Any]) -> Any:
     metadata = document.get("metadata")
-    return metadata.get("name") if isinstance(metadata, dict) else None
+    return metadata.get("name", "?") if isinstance(metadata, dict) else "?"
 
 
 def _opened(documents: Collection[Any]) -> Iterator[Any]:
@@ -249,28 +297,3 @@ def _opened(documents: Collection[Any]) -> Iterator[Any]:
             yield from items if isinstance(items, list) else ()
         else:
             yield document
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where YAML libraries silently take the last one."""
-
-
-def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int | float | bool | None):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key must be a scalar", key_node.start_mark
-            )
-        if key in seen and key != "<<":
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is there twice", key_node.start_mark
-            )
-        seen.add(key)
-    loader.flatten_mapping(node)
-    mapping: dict[Any, Any] = loader.construct_mapping(node, deep=True)
-    return mapping
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)

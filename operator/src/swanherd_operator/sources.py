@@ -9,8 +9,9 @@ from typing import Any
 
 from swanherd_operator.document import API_GROUP
 
-# No real document comes near it.
-SIZE = 8 * 1024 * 1024
+# More than any cluster takes: etcd's limit is 1.5 MiB. What is larger would be read for minutes.
+SIZE = 2 * 1024 * 1024
+LINE = b"\n"
 
 
 class Unreadable(Exception):
@@ -21,15 +22,19 @@ def read(path: str) -> str:
     """Return the text of a file, or of standard input for `-`."""
     try:
         if path == "-":
-            text = sys.stdin.read(SIZE + 1)
+            data = sys.stdin.buffer.read(SIZE + 1)
         else:
-            with Path(path).open(encoding="utf-8") as file:
-                text = file.read(SIZE + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unreadable(f"{path}: {error}") from None
-    if len(text) > SIZE:
+            with Path(path).open("rb") as file:
+                data = file.read(SIZE + 1)
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror or error}") from None
+    if len(data) > SIZE:
         raise Unreadable(f"{path}: larger than {SIZE // 2**20} MiB: that is no deployment")
-    return text
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        place = f"line {data.count(LINE, 0, error.start) + 1}"
+        raise Unreadable(f"{path}: {place}: this isn't text in UTF-8") from None
 
 
 def from_cluster(namespace: str, name: str) -> str:

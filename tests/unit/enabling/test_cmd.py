@@ -22,7 +22,8 @@ def run(monkeypatch, capsys):
     """Run the command with a text on standard input; return status, output, errors."""
 
     def call(text, *argv):
-        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         status = cmd.main([*argv])
         said = capsys.readouterr()
         return status, said.out, said.err
@@ -117,6 +118,106 @@ def test_disabling_is_refused_while_services_exist(run, monkeypatch):
     assert run(OVN, "disable", "--os-cloud", "here", "--force")[0] == 0
     monkeypatch.setattr(sources, "vpn_services", lambda cloud: 0)
     assert run(OVN, "disable", "--os-cloud", "here")[0] == 0
+
+
+ON = OVN.replace("ml2/ovn", "ml2/ovn, extensions: {vpnaas: {enabled: true}}")
+HERE = "spec.features.neutron.extensions"
+FLAG = f"{HERE}.vpnaas.enabled"
+BOMB = "a0: &a0 [lol]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
+)
+NONE = "kind: there is no OpenStackDeployment in it, but "
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", NONE + "nothing: it is empty"),
+        ("# a comment\n---\nnull\n", NONE + "nothing: it is empty"),
+        ("hello", NONE + "the text 'hello'"),
+        ("42", NONE + "42"),
+        ("- a\n- b\n", NONE + "a list"),
+        ("kind: Pod\n---\nkind: Service\n", NONE + "Pod, Service"),
+        ("kind: [a]\n", NONE + "a mapping without a kind"),
+        (OVN.replace("kind: Open", "kind: open"), NONE + "openStackDeployment"),
+        ("kind: List\nitems: {a: 1}\n", NONE + "nothing: it is empty"),
+        (OVN + "---" + OVN, "kind: there are several (cloud): say which one by --name"),
+        (OVN + "---" + OVN.replace("cloud", "[1]"), "kind: there are several ('[1]', cloud): "),
+        ("a: [", "line 1, column 5: this isn't YAML: expected the node content"),
+        ("a:\n\tb: 1\n", "line 2, column 1: this isn't YAML: found character '\\t'"),
+        ("x: 2020-99-99\n" + OVN, "line 1, column 4: this isn't YAML: month must be in 1..12"),
+        ("x: " + "9" * 5000, "line 1, column 4: this isn't YAML: Exceeds the limit"),
+        ("x: {<<: 5}\n", "line 1, column 9: this isn't YAML: expected a mapping or list"),
+        (ON.replace("true", "*none"), "this isn't YAML: found undefined alias 'none'"),
+        (ON.replace("true", "&x [*x]"), "this isn't YAML: found unconstructable recursive node"),
+        (ON + "\0", "document: this isn't YAML: unacceptable character #x0000"),
+        (b"kind: a\n\xe9\n", "-: line 2: this isn't text in UTF-8"),
+        ("x: " + "{a: " * 3000, "document: it is nested too deeply"),
+        ("x: |\n  " + "y" * (1 << 21), "-: larger than 2 MiB: that is no deployment"),
+        (BOMB + ON.replace("true", "*a29"), f"{FLAG}: expected true or false, not a list"),
+        (BOMB + ON.replace("{vpnaas: {enabled: true}}", "*a29"), f"{HERE}: expected a mapping"),
+        (BOMB + ON.replace("caracal", "*a29"), "spec.openstack_version: expected text"),
+        (ON.replace("true", '"true"'), f"{FLAG}: expected true or false, not the text 'true'"),
+        (ON.replace("true", '"yes"'), f"{FLAG}: expected true or false, not the text 'yes'"),
+        (ON.replace("true", "1"), f"{FLAG}: expected true or false, not 1"),
+        (ON.replace("true", "null"), f"{FLAG}: expected true or false, not nothing"),
+        (ON.replace("true", ""), f"{FLAG}: expected true or false, not nothing"),
+        (ON.replace("true", "✓"), f"{FLAG}: expected true or false, not the text '\\u2713'"),
+        (ON.replace("true", ".nan"), f"{FLAG}: expected true or false, not nan"),
+        (ON.replace("true", "2020-01-01"), f"{FLAG}: expected true or false, not a value of"),
+        (ON.replace("true", "true, enabled: false"), "the key 'enabled' is there twice"),
+        (ON.replace("true", "true, more: 1"), f"{HERE}.vpnaas.more: unknown; known are enabled"),
+        # The а is Cyrillic.
+        (ON.replace("vpnaas:", "vpnаas:"), f"{HERE}.'vpn\\u0430as': unknown; did you mean"),
+        (ON.replace("vpnaas:", '"a\\nb":'), f"{HERE}.'a\\nb': unknown; known are"),
+        (ON.replace("v1alpha1", "v2"), "apiVersion: 'lcm.mirantis.com/v2' is another API; exp"),
+        (ON.replace("name: cloud", "name: wölke"), "metadata.name: 'w\\xf6lke' can't be a na"),
+        (ON.replace("cloud", '"a\\nb: c"'), "metadata.name: 'a\\nb: c' can't be a name in Kubern"),
+        (ON.replace("cloud", "x" * 5000), "metadata.name: '" + "x" * 40 + "\\u2026' can't"),
+        (ON.replace("name: cloud", "name: 5"), "metadata.name: expected text, not 5"),
+        (ON.replace("caracal", '"\\e[31mx"'), "spec.openstack_version: '\\x1b[31mx' isn't one of"),
+    ],
+)  # fmt: skip
+def test_a_bad_document_gets_one_clear_error(run, text, told):
+    """One line with the place, whatever is wrong; nothing is printed that could be applied."""
+    for argv in (["enable"], ["enable", "--diff"], ["show"]):
+        status, out, err = run(text, *argv)
+        assert (status, out) == (1, "")
+        assert told in err
+        assert err.startswith("swanherd-enable: ")
+        assert err.count("\n") == 1
+        assert len(err) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ON.replace("true", "yes"),
+        ON.replace("true", "on"),
+        ON.replace("true", "True"),
+        "\ufeff" + ON,
+        ON.replace("\n", "\r\n"),
+        "x: &x {enabled: false}\n" + ON.replace("{enabled: true}", "{<<: *x, enabled: true}"),
+        "x: &x {vpnaas: {enabled: true}}\n" + ON.replace("{vpnaas: {enabled: true}}", "*x"),
+        'x: "\\ud800 ☁"\n' + ON,
+    ],
+)
+def test_what_is_yaml_all_the_same_is_read(run, text):
+    """Booleans as Kubernetes' own tools read them, references, merges, marks of a system."""
+    status, out, err = run(text, "show")
+    assert (status, err) == (0, "")
+    assert yaml.safe_load(out)["vpnaas"] is True
+    assert "enabled: false" not in run(text, "enable", "--diff")[1]
+
+
+def test_merges_of_merges_are_no_bomb(run):
+    """Each key once, however often it is taken over."""
+    layers = "".join(
+        f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}], k{n}: 1}}\n" for n in range(1, 30)
+    )
+    status, out, _ = run("m0: &m0 {k: 1}\n" + layers + OVN, "enable", "--diff")
+    assert status == 0
+    assert len(out) < 5000
 
 
 def test_what_cannot_be_read_is_told(run, tmp_path):

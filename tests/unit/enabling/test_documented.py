@@ -30,7 +30,7 @@ def test_the_page_shows_what_is_printed(command, printed, monkeypatch):
     assert name == "swanherd-enable"
     if before:
         done = subprocess.run(shlex.split(before), capture_output=True, text=True, check=True)
-        monkeypatch.setattr("sys.stdin", io.StringIO(done.stdout))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(done.stdout.encode())))
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         cmd.main(argv)
