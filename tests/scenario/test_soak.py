@@ -1,6 +1,6 @@
 """No false DOWN: rekeys, dead peer detection and changes for minutes, and the API never says it.
 
-`make soak MINUTES=60` runs it for as long; `make scenario` for three minutes.
+`make soak MINUTES=60` runs it for as long; `make scenario-failover` for three minutes.
 """
 
 import dataclasses
