@@ -92,6 +92,9 @@ def measure(lab: Lab) -> Iterator[Result]:
     yield Result("first_ping_p95_s", p95([t[0] for t in tries]), "s", 3)
     yield Result("first_ping_median_s", median([t[0] for t in tries]), "s")
     yield Result("event_to_status_p95_s", p95([t[1] for t in tries]), "s", 2)
+    with older(stage):
+        tries = [one_try(stage) for _ in range(TRIES)]
+        yield Result("first_ping_ikev1_p95_s", p95([t[0] for t in tries]), "s", 3)
     yield from changes(stage)
     yield from memory_of_router(stage)
 
@@ -127,6 +130,17 @@ def one_try(stage: Stage) -> tuple[float, float]:
     for end in ends:
         wait_for(lambda e=end: not configs(e), 20, "charon has no config")  # type: ignore[misc]
     return pinged - posted, late
+
+
+@contextlib.contextmanager
+def older(stage: Stage) -> Iterator[None]:
+    """Let both ends' next connections speak IKEv1."""
+    ends = (stage.one, stage.other)
+    for end in ends:
+        end.client.network.update_vpn_ike_policy(end.ike.id, ike_version="v1")
+    yield
+    for end in ends:
+        end.client.network.update_vpn_ike_policy(end.ike.id, ike_version="v2")
 
 
 def active_at(end: End, connection_id: str) -> float:

@@ -334,7 +334,10 @@ def codes() -> str:
         room = _room(path.relative_to(SOURCE).as_posix())
         if room is None:
             continue
-        for code, *words in _found(_Module(ast.parse(path.read_text())), room):
+        text = path.read_text()
+        if not any(f"{call}(" in text for call in ("Reason", "failing", "Cause")):
+            continue
+        for code, *words in _found(_Module(ast.parse(text)), room):
             for seen, word in zip(merged[code], words, strict=True):
                 seen.update({word: None} if word else {})
     rows = [
@@ -352,7 +355,8 @@ class _Module:
 
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
-        self._functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+        self.nodes = tuple(ast.walk(tree))
+        self._functions = [n for n in self.nodes if isinstance(n, ast.FunctionDef)]
 
     def value(self, node: ast.expr) -> ast.expr:
         """Return what a name stands for where it is used; any other expression as it is."""
@@ -377,7 +381,7 @@ class _Module:
 
     def calls(self, name: str) -> Iterator[ast.Call]:
         """Yield the calls of a function by its plain name."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             match node:
                 case ast.Call(func=ast.Name(id=called)) if called == name:
                     yield node
@@ -421,7 +425,7 @@ def _found(module: _Module, room: str) -> Iterator[Found]:
     for call in module.calls("failing"):
         for code in module.constants(call.args[1]):
             yield code, "(told by the kernel)", "(what the node lacks, if that is known)", room
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Dict):
             yield from _causes(module, node, room)
 
