@@ -19,7 +19,7 @@ from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
 from swanherd.testing.node import FakeNode
 from tests.examples import times
-from tests.unit.reconcile.test_convergence import Stage, desireds
+from tests.unit.reconcile.test_convergence import DESIREDS, Stage
 
 planes = st.sampled_from(DataPlane)
 homes = st.sampled_from(
@@ -56,9 +56,7 @@ def test_a_key_tells_the_namespace_and_the_router(namespace):
     assert parse_key(make.ROUTER) == (None, make.ROUTER)
 
 
-@given(
-    st.lists(st.tuples(desireds(), homes, st.sampled_from(Role)), min_size=1, max_size=4), planes
-)
+@given(st.lists(st.tuples(DESIREDS, homes, st.sampled_from(Role)), min_size=1, max_size=4), planes)
 def test_any_history_at_home_converges_and_then_rests(history, plane):
     """Whatever the router was before: legacy, redundant, distributed, here or only steering."""
     stage = at_home_stage(plane)
@@ -71,7 +69,7 @@ def test_any_history_at_home_converges_and_then_rests(history, plane):
         assert stage.observed.network.guard == network_of(router, plane).guard
 
 
-@given(desireds(), homes, planes, st.sampled_from(Role))
+@given(DESIREDS, homes, planes, st.sampled_from(Role))
 def test_nothing_of_neutrons_is_touched(desired, home, plane, role):
     """No link, no address, no route in main: those are Neutron's."""
     router = dataclasses.replace(make.at_home(desired, home), role=role)
@@ -80,7 +78,7 @@ def test_nothing_of_neutrons_is_touched(desired, home, plane, role):
     assert all(route.table != MAIN_TABLE for route in wanted.routes)
 
 
-@given(desireds(), homes, planes)
+@given(DESIREDS, homes, planes)
 def test_every_pair_is_guarded_wherever_the_router_is(desired, home, plane):
     """On the node of the tunnel and on those that only steer, up or down: the same pairs."""
     pairs = {s for c in desired.connections for s in c.selectors}
@@ -169,7 +167,7 @@ def test_decrypted_packets_get_the_mark_of_their_networks_scope():
 
 
 @times(1.5)
-@given(desireds(), homes, st.sampled_from([Temporary, Permanent]), st.integers(1, 9))
+@given(DESIREDS, homes, st.sampled_from([Temporary, Permanent]), st.integers(1, 9))
 def test_a_failure_anywhere_leaves_the_guard_before_the_tunnel(desired, home, kind, number):
     """charon is never started where the guard couldn't be put."""
     stage = at_home_stage(DataPlane.USERSPACE)

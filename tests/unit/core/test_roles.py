@@ -12,7 +12,7 @@ from swanherd.core.planner import plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
 from tests.examples import times
-from tests.unit.reconcile.test_convergence import Stage, desireds
+from tests.unit.reconcile.test_convergence import DESIREDS, Stage
 
 planes = st.sampled_from(DataPlane)
 ACTIVE = make.desired(make.connection(), make.connection("d", peer_address="198.51.100.9"))
@@ -37,7 +37,7 @@ class Watched(Stage):
 
 
 @times(2.5)
-@given(st.lists(st.tuples(desireds(), st.sampled_from(Role)), min_size=1, max_size=5), planes)
+@given(st.lists(st.tuples(DESIREDS, st.sampled_from(Role)), min_size=1, max_size=5), planes)
 def test_a_standby_of_any_history_is_silent_loaded_and_rests(history, plane):
     """Whatever was before: no IKE SA, no Initiate, the same configs, and then an empty plan."""
     stage = Watched(plane)

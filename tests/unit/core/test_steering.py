@@ -52,15 +52,21 @@ PEERS: st.SearchStrategy[frozenset[IPAddress]] = st.frozensets(st.ip_addresses()
 GATEWAYS = {4: ipaddress.ip_address("198.51.100.1"), 6: ipaddress.ip_address("2001:db8::1")}
 
 
-@st.composite
-def surroundings(draw: st.DrawFn) -> Surroundings:
-    versions = draw(st.frozensets(st.sampled_from([4, 6])))
-    with_gateway = draw(st.frozensets(st.sampled_from(sorted(versions)))) if versions else ()
-    gateways = frozenset(GATEWAYS[v] for v in with_gateway)
-    return Surroundings(draw(CONNECTED), draw(PEERS), versions, gateways, draw(CONNECTED))
-
-
-AROUND = surroundings()
+VERSIONS = st.frozensets(st.sampled_from([4, 6]))
+AROUND = st.builds(
+    lambda connected, peers, versions, with_gateway, reached: Surroundings(
+        connected,
+        peers,
+        versions,
+        frozenset(GATEWAYS[version] for version in versions & with_gateway),
+        reached,
+    ),
+    CONNECTED,
+    PEERS,
+    VERSIONS,
+    VERSIONS,
+    CONNECTED,
+)
 
 
 def pair(local: str, remote: str) -> TrafficSelector:

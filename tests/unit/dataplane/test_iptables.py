@@ -19,16 +19,14 @@ NOTHING = {4: EMPTY, 6: EMPTY}
 def networks(version: int) -> st.SearchStrategy:
     bits = {4: 32, 6: 128}[version]
     kind = {4: ipaddress.IPv4Network, 6: ipaddress.IPv6Network}[version]
-    return st.integers(0, bits).flatmap(
-        lambda length: st.integers(0, 2**bits - 1).map(
-            lambda number: kind((number >> (bits - length) << (bits - length), length))
-        )
+    return st.builds(
+        lambda length, number: kind((number >> (bits - length) << (bits - length), length)),
+        st.integers(0, bits),
+        st.integers(0, 2**bits - 1),
     )
 
 
-selectors = st.sampled_from((4, 6)).flatmap(
-    lambda v: st.builds(TrafficSelector, networks(v), networks(v))
-)
+selectors = st.one_of(*(st.builds(TrafficSelector, networks(v), networks(v)) for v in (4, 6)))
 pairs = st.dictionaries(selectors, st.integers(28, 1460), max_size=5).map(
     lambda chosen: frozenset(GuardPair(s, mss) for s, mss in chosen.items())
 )

@@ -28,8 +28,8 @@ def networks(version: int) -> st.SearchStrategy:
     return st.tuples(st.integers(0, 15), st.integers(0, 4)).map(network)
 
 
-selectors = st.sampled_from([4, 6]).flatmap(
-    lambda version: st.builds(TrafficSelector, networks(version), networks(version))
+selectors = st.one_of(
+    *(st.builds(TrafficSelector, networks(version), networks(version)) for version in (4, 6))
 )
 pairs = st.frozensets(st.builds(GuardPair, selectors, st.sampled_from([1200, 1300])), max_size=12)
 guards = st.builds(

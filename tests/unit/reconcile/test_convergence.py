@@ -27,33 +27,29 @@ NETWORKS = {
     4: ([f"10.1.{i}.0/24" for i in range(3)], [f"10.2.{i}.0/24" for i in range(3)]),
     6: ([f"fd00:1:{i}::/64" for i in range(3)], [f"fd00:2:{i}::/64" for i in range(3)]),
 }
-selectors = st.sampled_from([4, 6]).flatmap(
-    lambda family: st.builds(
-        make.selector, st.sampled_from(NETWORKS[family][0]), st.sampled_from(NETWORKS[family][1])
+# Built once: a strategy that is made anew for each example costs more than the example.
+SELECTORS = st.one_of(
+    *(
+        st.builds(make.selector, st.sampled_from(local), st.sampled_from(remote))
+        for local, remote in NETWORKS.values()
     )
 )
-
-
-@st.composite
-def connections(draw, names=("a", "b", "c")):
-    return make.connection(
-        draw(st.sampled_from(names)),
-        up=draw(st.booleans()),
-        psk=Secret(draw(st.sampled_from(["key one", "key two"]))),
-        peer_address=draw(st.sampled_from(["198.51.100.2", "198.51.100.3"])),
-        initiator=draw(st.sampled_from(Initiator)),
-        mtu=draw(st.sampled_from([0, 1280, 1400, 1500])),
-        ike=make.ike_policy(dh_group=draw(st.sampled_from(["group14", "group19"]))),
-        selectors=tuple(draw(st.lists(selectors, max_size=3, unique=True))),
-    )
-
-
-@st.composite
-def desireds(draw):
-    cs = draw(st.lists(connections(), max_size=3, unique_by=lambda c: c.id))
-    wired = draw(st.booleans())
-    changes = {} if wired else {"public": None, "transit": None}
-    return make.desired(*cs, **changes)
+CONNECTIONS = st.builds(
+    make.connection,
+    st.sampled_from("abc"),
+    up=st.booleans(),
+    psk=st.sampled_from([Secret("key one"), Secret("key two")]),
+    peer_address=st.sampled_from(["198.51.100.2", "198.51.100.3"]),
+    initiator=st.sampled_from(Initiator),
+    mtu=st.sampled_from([0, 1280, 1400, 1500]),
+    ike=st.sampled_from([make.ike_policy(dh_group=group) for group in ("group14", "group19")]),
+    selectors=st.lists(SELECTORS, max_size=3, unique=True).map(tuple),
+)
+DESIREDS = st.builds(
+    lambda connections, changes: make.desired(*connections, **changes),
+    st.lists(CONNECTIONS, max_size=3, unique_by=lambda connection: connection.id),
+    st.sampled_from([{}, {"public": None, "transit": None}]),
+)
 
 
 class OneRouter:
@@ -145,7 +141,7 @@ planes = st.sampled_from(DataPlane)
 
 
 @times(2.5)
-@given(st.lists(desireds(), min_size=1, max_size=4), planes, st.data())
+@given(st.lists(DESIREDS, min_size=1, max_size=4), planes, st.data())
 def test_any_history_with_failures_converges_and_then_rests(history, plane, data):
     """After the last change and the last failure the plan is empty."""
     stage = Stage(plane)
@@ -179,7 +175,7 @@ def test_any_history_with_failures_converges_and_then_rests(history, plane, data
 
 
 @times(1.5)
-@given(desireds(), planes, st.data())
+@given(DESIREDS, planes, st.data())
 def test_what_charon_tells_needs_no_new_look_at_the_network(desired, plane, data):
     """With the network as it was, plan and report are those of a whole look, whatever it was."""
     stage = Stage(plane)
@@ -212,7 +208,7 @@ def test_what_charon_changes_of_the_network_is_looked_at():
         assert seen != known
 
 
-@given(desireds(), planes)
+@given(DESIREDS, planes)
 def test_the_plan_does_not_depend_on_the_order_of_its_input(desired, plane):
     """Permuted connections and selectors give the same actions."""
     permuted = dataclasses.replace(
@@ -227,7 +223,7 @@ def test_the_plan_does_not_depend_on_the_order_of_its_input(desired, plane):
     assert plan(desired, observed, plane, timing) == plan(permuted, observed, plane, timing)
 
 
-@given(st.lists(desireds(), min_size=1, max_size=3))
+@given(st.lists(DESIREDS, min_size=1, max_size=3))
 def test_no_secret_in_any_repr(history):
     """Neither a value nor an action nor a failure shows a key."""
     stage = Stage()

@@ -9,6 +9,7 @@ from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.model import Reason, Role, RouterReport, RowStatus, Status
 from swanherd.server.handler import AgentHandler
 from swanherd.server.shown import AGENT_LOST, NO_ADDRESS
+from tests.examples import times
 from tests.unit.server.cloud import uuid
 
 R1 = uuid("r1")
@@ -99,7 +100,7 @@ REPORTS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(times(0.5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(REPORTS)
 def test_only_what_is_current_counts(cloud, reports):
     """After any reports a changed row shows the last current one, else that it is pending."""
@@ -307,7 +308,7 @@ def test_looking_at_a_router_costs_the_same_whatever_it_has(cloud, engine):
     handler = AgentHandler(cloud.store, cloud.backend, cloud.intake)
     made = placed(cloud)
     counts = []
-    for _ in range(2):
+    for more in (3, 0):
         queries.clear()
         handler.get_router("g1", R1)
         reads = len(queries)
@@ -315,7 +316,7 @@ def test_looking_at_a_router_costs_the_same_whatever_it_has(cloud, engine):
         report(cloud, Status.ACTIVE)
         report_reads = [q for q in queries if q.startswith("SELECT")]
         counts.append((reads, len(report_reads)))
-        for _ in range(5):
+        for _ in range(more):
             cloud.connection(cloud.show("vpnservice", made["vpnservice_id"]))
     sa.event.remove(engine, "before_cursor_execute", count)
     assert counts[0] == counts[1]
