@@ -21,6 +21,7 @@ from swanherd.core.model import (
     ScopeMark,
 )
 from swanherd.core.network import NetworkAction, ObservedNetwork
+from swanherd.core.tenure import Tenure, doubted, hear, tell
 from swanherd.dataplane import home_guards, homes, network
 from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.reconcile.ports import Reporter, Source
@@ -32,6 +33,9 @@ MISSING = Reason(
     "The L3 agent hasn't made the router's namespace on its node.",
     "See the L3 agent's log.",
 )
+
+# Seconds by which two notices of one tenure may differ on their way.
+_AGAIN = 1.0
 
 # By what a redundant router's address goes from node to node (neutron.agent.l3.ha_router).
 _VRRP_DAEMON = "keepalived"
@@ -96,6 +100,12 @@ class HomeNode:
             case _:
                 network.apply(router_id, action)
 
+    def tell(self, key: RouterId, notice: bytes) -> None:
+        """Tell the router's other agents something once, where its VRRP daemons speak."""
+        for name, device in homes.devices(key).items():
+            if name.startswith("ha-"):
+                network.tell(key, name, device.mac, notice)
+
     def announce(self, key: RouterId) -> None:
         """Tell the neighbours of every device once that the router's addresses are here now."""
         for name, device in homes.devices(key).items():
@@ -111,21 +121,25 @@ class HomeSource:
 
     Who serves a redundant router is decided here, by the one thing that neither a lost bus nor a
     late callback can make wrong: the router's address is here, and so is what put it here.
-    `taken_over` is called when that begins to be so.
+    `changed` is called when that begins or ceases to be so.
     """
 
     def __init__(
         self,
         source: Source,
         scope_marks: ScopeMarks,
-        taken_over: Callable[[RouterId], None] = lambda _: None,
+        clock: Callable[[], float],
+        changed: Callable[[RouterId], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._scope_marks = scope_marks
-        self._taken_over = taken_over
+        self._clock = clock
+        self._changed = changed
         self._lock = threading.Lock()
         self._redundant: dict[RouterId, tuple[int, ...]] = {}
         self._roles: dict[RouterId, Role] = {}
+        self._tenures: dict[RouterId, Tenure] = {}
+        self._doubted: dict[RouterId, float] = {}
 
     def get_router(self, key: RouterId) -> DesiredRouter | None:
         """Return what the namespace should be; None if nothing of ours is to be in it."""
@@ -134,13 +148,14 @@ class HomeSource:
         site = site_of(desired, namespace) if desired and namespace else None
         if site is None or site.home is None:
             with self._lock:
-                self._redundant.pop(key, None)
-                self._roles.pop(key, None)
+                for known in (self._redundant, self._roles, self._tenures, self._doubted):
+                    known.pop(key, None)
             return None
         role = Role.ACTIVE
         if site.home.redundant and site.home.namespace is not None:
             role = self._role(key, site)
-        home = dataclasses.replace(site.home, marks=tuple(self._scope_marks(router_id)))
+        marks = tuple(self._scope_marks(router_id))
+        home = dataclasses.replace(site.home, marks=marks, doubted=self._doubted.get(key))
         return dataclasses.replace(site, role=role, home=home)
 
     def get_revisions(self) -> Mapping[RouterId, int]:
@@ -161,19 +176,51 @@ class HomeSource:
         with self._lock:
             return dict(self._roles)
 
+    def notice(self, key: RouterId) -> bytes | None:
+        """Return what to tell the others of the router, if it was served here and isn't now."""
+        with self._lock:
+            ended = self._tenures.get(key)
+        if ended is None or ended.ended is None:
+            return None
+        return tell(key, ended, self._clock())
+
+    def hear(self, key: RouterId, notices: Iterable[bytes]) -> bool:
+        """Take in what others tell; return whether SAs here may have been replaced by theirs."""
+        now = self._clock()
+        told = [heard[1] for n in notices if (heard := hear(n, now)) and heard[0] == key]
+        with self._lock:
+            own = self._tenures.get(key)
+            known = self._doubted.get(key, float("-inf"))
+            found = [at for t in told if own and (at := doubted(own, t)) and at > known + _AGAIN]
+            if found:
+                self._doubted[key] = max(found)
+        if found:
+            LOG.info("%s was served elsewhere too, until %.1f s ago", key, now - max(found))
+        return bool(found)
+
     def _role(self, key: RouterId, site: DesiredRouter) -> Role:
         daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON)))
         here = daemons and _public_addresses(site) & _addresses(key, site)
         role = Role.ACTIVE if here else Role.STANDBY
         with self._lock:
             self._redundant[key] = daemons
-            changed = self._roles.get(key) is not role
+            before = self._roles.get(key)
             self._roles[key] = role
-        if changed:
+            if before is not role:
+                self._note(key, before, role)
+        if before is not role:
             LOG.info("%s: %s", key, role)
-            if role is Role.ACTIVE:
-                self._taken_over(key)
+            self._changed(key)
         return role
+
+    def _note(self, key: RouterId, before: Role | None, role: Role) -> None:
+        """Note when it began or ceased to serve; with the lock held."""
+        now = self._clock()
+        self._doubted.pop(key, None)
+        if role is Role.ACTIVE:
+            self._tenures[key] = Tenure(None if before is None else now)
+        elif (tenure := self._tenures.get(key)) is not None:
+            self._tenures[key] = dataclasses.replace(tenure, ended=now)
 
 
 def _public_addresses(site: DesiredRouter) -> frozenset[IPAddress]:

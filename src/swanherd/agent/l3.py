@@ -42,7 +42,8 @@ from swanherd.swan.adapter import StrongSwan
 LOG = logging.getLogger(__name__)
 
 # Seconds after a take-over at which the neighbours are told again: switches may go on sending to
-# where the same MAC was, and the other node may still think that the addresses are its own.
+# where the same MAC was, and the other node may still think that the addresses are its own. Who
+# gives a router up tells the other nodes of it at the same times.
 # Whether they are ours is asked each time: who has lost them again must be silent at once.
 _ANNOUNCEMENTS = (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0, 60.0)
 
@@ -75,7 +76,7 @@ class L3Agent:
         self._names = Names(look_up, time.monotonic)
         self._peers = ResolvingSource(self._server, self._names.resolve)
         self._cache = CachedSource(self._peers, time.monotonic, options_.desired_max_age)
-        self._source = HomeSource(self._cache, scope_marks, self._taken_over)
+        self._source = HomeSource(self._cache, scope_marks, time.monotonic, self._speak_up)
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
         )
@@ -191,30 +192,43 @@ class L3Agent:
     # Redundant routers
 
     def _watch(self) -> None:
-        """Queue the redundant routers whose addresses came or went, or whose keepalived ended."""
+        """Queue the redundant routers whose addresses came or went, or whose keepalived ended.
+
+        And those that another node has served at the same time.
+        """
         watched = self._source.redundant()
         if not watched:
             self._life.wait(_WATCH)
             return
-        for key in homes.wait(watched, _WATCH):
+        for key, notices in homes.wait(watched, _WATCH).items():
+            if self._source.hear(key, notices):
+                self._speak_up(key)
             self._look_at(key)
 
-    def _taken_over(self, key: RouterId) -> None:
+    def _speak_up(self, key: RouterId) -> None:
         self._announcements.add((key, 0))
 
     def _announce(self) -> None:
         while (item := self._announcements.take()) is not None:
             key, number = item
             try:
-                if self._source.roles().get(key) is Role.ACTIVE:
-                    self._node.announce(key)
-                    if number + 1 < len(_ANNOUNCEMENTS):
-                        pause = _ANNOUNCEMENTS[number + 1] - _ANNOUNCEMENTS[number]
-                        self._announcements.add_after((key, number + 1), pause)
+                if self._tell(key) and number + 1 < len(_ANNOUNCEMENTS):
+                    pause = _ANNOUNCEMENTS[number + 1] - _ANNOUNCEMENTS[number]
+                    self._announcements.add_after((key, number + 1), pause)
             except Failure as failure:
                 LOG.warning("Not announced: %s", failure)
             finally:
                 self._announcements.done(item)
+
+    def _tell(self, key: RouterId) -> bool:
+        """Say that the router is served here, or that it was; return if there was anything."""
+        if self._source.roles().get(key) is Role.ACTIVE:
+            self._node.announce(key)
+        elif notice := self._source.notice(key):
+            self._node.tell(key, notice)
+        else:
+            return False
+        return True
 
 
 class SwanherdL3Extension(l3_extension.L3AgentExtension):

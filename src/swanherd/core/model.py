@@ -248,7 +248,8 @@ class Home:
     `namespace` is where charon lives on this host; None where the host only steers. `connected`
     are the router's internal networks. `detours` are of a `distributed` router with a gateway.
     `redundant`: several hosts have the router, and the one that has its external address serves.
-    `marks` are known on the node alone.
+    `marks` are known on the node alone, and so is `doubted`: IKE SAs that were set up before that
+    moment (monotonic seconds) may have been replaced by those of another host.
     """
 
     namespace: HomeNamespace | None
@@ -257,6 +258,7 @@ class Home:
     detours: tuple[Detour, ...] = ()
     redundant: bool = False
     marks: tuple[ScopeMark, ...] = ()
+    doubted: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)

@@ -118,6 +118,7 @@ def plan_tunnels(
     actions = list(_load(desired, charon.configs, charon.secrets))
     if desired.role is Role.STANDBY:
         return (*actions, *_silence(charon.ike_sas)), None
+    actions += _doubted(desired, charon.ike_sas, timing.now)
     waits: list[float] = []
     views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
@@ -194,6 +195,19 @@ def _load(
     actions += map(UnloadConfig, sorted(loaded.keys() - config_names(desired)))
     ids = {peering.config.connection.id for peering in wanted}
     return (*actions, *map(UnloadSecret, sorted(secrets - ids)))
+
+
+def _doubted(desired: DesiredRouter, sas: Iterable[IkeSa], now: float) -> Iterable[TerminateIke]:
+    """End what another host of the router may have replaced; the next look makes it anew.
+
+    The peer may know nothing of it, and would confirm no end. Ages are whole seconds, rounded up
+    or down.
+    """
+    before = desired.home.doubted if desired.home is not None else None
+    if before is not None:
+        for sa in sas:
+            if sa.state in LIVE and now - sa.age + 1 <= before:
+                yield TerminateIke(sa.unique_id, force=True)
 
 
 def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+import zlib
 
 from swanherd.core.model import IPAddress
 
 _BROADCAST = b"\xff" * 6
+# For private use (IEEE 802, local experimental EtherType 1).
+NOTICE = 0x88B5
 _ALL_NODES = ipaddress.IPv6Address("ff02::1")
 _ALL_NODES_MAC = bytes.fromhex("333300000001")  # RFC 2464 §7
 
@@ -18,6 +21,17 @@ def announcement(mac: str, address: IPAddress) -> bytes:
     if isinstance(address, ipaddress.IPv4Address):
         return _gratuitous_arp(hardware, address)
     return _unsolicited_advertisement(hardware, address)
+
+
+def notice(mac: str, namespace: str, text: bytes) -> bytes:
+    """Return the frame that tells the other agents of that namespace something."""
+    hardware = bytes.fromhex(mac.replace(":", ""))
+    return _BROADCAST + hardware + struct.pack("!HI", NOTICE, tag(namespace)) + text
+
+
+def tag(namespace: str) -> int:
+    """Return what such a frame's content begins with: all routers of a project hear all frames."""
+    return zlib.crc32(namespace.encode())
 
 
 def _gratuitous_arp(mac: bytes, address: ipaddress.IPv4Address) -> bytes:

@@ -101,11 +101,16 @@ def processes(key: RouterId, command: str) -> frozenset[int]:
         return frozenset(watch.processes(key, command))
 
 
-def wait(pids: Mapping[RouterId, Sequence[int]], seconds: float) -> frozenset[RouterId]:
-    """Return which of these namespaces had a change of addresses, or lost one of the processes.
+def wait(
+    pids: Mapping[RouterId, Sequence[int]], seconds: float
+) -> Mapping[RouterId, Sequence[bytes]]:
+    """Return which of these namespaces changed: their addresses, or one of the processes ended.
 
-    Waits at most so many seconds. One that wasn't watched before is among them at once.
+    Waits at most so many seconds. One that wasn't watched before is among them at once. With
+    each are the notices that came from other nodes, by the device on which VRRP speaks.
     """
     with failing(RouterId("-"), _CODE):
-        changed = watch.wait({str(key): list(numbers) for key, numbers in pids.items()}, seconds)
-    return frozenset(map(RouterId, changed))
+        changed: dict[str, list[bytes]] = watch.wait(
+            {str(key): list(numbers) for key, numbers in pids.items()}, seconds
+        )
+    return {RouterId(name): notices for name, notices in changed.items()}

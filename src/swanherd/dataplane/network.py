@@ -150,6 +150,12 @@ def announce(
         packets.send(name_of(router_id), device, messages, pauses)
 
 
+def tell(router_id: RouterId, device: str, mac: str, notice: bytes) -> None:
+    """Tell the other agents on the device's network something, once; returns at once."""
+    with failing(router_id, "link_failed"):
+        packets.send(name_of(router_id), device, [frames.notice(mac, router_id, notice)], ())
+
+
 def apply(router_id: RouterId, action: net.InsideAction) -> None:
     """Do one action on routes, rules or the kernel's ESP; idempotent."""
     match action:

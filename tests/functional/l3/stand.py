@@ -129,7 +129,7 @@ class Site:
             time.monotonic,
             BRISK,
         )
-        self.homes = HomeSource(self.source, lambda _: self.marks)
+        self.homes = HomeSource(self.source, lambda _: self.marks, time.monotonic)
         self.world = World(self.homes, self.node, self.swan, stand.plane)
 
     @property

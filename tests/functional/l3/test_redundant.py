@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
+from swanherd.core.ike import StopCharon
 from swanherd.core.model import Role, Status
-from swanherd.dataplane import homes
+from swanherd.core.tenure import Tenure, hear, tell
+from swanherd.dataplane import frames, homes
+from swanherd.dataplane.privileged import inside, packets
 from swanherd.testing import builders as make
-from tests.functional.l3.stand import EAST, WEST, Capture, desired, legacy, run
+from tests.functional.l3.stand import EAST, WEST, Capture, desired, legacy, namespace_of, run, wire
 
 UDP = 17
 
@@ -72,11 +77,11 @@ def test_the_address_makes_it_serve_and_its_loss_silences_it(both, keepalived):
     stand_by(west, east)
     homes.wait(west.homes.redundant(), 0.0)
     address(west, "add")
-    assert homes.wait(west.homes.redundant(), 5.0) == {west.key}
+    assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
     west.until(Status.ACTIVE)
     assert west.ping(EAST.inner(5)[0])
     address(west, "del")
-    assert homes.wait(west.homes.redundant(), 5.0) == {west.key}
+    assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
     assert west.turn().report.role is Role.STANDBY
     assert not west.swan.observe(west.key).ike_sas
     assert not west.ping(EAST.inner(5)[0])
@@ -90,7 +95,7 @@ def test_an_address_without_its_keepalived_is_not_ours(both, keepalived):
     west.until(Status.ACTIVE)
     homes.wait(west.homes.redundant(), 0.0)
     keepalived.kill()
-    assert homes.wait(west.homes.redundant(), 5.0) == {west.key}
+    assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
     with Capture() as seen:
         assert west.turn().report.role is Role.STANDBY
         assert not west.ping(EAST.inner(5)[0])
@@ -102,10 +107,10 @@ def test_a_namespace_that_is_made_anew_is_watched_anew(both, keepalived):
     west, east = both
     stand_by(west, east)
     homes.wait(west.homes.redundant(), 0.0)
-    assert homes.wait(west.homes.redundant(), 0.1) == frozenset()
+    assert not homes.wait(west.homes.redundant(), 0.1)
     run("ip", "netns", "del", west.key)
     run("ip", "netns", "add", west.key)
-    assert homes.wait({west.key: ()}, 5.0) == {west.key}
+    assert homes.wait({west.key: ()}, 5.0).keys() == {west.key}
 
 
 def test_neighbours_are_told_of_every_address(both, keepalived):
@@ -137,3 +142,111 @@ def arp_of(seen, wanted):
     packed = bytes(map(int, wanted.split(".")))
     asked = [p for p in seen.packets if p[:2] == b"\x00\x01"]
     return sum(p[14:18] == packed == p[24:28] for p in asked)
+
+
+@pytest.fixture
+def other_node(both):
+    """Where another node's agent of the router speaks: the far end of the device of VRRP."""
+    namespace_of("other")
+    wire(both[0].key, "ha-1", "other", "ha-2")
+    return Other(both[0].key)
+
+
+class Other:
+    """Another agent's notice, sent by whichever device a namespace has."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def tells(self, tenure, namespace="other", device="ha-2", key=""):
+        notice = tell(key or self.key, tenure, time.monotonic())
+        frame = frames.notice("02:00:00:00:00:01", key or self.key, notice)
+        packets.send(namespace, device, [frame], ())
+
+
+def heard(west, limit=5.0):
+    """Wait for what others tell; return whether it put the SAs in doubt."""
+    return west.homes.hear(west.key, homes.wait(west.homes.redundant(), limit).get(west.key, ()))
+
+
+def take_over(west, east):
+    stand_by(west, east)
+    address(west, "add")
+    west.until(Status.ACTIVE)
+    homes.wait(west.homes.redundant(), 0.0)
+
+
+def test_sas_that_another_node_has_replaced_meanwhile_are_made_anew(both, keepalived, other_node):
+    """The peer has forgotten ours for the other's, and nobody but the other knows."""
+    west, east = both
+    take_over(west, east)
+    began = time.monotonic()
+    before = {sa.unique_id for sa in west.swan.observe(west.key).ike_sas}
+    east.swan.apply(east.key, StopCharon())  # it forgets all, and says nothing to us
+    passed = threading.Event()
+    passed.wait(2.5)  # ages are whole seconds
+    other_node.tells(Tenure(began, time.monotonic()))
+    assert heard(west)
+    west.turn()
+    east.turn()
+    west.until(Status.ACTIVE)
+    after = {sa.unique_id for sa in west.swan.observe(west.key).ike_sas}
+    assert after.isdisjoint(before)
+    assert west.ping(EAST.inner(5)[0])
+
+
+def test_the_end_of_the_one_from_whom_it_was_taken_over_costs_nothing(
+    both, keepalived, other_node
+):
+    """It tells in the same words that it has the address no more."""
+    west, east = both
+    take_over(west, east)
+    now = time.monotonic()
+    other_node.tells(Tenure(now - 600, now - 60))
+    assert not heard(west)
+    assert west.turn().actions == 0
+
+
+def test_nobody_is_heard_but_the_routers_own_agents(both, keepalived, other_node):
+    """Not a workload of the router, and not the agent of another router of that project."""
+    west, east = both
+    take_over(west, east)
+    now = time.monotonic()
+    other_node.tells(Tenure(now, now), west.workload, "eth0")
+    assert not heard(west)
+    other_node.tells(Tenure(now, now), key="qrouter-another")
+    assert not homes.wait(west.homes.redundant(), 0.3)
+
+
+def test_who_gives_the_address_up_says_since_when_it_had_it(both, keepalived, other_node):
+    """By the device of VRRP alone."""
+    west, east = both
+    take_over(west, east)
+    address(west, "del")
+    assert west.turn().report.role is Role.STANDBY
+    notice = west.homes.notice(west.key)
+    key, tenure = hear(notice, time.monotonic())
+    assert key == west.key
+    assert tenure.began < tenure.ended <= time.monotonic()
+    with Listening("other") as listening:
+        west.node.tell(west.key, notice)
+        assert listening.recv(2048)[4:] == notice
+
+
+class Listening:
+    """A socket for notices in a namespace."""
+
+    def __init__(self, namespace):
+        self.socket = inside.within(namespace, self._open)
+
+    @staticmethod
+    def _open():
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(frames.NOTICE))
+        sock.settimeout(5)
+        return sock
+
+    def __enter__(self):
+        return self.socket
+
+    def __exit__(self, *_):
+        self.socket.close()

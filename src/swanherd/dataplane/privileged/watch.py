@@ -1,40 +1,65 @@
-"""Waits until an address of a namespace changes (rtnetlink(7)) or a process ends."""
+"""Waits for an address of a namespace to change (rtnetlink(7)), a process to end, or a notice."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import functools
 import os
 import pathlib
 import select
 import socket
+import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from swanherd.dataplane import frames
 from swanherd.dataplane.privileged import default, inside
 
 # linux/rtnetlink.h
 _GROUPS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
 
-# By the namespace's name: its inode, and the socket that was opened in it. So nothing is missed
-# between two calls of `wait`.
-_sockets: dict[str, tuple[int, socket.socket]] = {}
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_TAG = 4  # bytes
+
+# Notices are taken from nowhere else: a redundant router's device on the network of VRRP.
+_NOTICES_BY = "ha-"
+
+
+class _Watched(NamedTuple):
+    """The namespace's inode, and the sockets that were opened in it."""
+
+    inode: int
+    addresses: socket.socket
+    notices: socket.socket
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        return self.addresses, self.notices
+
+
+# By the namespace's name. So nothing is missed between two calls of `wait`.
+_watched: dict[str, _Watched] = {}
 _lock = threading.Lock()
 
 
 @default.entrypoint
-def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> list[str]:
+def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> dict[str, list[bytes]]:
     """Return which of these namespaces changed; those that weren't watched yet, at once.
 
-    `pids` are processes whose end is a change too. One caller at a time.
+    With each come the notices that were heard there. `pids` are processes whose end is a change
+    too. One caller at a time.
     """
     with _lock, contextlib.ExitStack() as stack:
         changed = _sync(pids)
         poll = select.poll()
         names: dict[int, str] = {}
-        for name, (_, sock) in _sockets.items():
-            names[sock.fileno()] = name
-            poll.register(sock, select.POLLIN)
+        for name, watched in _watched.items():
+            for sock in watched.sockets:
+                names[sock.fileno()] = name
+                poll.register(sock, select.POLLIN)
         for name, numbers in pids.items():
             for pid in numbers:
                 try:
@@ -47,9 +72,7 @@ def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> list[str]:
                 poll.register(handle, select.POLLIN)
         ready = poll.poll(0 if changed else seconds * 1000)
         changed |= {names[descriptor] for descriptor, _ in ready}
-        for name in changed & _sockets.keys():
-            _drain(_sockets[name][1])
-        return sorted(changed)
+        return {name: _take(name) for name in sorted(changed)}
 
 
 @default.entrypoint
@@ -74,14 +97,16 @@ def _is_dead(entry: pathlib.Path) -> bool:
 def _sync(pids: Mapping[str, Sequence[int]]) -> set[str]:
     """Watch exactly these namespaces; return those that are newly watched."""
     wanted = {name: inode for name in pids if (inode := _inode(name)) is not None}
-    for name in list(_sockets):
-        if wanted.get(name) != _sockets[name][0]:
-            _sockets.pop(name)[1].close()
-    new = set(wanted) - set(_sockets)
+    for name in list(_watched):
+        if wanted.get(name) != _watched[name].inode:
+            for sock in _watched.pop(name).sockets:
+                sock.close()
+    new = set(wanted) - set(_watched)
     for name in new:
         with contextlib.suppress(FileNotFoundError):  # it went again
-            _sockets[name] = (wanted[name], inside.within(name, _listening))
-    return new & set(_sockets)
+            sockets = inside.within(name, functools.partial(_listening, name))
+            _watched[name] = _Watched(wanted[name], *sockets)
+    return new & set(_watched)
 
 
 def _inode(namespace: str) -> int | None:
@@ -93,22 +118,52 @@ def _inode(namespace: str) -> int | None:
     return None
 
 
-def _listening() -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    sock = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-    try:
-        sock.bind((0, _GROUPS))
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def _listening(name: str) -> tuple[socket.socket, socket.socket]:
+    with contextlib.ExitStack() as failed:
+        how = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        addresses = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | how, socket.NETLINK_ROUTE)
+        failed.callback(addresses.close)
+        addresses.bind((0, _GROUPS))
+        # Of every device: that of VRRP may be made anew meanwhile.
+        protocol = socket.htons(frames.NOTICE)
+        notices = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | how, protocol)
+        failed.callback(notices.close)
+        _only(notices, frames.tag(name))
+        for _ in _received(notices):  # what came before the filter
+            pass
+        failed.pop_all()
+    return addresses, notices
 
 
-def _drain(sock: socket.socket) -> None:
-    """Read what is there; that some was lost (ENOBUFS) is a change too."""
+def _only(sock: socket.socket, tag: int) -> None:
+    """Let the kernel drop whatever doesn't begin with that number (linux/filter.h)."""
+    load, equal, give = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
+    steps = ((load, 0, 0, 0), (equal, 0, 1, tag), (give, 0, 0, 0xFFFFFFFF), (give, 0, 0, 0))
+    program = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    attached = struct.pack("@HP", len(steps), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+
+
+def _take(name: str) -> list[bytes]:
+    """Read what came to the namespace's sockets; return the notices."""
+    watched = _watched.get(name)
+    if watched is None:
+        return []
+    for _ in _received(watched.addresses):
+        pass
+    return [
+        data[_TAG:]
+        for data, source in _received(watched.notices)
+        if source[0].startswith(_NOTICES_BY)
+    ]
+
+
+def _received(sock: socket.socket) -> Iterator[tuple[bytes, Any]]:
+    """Yield what is there; that some was lost (ENOBUFS) is a change too."""
     while True:
         try:
-            sock.recv(65536)
+            yield sock.recvfrom(65536)
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 return

@@ -1,0 +1,58 @@
+"""Which SAs of a redundant router are older than what another node of it has set up since: pure.
+
+Cut off from each other, both nodes have the router's address, and the peers answer the one that
+began last. Joined again, one gives it up (RFC 5798 §6.4.3), and VRRP doesn't tell the one that
+keeps it that there was another. So who gives it up says since when it had it, and until when.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from swanherd.core.model import RouterId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tenure:
+    """From when to when a node had a router's address, in seconds of its clock.
+
+    `began` is None if that was before anybody looked, `ended` while it lasts.
+    """
+
+    began: float | None
+    ended: float | None = None
+
+
+def tell(key: RouterId, tenure: Tenure, now: float) -> bytes:
+    """Return the notice of a tenure that has ended: how long ago everything was."""
+    began = None if tenure.began is None else now - tenure.began
+    ended = None if tenure.ended is None else now - tenure.ended
+    return json.dumps({"key": key, "began": began, "ended": ended}).encode()
+
+
+def hear(notice: bytes, now: float) -> tuple[RouterId, Tenure] | None:
+    """Return whose tenure of what a notice tells, by our own clock; None if it isn't one."""
+    try:
+        # A frame may be filled up to its least length (IEEE 802.3).
+        told = json.loads(notice.rstrip(b"\0"))
+        began = None if told["began"] is None else now - float(told["began"])
+        return RouterId(str(told["key"])), Tenure(began, now - float(told["ended"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def doubted(own: Tenure, other: Tenure) -> float | None:
+    """Return before when our SAs may have been replaced by those of the other; None if never.
+
+    Who began last has the SAs that the peers know. In a take-over we begin when the other has
+    ended. If a beginning isn't known, SAs that are good are rather made anew.
+    """
+    if own.ended is not None or other.ended is None:
+        return None
+    if own.began is not None:
+        if own.began >= other.ended:
+            return None
+        if other.began is not None and other.began < own.began:
+            return None
+    return other.ended
