@@ -71,10 +71,15 @@ class Reading:
     chains: tuple[str, ...] = ()
 
     @property
+    def generations(self) -> frozenset[int]:
+        """The numbers that sets here have."""
+        found = map(_GENERATION.match, self.sets + self.maps + self.chains)
+        return frozenset(int(match[1]) for match in found if match)
+
+    @property
     def generation(self) -> int:
         """A number that no set here has."""
-        taken = {int(m[1]) for name in self.sets + self.maps if (m := _GENERATION.match(name))}
-        return next(n for n in range(_GENERATIONS) if n not in taken)
+        return next(n for n in range(_GENERATIONS) if n not in self.generations)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,6 +154,15 @@ def switch(guard: RouterGuard, generation: int, now: Reading) -> str:
             *(f"delete chain {TABLE} {name}" for name in now.chains if name not in kept),
         ]
     )
+
+
+def rules_anew(guard: RouterGuard, now: Reading) -> str:
+    """Return the commands that write the rules again for the sets that are there.
+
+    What was read is a guard of ours with the same pairs and exemptions, so it has one generation.
+    """
+    generation = max(now.generations, default=0)
+    return switch(guard, generation, dataclasses.replace(now, sets=(), maps=(), chains=()))
 
 
 def mark(reading: Reading) -> str:
