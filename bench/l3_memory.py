@@ -2,11 +2,15 @@
 
 On a lab that is up, whose cloud a has Neutron's L3 agents and one gateway (make up
 UPFLAGS="--backend-a ovs").
-Memory is the resident set (RSS) of the agent and of what it has started for its privileges.
+Memory is the proportional set (PSS, proc(5)) of the agent's processes: the first one, the worker
+that it forks, which loads the extension and shares memory with it, and what they have started for
+their privileges. That of charon is its resident set.
 """
 
 from __future__ import annotations
 
+import contextlib
+import pathlib
 import sys
 import time
 
@@ -83,11 +87,19 @@ def settled(box: Box) -> float:
 
 
 def memory(box: Box) -> float:
-    """Return the memory of the agent and of the helpers that are its children."""
+    """Return the memory of the agent's processes, in MB: all have its name, or its file's."""
     main = services.find(box, L3_AGENT).main
-    helpers = [p for p in processes() if p.session == main.pid and p.pid != main.pid]
-    helpers = [p for p in helpers if any("privsep" in part for part in p.argv)]
-    return rss(main.pid) + sum(rss(p.pid) for p in helpers)
+    own = [p for p in processes() if p.session == main.pid]
+    return sum(pss(p.pid) for p in own if any(L3_AGENT in part for part in p.argv))
+
+
+def pss(pid: int) -> float:
+    """Return a process' proportional set in MB; 0 if it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        line = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
+        return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def grown(cloud: Cloud, *, vpn: bool) -> tuple[float, float]:

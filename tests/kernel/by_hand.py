@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from swanherd.core.home import key_of
+from tests.functional.l3.stand import Plan, legacy, within
 from tests.kernel.wires import batch, run
 
 WORKLOADS = ("10.11.0.10", "10.12.0.10")
+_NETWORKS = ("10.11.0.0/24", "10.12.0.0/24")
+# Sites beside those of `tests.functional.l3.stand`.
+ROUTERS = Plan("hand-west", 3), Plan("hand-east", 4)
 _PUBLIC = ("203.0.113.3", "198.51.100.3")
 _GATEWAYS = ("203.0.113.1", "198.51.100.1")
 
@@ -59,11 +64,42 @@ secrets {{
 @contextlib.contextmanager
 def gateways(directory: Path) -> Iterator[None]:
     """Have both gateways and their tunnel while the block runs."""
+    for number, side in enumerate("we"):
+        _wire(side, number)
+    with _tunnel(directory, ("hand-w", "hand-e"), _PUBLIC, _NETWORKS):
+        yield
+
+
+@contextlib.contextmanager
+def routers(directory: Path) -> Iterator[None]:
+    """Have two legacy routers with Neutron's rules, and a tunnel between them.
+
+    Who does so by hand takes the tunnel's packets from Neutron's SNAT.
+    """
+    names = [key_of(plan.router_id, legacy(plan)) for plan in ROUTERS]
+    for name, plan in zip(names, reversed(ROUTERS), strict=True):
+        rule = ("POSTROUTING", "-d", plan.networks[0], "-j", "ACCEPT")
+        within(name, "iptables", "-t", "nat", "-I", *rule)
+    public, networks = ([getattr(p, what)[0] for p in ROUTERS] for what in ("public", "networks"))
+    with _tunnel(directory, names, public, networks):
+        yield
+
+
+@contextlib.contextmanager
+def _tunnel(
+    directory: Path, names: Sequence[str], public: Sequence[str], networks: Sequence[str]
+) -> Iterator[None]:
+    """Have charons in both namespaces, and a tunnel, while the block runs."""
     daemons = []
     try:
         for number, side in enumerate("we"):
-            _wire(side, number)
-            daemons.append(_start(directory, side, number))
+            connection = _CONNECTION.format(
+                here=public[number],
+                there=public[1 - number],
+                mine=networks[number],
+                theirs=networks[1 - number],
+            )
+            daemons.append(_start(directory, side, names[number], connection))
         done = _swanctl(directory, "w", "--initiate", "--child", "tunnel")
         assert "completed successfully" in done, done
         yield
@@ -107,20 +143,12 @@ def _wire(side: str, number: int) -> None:
     )
 
 
-def _start(directory: Path, side: str, number: int) -> subprocess.Popen[bytes]:
+def _start(directory: Path, side: str, name: str, connection: str) -> subprocess.Popen[bytes]:
     socket, conf = directory / f"{side}.vici", directory / f"{side}.conf"
     conf.write_text(_CONF.format(socket=socket))
-    networks = ["10.11.0.0/24", "10.12.0.0/24"]
-    (directory / f"{side}.swanctl").write_text(
-        _CONNECTION.format(
-            here=_PUBLIC[number],
-            there=_PUBLIC[1 - number],
-            mine=networks[number],
-            theirs=networks[1 - number],
-        )
-    )
+    (directory / f"{side}.swanctl").write_text(connection)
     daemon = subprocess.Popen(
-        ["ip", "netns", "exec", f"hand-{side}", "/usr/sbin/charon-systemd"],
+        ["ip", "netns", "exec", name, "/usr/sbin/charon-systemd"],
         env={**os.environ, "STRONGSWAN_CONF": str(conf)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -11,14 +11,11 @@ import dataclasses
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from swanherd.core.model import DataPlane, HomeNamespace, Status
-from swanherd.dataplane import home_guards
+from swanherd.core.model import HomeNamespace, Status
 from swanherd.testing import builders as make
 from tests.functional.l3 import rules
 from tests.functional.l3.stand import (
@@ -28,7 +25,6 @@ from tests.functional.l3.stand import (
     WEST,
     Capture,
     Site,
-    Stand,
     desired,
     detours,
     distributed,
@@ -36,6 +32,7 @@ from tests.functional.l3.stand import (
     run,
     within,
 )
+from tests.kernel.homes import own_namespaces
 
 ICMP, ESP = 1, 50
 
@@ -44,12 +41,8 @@ Both = tuple[Site, Site]
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[Both]:
-    stand = Stand(Path(tempfile.mkdtemp(prefix="swan-")), home_guards.choose(), DataPlane.KERNEL)
-    yield stand.site(WEST, distributed), stand.site(EAST, legacy)
-    stand.close()
-    for site in stand.sites:
-        for pid in charons(site):
-            os.kill(pid, signal.SIGKILL)
+    with own_namespaces() as stand:
+        yield stand.site(WEST, distributed), stand.site(EAST, legacy)
 
 
 def charons(site: Site) -> list[int]:

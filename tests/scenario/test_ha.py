@@ -6,6 +6,7 @@ Cloud a has Neutron's L3 agents and two network nodes, cloud b OVN.
 import contextlib
 import dataclasses
 import datetime
+import ipaddress
 import json
 import re
 import time
@@ -88,8 +89,8 @@ class Seen:
 
 
 @contextlib.contextmanager
-def watched(end, node):
-    """Note when the router's address comes to a node: a list of times."""
+def watched(end, node, *, goes=False):
+    """Note when the router's address comes to a node, or when it goes: a list of times."""
     address, times = end.address(4), []
     argv = ["stdbuf", "-oL", "ip", "-ts", "-o", "monitor", "address"]
     process = node.popen(argv, netns=namespace_of(end))
@@ -99,7 +100,7 @@ def watched(end, node):
         end_process(process)
         said, _ = process.communicate(timeout=10)
     for line in said.splitlines():
-        if f" {address}/" in line and "Deleted" not in line:
+        if f" {address}/" in line and ("Deleted" in line) is goes:
             stamp = re.match(r"\[(\S+)\]", line)[1]
             times.append(datetime.datetime.fromisoformat(stamp).timestamp())
 
@@ -216,3 +217,46 @@ def test_a_node_is_cut_off(pair, nodes, lab):
     finally:
         wires.__exit__(None, None, None)
     stays(pair, nodes)
+
+
+def vrrp_address(end, node):
+    """The node's own address among the router's VRRP daemons: of two masters the higher stays."""
+    listed = node.run(["ip", "-j", "-4", "address"], namespace_of(end)).stdout
+    (device,) = (d for d in json.loads(listed) if d["ifname"].startswith("ha-"))
+    return max(
+        ipaddress.ip_address(a["local"]) for a in device["addr_info"] if a["prefixlen"] < 24
+    )
+
+
+@pytest.fixture
+def preferred(pair):
+    """The node to which VRRP gives the router after a split, which serves, and the other."""
+    lower, higher = sorted(pair.one.cloud.gateways, key=lambda n: vrrp_address(pair.one, n))
+    if roles(pair.one).get(lower.name) == "active":
+        lower.run(["kill", *pids(pair.one, lower, "keepalived")])
+    wait_for(lambda: serves(pair.one, higher, lower), 60, "a standby is ready", every=0.5)
+    pair.here.wait_for_ping(pair.there.ipv4, 30)
+    pair.up(60)
+    return higher, lower
+
+
+@pytest.mark.long
+def test_a_node_that_was_cut_off_keeps_the_router(pair, preferred, lab):
+    """It never learns by VRRP that there was another, with whom the peers made new SAs."""
+    node, other = preferred
+    with cut(lab, node, "u", "p"):
+        failed_over(pair, node, other, lambda: None)
+        stream = Stream.start(pair.here, pair.there.ipv4)
+        times = watched(pair.one, other, goes=True)
+        gone = times.__enter__()
+    began = time.time()
+    try:
+        wait_for(lambda: serves(pair.one, node, other), 60, "VRRP gives it back", every=0.1)
+        stream.wait_for_answers(time.time())
+    finally:
+        times.__exit__(None, None, None)
+        outcome = stream.stop()
+    seen = Seen(began, gone[0], stream.first_answer(gone[0]), outcome)
+    seen.note(pair.one.site.kind, "node is back and keeps it")
+    assert seen.answer - seen.address <= OURS
+    stays(pair, (node, other))
