@@ -100,6 +100,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "detours": "The ways from its parts to the central one.",
         "redundant": "Whether several hosts have the router and the one with its address serves.",
         "marks": "Never on the wire: the node fills it in.",
+        "doubted": "Never on the wire: the node fills it in.",
     },
     "Detour": {
         "network": "The subnet whose packets it is for.",

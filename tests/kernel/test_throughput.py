@@ -8,11 +8,8 @@ import statistics
 import time
 from collections.abc import Mapping
 
-from swanherd.core.model import IkeVersion, Status
-from swanherd.testing import builders as make
-from tests.functional.l3.stand import EAST, WEST, Plan, desired, legacy
+from swanherd.core.model import IkeVersion
 from tests.kernel import by_hand
-from tests.kernel.homes import own_namespaces
 from tests.kernel.stage import HERE, INNER, THERE, Stage, ends
 from tests.kernel.wires import transfer
 
@@ -63,21 +60,3 @@ def test_as_fast_as_by_hand(stage: Stage, tmp_path: pathlib.Path) -> None:
         here, there = by_hand.WORKLOADS
         agent = (HERE, INNER[4][0], THERE, INNER[4][1])
         compare("qvpn", {"agent": agent, "by_hand": (HERE, here, THERE, there)})
-
-
-def test_as_fast_as_by_hand_in_routers_own_namespaces(tmp_path: pathlib.Path) -> None:
-    """Beside two of the same with Neutron's rules, whose tunnel isn't the agent's."""
-    with own_namespaces() as stand:
-        west, east = (stand.site(plan, legacy) for plan in (WEST, EAST))
-        west.source.desired = desired(WEST, EAST, make.home())
-        east.source.desired = desired(EAST, WEST, make.home())
-        east.turn()
-        west.until(Status.ACTIVE)
-        east.until(Status.ACTIVE)
-        with by_hand.routers(tmp_path):
-            one, other = by_hand.ROUTERS
-            compare("qrouter", {"agent": between(WEST, EAST), "by_hand": between(one, other)})
-
-
-def between(one: Plan, other: Plan) -> Way:
-    return f"vm-{one.name}", one.inner(5)[0], f"vm-{other.name}", other.inner(5)[0]
