@@ -270,7 +270,7 @@ class Edit(Forms):
         """Neither its form nor its change."""
         self.shown["project_id"] = "another"
         assert self.client.get(self.address).status_code == 302
-        assert self.change(name="stolen")["X-Horizon-Location"]
+        assert "could not be found" in str(self.change(name="stolen").json()["errors"])
         assert self.shown["name"] == "to-office"
 
     def test_delete_takes_what_the_dashboard_made(self):

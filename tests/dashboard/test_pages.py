@@ -117,7 +117,7 @@ class OneConnection(Pages):
         shown = with_a_tunnel(self.cloud)
         page = self.client.get(url("connection", shown)).content.decode()
         for text in (
-            "v2, aes-256, sha256, sha256, group19",
+            "IKEv2, aes-256, sha256, PRF sha256, group19",
             "1.5 kB",
             "25 packets",
             "10.9.0.0/24",

@@ -9,13 +9,12 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from swanherd_dashboard import neutron
+from swanherd_dashboard import making, neutron
 from swanherd_dashboard.core import profiles, rows, rules
 from swanherd_dashboard.core.rules import Wrong
 from swanherd_dashboard.core.words import gettext_noop
 from swanherd_dashboard.surroundings import Surroundings
 
-ANYONE = ("0.0.0.0", "::")  # noqa: S104 - the API's word for it
 INITIATORS = (
     ("bi-directional", gettext_lazy("both sides")),
     ("response-only", gettext_lazy("only the peer")),
@@ -154,7 +153,7 @@ class ConnectionForm(forms.Form):
     def _identities(self, data: dict[str, Any]) -> None:
         address = data.get("peer_address", "")
         if not data.get("peer_id"):
-            if address in ANYONE:
+            if address in rows.ANYONE:
                 raise Wrong(
                     "peer_id",
                     gettext_noop("Give its identity: the address doesn't tell who it is."),
@@ -222,6 +221,9 @@ class ConnectForm(ConnectionForm):
         yield lambda: rules.check_key(data.get("psk", ""))
         if data.get("psk"):
             yield lambda: rules.check_strength(data["psk"])
+        if len(data.get("sides", ())) > 1:
+            most = rules.MAX_TEXT - len(making.suffix(data["sides"][0]))
+            yield lambda: rules.check_name("name", data.get("name", ""), most)
 
 
 class EditForm(ConnectionForm):
@@ -276,6 +278,7 @@ class EditForm(ConnectionForm):
         yield lambda: self._one_version(data)
         if data.get("psk"):
             yield lambda: rules.check_key(data["psk"])
+        if data.get("psk"):  # an error takes it away
             yield lambda: rules.check_strength(data["psk"])
 
     @staticmethod

@@ -11,6 +11,7 @@ from typing import Any
 
 from django import http, shortcuts
 from django.contrib import messages  # Horizon's own are lost with an answer to a script
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -35,12 +36,17 @@ class FormView(views.HorizonTemplateView):
     around: surroundings.Surroundings
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> http.HttpResponse:
-        """Look around first; what Neutron refuses then leads back to the list."""
+        """Look around first; what Neutron refuses then leads back to the list.
+
+        A form that was filled in stays where it is, with Neutron's sentence.
+        """
         self.cloud = neutron.of(request)
         try:
             self.around = surroundings.look(self.cloud)
             answer: http.HttpResponse = super().dispatch(request, *args, **kwargs)
         except neutron.Refused as error:
+            if request.method == "POST" and _background(request):
+                return http.JsonResponse({"errors": {NON_FIELD_ERRORS: [error.text]}})
             messages.error(request, error.text)
             return shortcuts.redirect(INDEX)
         return answer
@@ -134,7 +140,7 @@ class EditView(FormView):
         """Return the form with the connection's values; never its key."""
         connection_id = str(self.kwargs["connection_id"])
         self.found = found = self.cloud.connection(connection_id, rows.SHOWN)
-        self.service = service = self.around.services[found.service_id]
+        self.service = service = self._service(found.service_id)
         local, peer = [service.subnet_id], list(found.peer_cidrs)
         if found.local_group_id:
             local = self.cloud.get(f"{neutron.GROUPS}/{found.local_group_id}")["endpoints"]
@@ -142,6 +148,11 @@ class EditView(FormView):
             peer = self.cloud.get(f"{neutron.GROUPS}/{found.peer_group_id}")["endpoints"]
         around = _of_router(self.around, service.router_id)
         return EditForm(around, service, found, (local, peer), data)
+
+    def _service(self, service_id: str) -> rows.Service:
+        """Return the connection's service, which an administrator may have in another project."""
+        mine = self.around.services.get(service_id)
+        return mine or rows.service(self.cloud.get(f"{neutron.SERVICES}/{service_id}"))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the context with the words of this form."""

@@ -73,7 +73,7 @@ def connect(cloud: neutron.Neutron, around: Surroundings, wanted: Wanted) -> lis
         ids = []
         for side in wanted.sides:
             several = len(wanted.sides) > 1
-            name = f"{wanted.name}-v{side.version}" if several else wanted.name
+            name = wanted.name + suffix(side) if several else wanted.name
             body = {
                 **wanted.attributes,
                 **groups(undo, name, side),
@@ -85,6 +85,11 @@ def connect(cloud: neutron.Neutron, around: Surroundings, wanted: Wanted) -> lis
             }
             ids.append(undo.create(neutron.CONNECTIONS, body))
         return ids
+
+
+def suffix(side: Side) -> str:
+    """Return what tells two connections of one name apart."""
+    return f"-v{side.version}"
 
 
 def policies(

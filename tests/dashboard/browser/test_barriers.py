@@ -29,6 +29,7 @@ NARROW = {"width": 320, "height": 800}  # WCAG 1.4.10: nobody scrolls two ways
 def with_everything(cloud):
     """Have a connection, and an agent that serves it; return the addresses of all pages."""
     row = with_a_tunnel(cloud)
+    row["events"] = [{**row["events"][0], "text": f"IKE:{'AES_CBC_256/' * 9}"}]
     with_a_tunnel(cloud, name="to-depot", status="DOWN", status_reason="The peer is silent.")
     with_a_tunnel(cloud, name="to-shop", status="PENDING_UPDATE")
     with_a_tunnel(cloud, name="to-port", status="ERROR")

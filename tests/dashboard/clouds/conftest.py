@@ -53,6 +53,11 @@ def browser(lab, address):
         chromium.close()
 
 
+def wanted():
+    """Whether pictures are wanted anew."""
+    return bool(os.environ.get("SCREENSHOTS"))
+
+
 @dataclasses.dataclass
 class Visitor:
     """A logged-in user of a cloud and the page in front of him."""
@@ -65,8 +70,15 @@ class Visitor:
         return self.page
 
     def picture(self, name):
-        """Take a picture for the documents, if they are wanted anew."""
-        if os.environ.get("SCREENSHOTS"):
+        """Take a picture for the documents, if they are wanted anew.
+
+        As where the stock panel's menu entry has given way to ours.
+        """
+        if wanted():
+            self.page.evaluate(
+                'document.querySelectorAll(\'nav a[href="/project/vpn/"],'
+                ' #sidebar a[href="/project/vpn/"]\').forEach(each => each.remove())'
+            )
             self.page.evaluate("window.scrollTo(0, 0)")
             self.page.screenshot(path=IMAGES / f"dashboard-{name}.png", full_page=True)
 

@@ -38,10 +38,18 @@ def test_a_row_of_the_list_says_why_and_since_when():
     assert told["since"] == "2026-11-26T20:00:00.500000+00:00"
 
 
-def test_revisions_that_differ_mean_that_a_change_is_being_applied():
+def test_a_peer_from_anywhere_is_called_by_its_identity():
+    """0.0.0.0 says nothing to anybody."""
+    assert rows.connection(ROW | {"peer_address": "192.0.2.1", "peer_id": "x"}).peer == "192.0.2.1"
+    assert rows.connection(ROW | {"peer_address": "0.0.0.0", "peer_id": "x"}).peer == "x"
+
+
+def test_a_revision_behind_the_wanted_one_means_that_a_change_is_being_applied():
     """Their distance doesn't matter."""
     assert rows.connection(ROW | {"revision_wanted": 9, "revision_applied": 3}).applying
     assert not rows.connection(ROW | {"revision_wanted": 9, "revision_applied": 9}).applying
+    # Another connection of the router was changed since, and that is applied too.
+    assert not rows.connection(ROW | {"revision_wanted": 9, "revision_applied": 10}).applying
 
 
 def test_the_age_of_a_look_is_never_negative():

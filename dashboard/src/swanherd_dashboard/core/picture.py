@@ -157,7 +157,7 @@ def _router(
     for index, found in enumerate(connections):
         y = _spread(top, bottom, index, len(connections))
         nets = ", ".join(known.remote(found))
-        box = _box("peer", found.id, (PEER_X, y, PEER_WIDTH), (found.peer_address, nets))
+        box = _box("peer", found.id, (PEER_X, y, PEER_WIDTH), (found.peer, nets))
         boxes.append(box)
         lines.append(
             Line(router.right, _within(router, box.middle), box.x, box.middle, connection=found)

@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
+ANYONE = ("0.0.0.0", "::")  # noqa: S104 - the API's word for it
 
 # What is asked for: with these the key never leaves Neutron.
 LISTED = (
     *("id", "name", "status", "status_code", "status_reason", "status_since", "peer_address"),
     *("vpnservice_id", "peer_cidrs", "local_ep_group_id", "peer_ep_group_id", "admin_state_up"),
+    "peer_id",
 )
 SHOWN = (
     *LISTED,
-    *("description", "peer_id", "local_id", "ikepolicy_id", "ipsecpolicy_id", "mtu"),
+    *("description", "local_id", "ikepolicy_id", "ipsecpolicy_id", "mtu"),
     *("initiator", "dpd", "revision_wanted", "revision_applied", "effective_mtu"),
     *("details", "events"),
 )
@@ -129,7 +131,12 @@ class Connection:
     @property
     def applying(self) -> bool:
         """Whether the gateway hasn't applied the last change yet."""
-        return None not in (self.wanted, self.applied) and self.wanted != self.applied
+        return self.wanted is not None and self.applied is not None and self.applied < self.wanted
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, or the identity of one that may come from any."""
+        return self.peer_id if self.peer_address in ANYONE else self.peer_address
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -284,7 +291,8 @@ def policy(row: Row) -> Policy:
 
 def matches(found: Connection, words: str) -> bool:
     """Whether every word is in what the list shows of the connection."""
-    shown = " ".join((found.name, found.id, found.status, found.code, found.peer_address))
+    peer = (found.peer_address, found.peer_id)
+    shown = " ".join((found.name, found.id, found.status, found.code, *peer))
     return all(word in shown.lower() for word in words.lower().split())
 
 

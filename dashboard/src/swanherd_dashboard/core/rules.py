@@ -56,10 +56,10 @@ class Side:
     cidrs: tuple[str, ...]
 
 
-def check_name(field: str, text: str) -> None:
+def check_name(field: str, text: str, most: int = MAX_TEXT) -> None:
     """Refuse text that is too long, or that no database stores."""
-    if len(text) > MAX_TEXT:
-        raise Wrong(field, gettext_noop("Give at most %(most)s characters."), most=MAX_TEXT)
+    if len(text) > most:
+        raise Wrong(field, gettext_noop("Give at most %(most)s characters."), most=most)
     if any(unicodedata.category(c) == "Cs" for c in text):
         raise Wrong(field, gettext_noop("This isn't valid Unicode text."))
 

@@ -169,13 +169,90 @@
     return key;
   }
 
+  var ENDED = new Error('the session has ended');
+
+  function inBackground(address, options) {
+    options.headers = { 'X-Requested-With': 'XMLHttpRequest' };
+    options.credentials = 'same-origin';
+    return fetch(address, options).then(function (answer) {
+      if (answer.status === 401 || answer.status === 403) { throw ENDED; }
+      return answer;
+    });
+  }
+
+  /* A login, in another tab too, makes a new token against forgery. */
+  function renew(root) {
+    return inBackground(window.location.href, {}).then(function (answer) {
+      if (!answer.ok || answer.headers.has('X-Horizon-Location')) { throw new Error('no form'); }
+      return answer.text();
+    }).then(function (text) {
+      var token = new DOMParser().parseFromString(text, 'text/html').querySelector('.sh-form [name="csrfmiddlewaretoken"]');
+      root.elements.csrfmiddlewaretoken.value = token.value;
+    });
+  }
+
+  function post(root, data, again) {
+    return inBackground(window.location.href, { method: 'POST', body: data }).then(function (answer) {
+      if (answer.headers.has('X-Horizon-Location')) { return { location: answer.headers.get('X-Horizon-Location') }; }
+      if (!answer.ok) { throw new Error(answer.status); }
+      return answer.json();
+    }, function (error) {
+      if (error !== ENDED || !again) { throw error; }
+      return renew(root).then(function () {
+        data.set('csrfmiddlewaretoken', root.elements.csrfmiddlewaretoken.value);
+        return post(root, data, false);
+      });
+    });
+  }
+
+  /* Sends a form once at a time, and never again by itself: nobody knows then whether it was done. */
+  function carefully(root, send) {
+    var busy = false;
+    function be(is) { busy = is; root.setAttribute('aria-busy', String(is)); }
+    function say(what) {
+      ['ended', 'unanswered'].forEach(function (name) { part(root, name).hidden = name !== what; });
+      if (what) { part(root, what).focus(); }
+    }
+    root.addEventListener('submit', function (event) {
+      event.preventDefault();
+      if (busy) { return; }
+      be(true);
+      send(event.submitter)
+        .then(function (leaves) { say(''); be(leaves); })
+        .catch(function (error) { say(error === ENDED ? 'ended' : 'unanswered'); be(false); });
+    });
+    window.addEventListener('pageshow', function (event) { if (event.persisted) { be(false); } });
+  }
+
+  /* A form that the server shows again is sent as ever, once it is certain that it will be taken. */
+  function plain(root) {
+    carefully(root, function (by) {
+      return renew(root).then(function () {
+        if (by && by.name) {
+          var said = document.createElement('input');
+          said.type = 'hidden';
+          said.name = by.name;
+          said.value = by.value;
+          root.appendChild(said);
+        }
+        HTMLFormElement.prototype.submit.call(root);
+        return true;
+      });
+    });
+  }
+
   function form(root) {
-    var key = root.elements.psk, router = root.elements.router, busy = false;
+    var key = root.elements.psk, router = root.elements.router;
     var homes = JSON.parse(document.getElementById('sh-routers').textContent);
     var notes = JSON.parse(document.getElementById('sh-notes').textContent);
     var reveal = root.querySelector('[data-sh-reveal]'), outlook = part(root, 'outlook');
 
-    function uncover(is) { key.type = is ? 'text' : 'password'; reveal.setAttribute('aria-pressed', String(is)); }
+    /* Browsers keep the text of fields for the way back, but no passwords. */
+    function uncover(is) {
+      key.type = is ? 'text' : 'password';
+      key.autocomplete = is ? 'off' : 'new-password';
+      reveal.setAttribute('aria-pressed', String(is));
+    }
     function subnets() {
       if (!router) { return; }
       root.querySelectorAll('[data-sh-field="subnets"] [data-sh-choice]').forEach(function (choice) {
@@ -225,24 +302,15 @@
     reveal.addEventListener('click', function () { uncover(key.type === 'password'); });
     root.addEventListener('input', rethink);
     root.addEventListener('change', function () { subnets(); profile(); });
-    root.addEventListener('submit', function (event) {
-      event.preventDefault();
-      if (busy) { return; }
-      var data = new FormData(root), by = event.submitter;
+    carefully(root, function (by) {
+      var data = new FormData(root);
       if (by && by.name) { data.append(by.name, by.value); }
-      busy = true;
-      fetch(window.location.href, { method: 'POST', body: data, headers: { 'X-Requested-With': 'XMLHttpRequest' }, credentials: 'same-origin' })
-        .then(function (answer) {
-          if (answer.headers.has('X-Horizon-Location')) { return { location: answer.headers.get('X-Horizon-Location') }; }
-          if (answer.status === 401 || answer.status === 403) { window.location.reload(); return {}; }
-          return answer.json();
-        })
-        .then(function (told) {
-          tell(told.errors || {});
-          if (told.outlook) { foresee(told.outlook); } else { rethink(); }
-          if (told.location) { window.location.assign(told.location); } else { busy = false; }
-        })
-        .catch(function () { busy = false; HTMLFormElement.prototype.submit.call(root); });
+      return post(root, data, true).then(function (told) {
+        tell(told.errors || {});
+        if (told.outlook) { foresee(told.outlook); } else { rethink(); }
+        if (told.location) { window.location.assign(told.location); }
+        return Boolean(told.location);
+      });
     });
     uncover(false);
     subnets();
@@ -258,5 +326,6 @@
     if (root.dataset.shLiveList) { list(root); }
     if (root.dataset.shLiveOne) { one(root); }
     if ('shForm' in root.dataset) { form(root); }
+    if ('shPlain' in root.dataset) { plain(root); }
   });
 }());
