@@ -109,6 +109,11 @@ def test_a_shell_reads_the_key_of_the_script_as_it_is(psk):
         ("libreswan", {"ike": {"pfs": "group25"}}, "group25"),
         ("libreswan", {"ike": {"ike_version": "v1"}}, "group19"),
         ("pfsense", {"ipsec": {"encapsulation_mode": "transport"}}, "transport"),
+        ("vyos", {"ike": {"lifetime": {"units": "seconds", "value": 86401}}}, "86401"),
+        ("vyos", {"dpd": {"action": "hold", "interval": 1, "timeout": 9}}, "dpd interval"),
+        ("cisco-ios-xe", {"ike": {"lifetime": {"units": "seconds", "value": 86401}}}, "86401"),
+        ("cisco-ios-xe", {"ipsec": {"lifetime": {"units": "seconds", "value": 60}}}, "not 60"),
+        ("fortigate", {"ipsec": {"lifetime": {"units": "seconds", "value": 172801}}}, "172801"),
     ],
 )
 def test_what_a_device_cannot_say_is_refused_by_name(device, changes, named):
@@ -121,7 +126,13 @@ def test_what_a_device_cannot_say_is_refused_by_name(device, changes, named):
 
 
 @pytest.mark.parametrize(
-    ("device", "psk"), [("vyos", "it's"), ("cisco-ios-xe", "what?"), ("fortigate", "é" * 8)]
+    ("device", "psk"),
+    [
+        ("vyos", "it's"),
+        ("cisco-ios-xe", "what?"),
+        ("fortigate", "é" * 8),
+        ("fortigate", "0xabcdef"),
+    ],
 )
 def test_a_key_that_a_device_cannot_hold_is_refused_and_not_told(device, psk):
     """The sentence doesn't show the key."""

@@ -15,6 +15,7 @@ from swanherd_client.peers.words import (
     only_ipv4,
     plain,
     remark,
+    within,
 )
 from swanherd_client.tunnel import Kind, Policy, Tunnel, Unsayable
 
@@ -46,7 +47,8 @@ def files(tunnel: Tunnel) -> tuple[File, ...]:
     lines += [f" set transform-set {name}", f" set pfs group{_group(tunnel.ipsec)}"]
     if tunnel.version == 2:
         lines.append(f" set ikev2-profile {name}")
-    lines += [f" set security-association lifetime seconds {tunnel.ipsec.lifetime}"]
+    seconds = within(DEVICE, "lifetime", tunnel.ipsec.lifetime, 120, 2592000)
+    lines += [f" set security-association lifetime seconds {seconds}"]
     lines += [f" match address {name}"]
     lines += ["! On the interface to the internet:", f"!  crypto map {name}"]
     lines += ["! And exempt these networks from NAT there."]
@@ -74,9 +76,10 @@ def _ikev2(tunnel: Tunnel) -> list[str]:
     lines += [f"crypto ikev2 profile {name}", f" match identity remote {remote}{mask}"]
     lines += [f" identity local {local}", " authentication local pre-share"]
     lines += [" authentication remote pre-share", f" keyring local {name}"]
-    lines += [f" lifetime {policy.lifetime}"]
+    lines += [f" lifetime {within(DEVICE, 'lifetime', policy.lifetime, 120, 86400)}"]
     if tunnel.dpd_action != "disabled":
-        lines.append(f" dpd {max(tunnel.dpd_interval, 10)} 2 periodic")
+        interval = within(DEVICE, "dpd interval", max(tunnel.dpd_interval, 10), 10, 3600)
+        lines.append(f" dpd {interval} 2 periodic")
     return lines
 
 
@@ -89,7 +92,7 @@ def _ikev1(tunnel: Tunnel) -> list[str]:
     lines = ["crypto isakmp policy 10"]
     lines += [f" encryption {'aes ' + str(bits) if mode == 'cbc' else '3des'}", f" hash {hashed}"]
     lines += [" authentication pre-share", f" group {_group(policy)}"]
-    lines += [f" lifetime {policy.lifetime}"]
+    lines += [f" lifetime {within(DEVICE, 'lifetime', policy.lifetime, 60, 86400)}"]
     lines += [f"crypto isakmp key {_key(tunnel)} address {tunnel.cloud_address}"]
     return lines
 

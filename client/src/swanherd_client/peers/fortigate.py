@@ -14,10 +14,12 @@ from swanherd_client.peers.words import (
     only_esp_tunnels,
     only_ipv4,
     remark,
+    within,
 )
 from swanherd_client.tunnel import Kind, Policy, Tunnel, Unsayable
 
 DEVICE = "FortiGate"
+_LIFETIME = 120, 172800  # of both phases (CLI reference, vpn ipsec)
 _GROUPS = (1, 2, 5, *range(14, 22), *range(27, 33))
 _HASHES = {name: name for name in ("sha1", "sha256", "sha384", "sha512")}
 _KINDS = {
@@ -50,10 +52,12 @@ def _phase1(tunnel: Tunnel) -> list[str]:
     psk = "put the pre-shared key here" if tunnel.psk is None else tunnel.psk
     if len(psk) < 6:
         raise Unsayable(f"{DEVICE} needs a psk of at least 6 characters")
+    if psk.lower().startswith("0x"):
+        raise Unsayable(f"{DEVICE} takes a psk that begins with 0x for hexadecimal digits")
     lines = [
         'set interface "wan1"',
         f"set ike-version {tunnel.version}",
-        f"set keylife {tunnel.ike.lifetime}",
+        f"set keylife {within(DEVICE, 'lifetime', tunnel.ike.lifetime, *_LIFETIME)}",
         f"set proposal {_suite(tunnel.ike, prf=True)}",
         f"set dhgrp {_group(tunnel.ike)}",
         f"set remote-gw {tunnel.cloud_address}",
@@ -68,7 +72,8 @@ def _phase1(tunnel: Tunnel) -> list[str]:
         lines.append(f"set mode {'aggressive' if tunnel.aggressive else 'main'}")
     if tunnel.dpd_action == "disabled":
         return [*lines, "set dpd disable"]
-    return [*lines, "set dpd on-idle", f"set dpd-retryinterval {tunnel.dpd_interval}"]
+    interval = within(DEVICE, "dpd interval", tunnel.dpd_interval, 0, 3600)
+    return [*lines, "set dpd on-idle", f"set dpd-retryinterval {interval}"]
 
 
 def _phase2(tunnel: Tunnel, here: str, there: str) -> list[str]:
@@ -78,7 +83,7 @@ def _phase2(tunnel: Tunnel, here: str, there: str) -> list[str]:
         "set pfs enable",
         f"set dhgrp {_group(tunnel.ipsec)}",
         "set auto-negotiate enable",
-        f"set keylifeseconds {tunnel.ipsec.lifetime}",
+        f"set keylifeseconds {within(DEVICE, 'lifetime', tunnel.ipsec.lifetime, *_LIFETIME)}",
         f"set src-subnet {_masked(here)}",
         f"set dst-subnet {_masked(there)}",
     ]

@@ -12,10 +12,13 @@ from swanherd_client.peers.words import (
     only_esp_tunnels,
     plain,
     remark,
+    within,
 )
 from swanherd_client.tunnel import Policy, Tunnel
 
 DEVICE = "VyOS"
+_LIFETIME = 30, 86400  # this and what follows: interface-definitions/vpn_ipsec.xml.in of VyOS 1.4
+_DPD_TIME = 2, 86400
 _GROUPS = (1, 2, 5, *range(14, 33))
 _HASHES = {
     **{name: name for name in ("sha1", "sha256", "sha384", "sha512")},
@@ -38,7 +41,7 @@ def _ike(tunnel: Tunnel) -> list[str]:
     group = f"ike-group {tunnel.label}"
     lines = [
         f"{group} key-exchange ikev{tunnel.version}",
-        f"{group} lifetime {tunnel.ike.lifetime}",
+        f"{group} lifetime {within(DEVICE, 'lifetime', tunnel.ike.lifetime, *_LIFETIME)}",
         f"{group} proposal 1 dh-group {known_group(DEVICE, tunnel.ike, _GROUPS)}",
         *(f"{group} proposal 1 {line}" for line in _suite(tunnel.ike)),
     ]
@@ -50,16 +53,16 @@ def _ike(tunnel: Tunnel) -> list[str]:
         dpd = f"{group} dead-peer-detection"
         lines += [
             f"{dpd} action {_DPD[tunnel.dpd_action]}",
-            f"{dpd} interval {tunnel.dpd_interval}",
+            f"{dpd} interval {within(DEVICE, 'dpd interval', tunnel.dpd_interval, *_DPD_TIME)}",
+            f"{dpd} timeout {within(DEVICE, 'dpd timeout', tunnel.dpd_timeout, *_DPD_TIME)}",
         ]
-        lines.append(f"{dpd} timeout {tunnel.dpd_timeout}")
     return lines
 
 
 def _esp(tunnel: Tunnel) -> list[str]:
     group = f"esp-group {tunnel.label}"
     return [
-        f"{group} lifetime {tunnel.ipsec.lifetime}",
+        f"{group} lifetime {within(DEVICE, 'lifetime', tunnel.ipsec.lifetime, *_LIFETIME)}",
         f"{group} mode tunnel",
         f"{group} pfs dh-group{known_group(DEVICE, tunnel.ipsec, _GROUPS)}",
         *(f"{group} proposal 1 {line}" for line in _suite(tunnel.ipsec)),

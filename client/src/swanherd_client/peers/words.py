@@ -33,6 +33,13 @@ def look_up(device: str, what: str, value: object, words: Mapping[str, str]) -> 
         raise Unsayable(f"{device} has no {what} {value}") from None
 
 
+def within(device: str, what: str, seconds: int, least: int, most: int) -> int:
+    """Return a time that the device takes; Unsayable if it is out of its bounds."""
+    if not least <= seconds <= most:
+        raise Unsayable(f"{device} takes a {what} of {least} to {most} seconds, not {seconds}")
+    return seconds
+
+
 def known_group(device: str, policy: Policy, groups: Collection[int]) -> int:
     """Return the Diffie-Hellman group's number; Unsayable if the device has none."""
     if policy.group not in groups:
