@@ -11,10 +11,17 @@ import re
 import shlex
 import shutil
 import subprocess
+import types
 
-# What this machine reaches registries with; no part of the image.
-_PASSED = re.compile(r"(?i)(pip_.*|.*_proxy|ssl_cert.*|requests_ca_bundle)")
-_LENT = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs", "/etc/apt")
+# What this machine reaches registries with; no part of the image, which may not change it.
+_PASSED = re.compile(r"(?i)(pip_.*|.*_proxy)")
+# Installing ca-certificates writes the usual file, so the machine's authorities are elsewhere.
+_BUNDLE = "/run/authorities.crt"
+LENT = {
+    **{place: place for place in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/apt")},
+    "/etc/ssl/certs/ca-certificates.crt": _BUNDLE,
+}
+_TRUSTING = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
 @dataclasses.dataclass
@@ -28,17 +35,22 @@ class Stage:
     shell: tuple[str, ...] = ("/bin/sh", "-c")
     entrypoint: tuple[str, ...] = ()
 
-    def run(self, *argv, user=None, lent=(), check=True):
-        """Run argv in the root, as the stage's user."""
+    def run(self, *argv, user=None, lent=types.MappingProxyType({}), check=True):
+        """Run argv in the root, as the stage's user; what is `lent` can only be read."""
         target = self.root
         script = ["set -e", "mount --make-rprivate /"]
-        for place in ("/proc", "/dev", *lent):
+        for place in ("/proc", "/dev"):
+            script += [f"mkdir -p {target}{place}", f"mount --rbind {place} {target}{place}"]
+        for place, at in lent.items():
             if pathlib.Path(place).exists():
                 make = "mkdir -p" if pathlib.Path(place).is_dir() else "touch"
-                script += [f"{make} {target}{place}", f"mount --rbind {place} {target}{place}"]
+                script += [f"{make} {target}{at}", f"mount --bind {place} {target}{at}"]
+                script += [f"mount -o remount,bind,ro {target}{at}"]
         script += [f'cd {target}; exec chroot --userspec={user or self.user} {target} "$@"']
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         passed = {k: v for k, v in os.environ.items() if lent and _PASSED.fullmatch(k)}
+        if lent:
+            passed |= dict.fromkeys(_TRUSTING, _BUNDLE)
         return subprocess.run(
             ["unshare", "--mount", "--", "sh", "-c", "\n".join(script), "run", *argv],
             env={"PATH": path, "HOME": "/tmp", **passed, **self.env},
@@ -99,7 +111,7 @@ class Builder:
 
     def _run(self, stage, rest):
         command = f"cd {stage.workdir}; {rest}"
-        done = stage.run(*stage.shell, command, lent=_LENT, check=False)
+        done = stage.run(*stage.shell, command, lent=LENT, check=False)
         assert done.returncode == 0, f"{rest}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
     def _copy(self, stage, rest):

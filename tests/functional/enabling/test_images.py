@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.functional.enabling.builder import Builder, stages
+from tests.functional.enabling.builder import LENT, Builder, Stage, stages
 
 ROOT = pathlib.Path(__file__).parents[3]
 FILE = ROOT / "container" / "Containerfile"
@@ -48,6 +48,24 @@ def builder(tmp_path_factory):
     shutil.copy(ROOT / "build" / "helm", directory / "helm" / "helm")
     yield Builder(FILE, ROOT, base, directory, {"helm": directory / "helm"})
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_a_step_cant_change_what_the_machine_lends_it(tmp_path):
+    """Files and folders of the machine are read-only in a root, and its authorities elsewhere."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "file").write_text("as it was")
+    root = tmp_path / "root"
+    for place in ("usr", "dev", "proc"):
+        (root / place).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    lent = {"/usr": "/usr", str(mine): "/folder", str(mine / "file"): "/file"}
+    for command in ("echo x >/file", "echo x >/folder/file", "rm /folder/file", "touch /usr/x"):
+        assert Stage(root).run("sh", "-c", command, lent=lent, check=False).returncode
+    assert Stage(root).run("cat", "/folder/file", lent=lent).stdout == "as it was"
+    assert (mine / "file").read_text() == "as it was"
+    assert not any(place.startswith("/etc/ssl") for place in LENT.values())
 
 
 def works(stage, *argv, user=None):
