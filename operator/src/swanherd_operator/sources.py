@@ -57,11 +57,12 @@ def vpn_services(cloud: str) -> int:
     """Return how many VPN services all projects of a cloud have (an entry of clouds.yaml)."""
     try:
         import openstack
+        from keystoneauth1.exceptions import ClientException
     except ImportError:
         raise Unreadable("asking a cloud needs swanherd-operator[cloud]") from None
     try:
         return sum(1 for _ in openstack.connect(cloud=cloud).network.vpn_services())
-    except (openstack.exceptions.SDKException, OSError) as error:
+    except (openstack.exceptions.SDKException, ClientException, OSError) as error:
         raise Unreadable(f"cloud {cloud}: {_sentence(error)}") from None
 
 

@@ -1,0 +1,107 @@
+"""Where swanherd-enable reads from: a cluster, by its API; a cloud, by Neutron's."""
+
+import contextlib
+import http.server
+import json
+import threading
+
+import pytest
+import yaml
+
+from swanherd_operator import cmd, sources
+from tests.functional.enabling.api_server import serving
+
+DEPLOYMENT = {
+    "metadata": {"name": "cloud", "namespace": "openstack"},
+    "spec": {"openstack_version": "caracal", "features": {"neutron": {"backend": "ml2/ovn"}}},
+}
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """An API server with a deployment, and a kubeconfig that leads to it."""
+    with serving() as (api, url):
+        api.put("lcm.mirantis.com/v1alpha1", "openstackdeployments", DEPLOYMENT)
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": url}}],
+            "users": [{"name": "test", "user": {"token": "t"}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield api
+
+
+def test_a_resource_is_read_from_the_cluster(cluster, capsys):
+    """By name, in its namespace or the usual one; nothing is changed."""
+    pytest.importorskip("kubernetes", reason="needs swanherd-operator[cluster]")
+    for name in ("cloud", "openstack/cloud"):
+        assert cmd.main(["enable", "--cluster", name]) == 0
+        assert "enabled: true" in capsys.readouterr().out
+    assert cmd.main(["enable", "--cluster", "other/cloud"]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "swanherd-enable: cluster: Not Found\n")
+    assert not cluster.changes
+
+
+def test_without_the_client_it_says_what_to_install(capsys):
+    """One line."""
+    with contextlib.suppress(ImportError):
+        import kubernetes  # noqa: F401 - whether it is there
+
+        pytest.skip("the client is there")
+    assert cmd.main(["enable", "--cluster", "cloud"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "swanherd-enable: reading a cluster needs swanherd-operator[cluster]\n"
+
+
+class Neutron(http.server.BaseHTTPRequestHandler):
+    """Answers a list of VPN services in two pages, and nothing else."""
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        if not path.endswith("/vpn/vpnservices"):
+            self_ = {"rel": "self", "href": f"http://{self.headers['Host']}/v2.0/"}
+            body = {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [self_]}]}
+        elif "marker" in query:
+            body = {"vpnservices": [{"id": "c"}]}
+        else:
+            more = {"rel": "next", "href": f"http://{self.headers['Host']}{path}?marker=b"}
+            body = {"vpnservices": [{"id": "a"}, {"id": "b"}], "vpnservices_links": [more]}
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_services_of_a_cloud_are_counted_by_its_sdk(tmp_path, monkeypatch):
+    """All pages; a cloud that isn't reached or isn't known is told in a sentence."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Neutron)
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+    thread.start()
+    here = {
+        "auth_type": "none",
+        "network_endpoint_override": f"http://127.0.0.1:{server.server_port}/v2.0",
+        "network_api_version": "2",
+    }
+    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"here": here}}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OS_CLIENT_CONFIG_FILE", raising=False)
+    try:
+        assert sources.vpn_services("here") == 3
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    for cloud in ("here", "unknown"):
+        with pytest.raises(sources.Unreadable, match=f"cloud {cloud}: "):
+            sources.vpn_services(cloud)
