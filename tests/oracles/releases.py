@@ -8,6 +8,8 @@ newest (tests/scenario/test_releases.py).
 import os
 import subprocess
 import sys
+import time
+from concurrent import futures
 
 from lab.layout import ROOT, VENV
 from tests.oracles.environments import RELEASES, environment
@@ -18,34 +20,44 @@ TESTS = (
     *("tests/functional/server/test_api.py", "tests/functional/server/test_secrets.py"),
     "tests/functional/server/test_migrations.py",
 )
-
-
 SCENARIO = "tests/scenario/test_releases.py"
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
 def main(names):
-    """Run them on each named release; the exit status is 1 if any failed."""
-    failed = [what for name in names or RELEASES for what in _failures(name)]
+    """Run them on each named release; the exit status is 1 if any failed.
+
+    The tests of all releases run at once; then the tunnels, one release after the other.
+    """
+    chosen = names or list(RELEASES)
+    with futures.ThreadPoolExecutor(len(chosen)) as pool:
+        codes = pool.map(_units, chosen)
+    failed = [f"units and API on {n}" for n, code in zip(chosen, codes, strict=True) if code]
+    failed += [f"tunnels on {name}" for name in chosen if _tunnels(name)]
     if failed:
         sys.stdout.write(f"failed: {', '.join(failed)}\n")
     return 1 if failed else 0
 
 
-def _failures(name):
-    """Yield which of a release's two runs failed."""
-    plain = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
-    python = environment(name) / "bin" / "python"
-    if _run(f"{name}: units and API", [python, *plain, "-W", "ignore", *TESTS]):
-        yield f"units and API on {name}"
+def _units(name):
+    argv = (environment(name) / "bin" / "python", *PYTEST, "-W", "ignore", *TESTS)
+    return _run(f"{name}: units and API", argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def _tunnels(name):
     # The lab itself is always of the newest release.
-    if _run(f"{name}: tunnels", [VENV / "bin" / "python", *plain, SCENARIO], BACKEND=name):
-        yield f"tunnels on {name}"
+    argv = (VENV / "bin" / "python", *PYTEST, SCENARIO)
+    return _run(f"{name}: tunnels", argv, env=os.environ | {"BACKEND": name})
 
 
-def _run(what, argv, **settings):
-    sys.stdout.write(f"{what}\n")
+def _run(what, argv, **options):
+    """Run it and tell what it took; return its exit status."""
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=ROOT, check=False, **options)
+    output = (done.stdout or b"").decode(errors="replace")
+    sys.stdout.write(f"{output}{what}: {time.monotonic() - began:.0f} s\n")
     sys.stdout.flush()
-    return subprocess.run(argv, cwd=ROOT, check=False, env=os.environ | settings).returncode
+    return done.returncode
 
 
 if __name__ == "__main__":

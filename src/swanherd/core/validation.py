@@ -313,9 +313,11 @@ def check_families(local: int, peer: int) -> None:
 def parse_peer_cidrs(texts: Sequence[str]) -> tuple[IPNetwork, ...]:
     """Return the networks in order; a network that is named twice is refused."""
     networks = tuple(parse_network(text) for text in texts)
-    for index, network in enumerate(networks):
-        if network in networks[:index]:
+    seen = set()
+    for network in networks:
+        if network in seen:
             raise _value("peer_cidrs", f"must be unique: {network} is named twice")
+        seen.add(network)
     return networks
 
 

@@ -6,6 +6,7 @@ A subclass keeps neutron-lib's name, since that name is the `type` in the respon
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from swanherd.core.validation import Invalid, Rule
 # MariaDB's "Incorrect string value" and "Illegal mix of collations": the database's character
 # set can't hold or compare the text (utf8mb3 has no characters beyond the basic plane).
 _UNSTORABLE = (1366, 1267)
+# "Incorrect string value: '…' for column `neutron`.`vpnservices`.`name` at row 1"
+_COLUMN = re.compile(r"for column (?:`[^`]*`\.)*[`']([^`']+)[`'] at row")
 
 
 class IpsecValidationFailure(vpn_exc.IpsecValidationFailure):
@@ -74,6 +77,12 @@ def _code(error: db_exc.DBError) -> Any:
     return arguments[0] if arguments else None
 
 
+def _field(error: db_exc.DBError) -> str:
+    """Return which attribute the database refused, if it says so."""
+    found = _COLUMN.search(str(getattr(error.inner_exception, "orig", "")))
+    return found[1] if found else "the text"
+
+
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
     """Turn broken rules, and text that the database can't hold, into the API's exceptions."""
@@ -83,7 +92,6 @@ def answering() -> Iterator[None]:
         raise api_error(invalid) from invalid
     except db_exc.DBError as error:
         if _code(error) in _UNSTORABLE:
-            raise lib_exc.InvalidInput(
-                error_message="the database's character set can't hold a character of the text"
-            ) from error
+            why = f"the database's character set can't hold a character of {_field(error)}"
+            raise lib_exc.InvalidInput(error_message=why) from error
         raise

@@ -23,6 +23,9 @@ from swanherd.server.db.models import (
     VpnServiceRow,
 )
 
+# MariaDB takes no LIMIT beyond 64 bits.
+_LIMIT = 2**31 - 1
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Collection:
@@ -55,6 +58,7 @@ class Collection:
     ) -> list[dict[str, Any]]:
         """Return what the context may see and the filters choose."""
         limit, marker = paging.get("limit"), paging.get("marker")
+        limit = min(limit, _LIMIT) if limit else limit
         reverse = paging.get("page_reverse", False)
         with db_api.CONTEXT_READER.using(context) as session:
             query = model_query.get_collection_query(

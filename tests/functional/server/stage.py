@@ -170,17 +170,18 @@ class Api:
     project: str = "p1"
     roles: str = "member,reader"
 
-    def request(self, method, path, body=None):
-        """Return the status code and the body."""
+    def request(self, method, path, body=None, **headers):
+        """Return the status code and the body; bytes are sent as they are."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/v2.0/{path}",
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
             headers={
                 "Content-Type": "application/json",
                 "X-User-Id": "user",
                 "X-Project-Id": self.project,
                 "X-Roles": self.roles,
+                **headers,
             },
         )
         try:

@@ -10,7 +10,10 @@ from neutron_lib.api import extensions, validators
 from neutron_lib.api.definitions import vpn
 from neutron_lib.plugins import constants
 
-from swanherd.server.api.bodies import only_objects
+from swanherd.core import validation
+from swanherd.server.api.bodies import guarded
+from swanherd.server.api.conversions import naming
+from swanherd.server.errors import api_error
 
 
 def _secret(value: Any, _valid: Any = None) -> str | None:
@@ -21,6 +24,14 @@ def _secret(value: Any, _valid: Any = None) -> str | None:
 validators.add_validator("swanherd_secret", _secret)
 
 
+def _mtu(value: Any) -> int:
+    """Return a whole number; neutron-lib would make 1500 of 1500.7 and of any script's digits."""
+    try:
+        return validation.whole_number("mtu", value)
+    except validation.Invalid as invalid:
+        raise api_error(invalid) from None
+
+
 def _attributes() -> dict[str, Any]:
     attributes: dict[str, Any] = copy.deepcopy(vpn.RESOURCE_ATTRIBUTE_MAP)
     # A filter would answer "is the key this?" and put the key into access logs.
@@ -29,7 +40,8 @@ def _attributes() -> dict[str, Any]:
     # Heat's resource has it by this name (OS::Neutron::IPsecSiteConnection).
     dpd = attributes[vpn.IPSEC_SITE_CONNECTIONS]["dpd"]["validate"]["type:dict_or_empty"]
     dpd["actions"] = dpd["action"]
-    return attributes
+    attributes[vpn.IPSEC_SITE_CONNECTIONS]["mtu"]["convert_to"] = _mtu
+    return {name: naming(resource) for name, resource in attributes.items()}
 
 
 _ATTRIBUTES = _attributes()
@@ -55,4 +67,4 @@ class Vpnaas(extensions.APIExtensionDescriptor):
             register_quota=True,
             translate_name=True,
         )
-        return only_objects(resources)
+        return guarded(resources)

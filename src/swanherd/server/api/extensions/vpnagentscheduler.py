@@ -11,6 +11,7 @@ from neutron.api.v2 import resource
 from neutron_lib.api import extensions, faults
 from neutron_lib.plugins import constants, directory
 
+from swanherd.server.api.bodies import guarded
 from swanherd.server.api.definitions import AGENT_SCHEDULER
 from swanherd.server.compat import wsgi
 
@@ -53,7 +54,7 @@ class Vpnagentscheduler(extensions.APIExtensionDescriptor):
     @classmethod
     def get_resources(cls) -> list[Any]:
         """Return the resources under agents and routers."""
-        return [
+        return guarded(
             api_extensions.ResourceExtension(
                 collection,
                 resource.Resource(controller, faults.FAULT_MAP),
@@ -63,7 +64,7 @@ class Vpnagentscheduler(extensions.APIExtensionDescriptor):
                 ("vpn-routers", _RoutersOfAgent(), "agent"),
                 ("vpn-agents", _AgentsOfRouter(), "router"),
             )
-        ]
+        )
 
 
 def _plugin() -> Any:

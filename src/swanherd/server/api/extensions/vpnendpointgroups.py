@@ -9,7 +9,7 @@ from neutron_lib.api import extensions
 from neutron_lib.api.definitions import vpn_endpoint_groups
 from neutron_lib.plugins import constants
 
-from swanherd.server.api.bodies import only_objects
+from swanherd.server.api.bodies import guarded
 
 
 class Vpnendpointgroups(extensions.APIExtensionDescriptor):
@@ -28,4 +28,4 @@ class Vpnendpointgroups(extensions.APIExtensionDescriptor):
             register_quota=True,
             translate_name=True,
         )
-        return only_objects(resources)
+        return guarded(resources)
