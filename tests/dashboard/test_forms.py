@@ -136,10 +136,13 @@ class Connect(Forms):
             assert self.cloud.rows[path] == {}
 
     def test_a_key_that_was_typed_is_not_sent_back(self):
-        """Without the script a form with errors comes back without the key."""
+        """Neither in a form with errors nor in the address that the script goes to afterwards."""
         router, subnets = self.router()
         answer = self.client.post(CONNECT, self.wanted(router, subnets, peer_cidrs="?"))
         assert answer.status_code == 200
+        assert STRONG not in answer.content.decode()
+        answer = self.client.post(CONNECT, self.wanted(router, subnets), **AJAX)
+        assert answer.json().keys() == {"location"}
         assert STRONG not in answer.content.decode()
         assert STRONG not in repr(dict(self.client.session.items()))
 

@@ -119,8 +119,8 @@ def test_two_behind_one_nat_known_by_their_ids_only(
 def test_exported_files_are_booted_as_they_are(stage: Stage, tmp_path: Path) -> None:
     """What the dashboard and the client hand out: pluto begins by itself, pings both ways.
 
-    With IKEv2 alone: libreswan's script for routes takes 7 s in this kernel, in which an IKEv1
-    quick mode isn't ended, and charon gives up.
+    With IKEv2 alone so far: IKEv1 failed while the files had libreswan's script for routes, which
+    takes 7 s in this kernel, and hasn't been tried without it.
     """
     number, address = 82, "198.51.100.82"
     site = Site(f"exp{number}", tmp_path / "site", address, address, number)

@@ -47,6 +47,9 @@ def _settings(tunnel: Tunnel) -> dict[str, str]:
         "left": "%defaultroute",
         "leftid": _quoted(_identity(tunnel.peer_id)),
         "leftsubnets": _networks(tunnel.peer_networks),
+        # The kernel finds the tunnel by its policies, and the way to it by the default route.
+        # pluto waits for the script: an IKEv1 quick mode isn't ended meanwhile, and peers give up.
+        "leftupdown": '"%disabled"',
         "right": tunnel.cloud_address,
         "rightid": _quoted(_identity(tunnel.cloud_id)),
         "rightsubnets": _networks(tunnel.cloud_networks),
