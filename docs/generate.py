@@ -91,6 +91,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "problems": "What only the server knows: pairs of a row's id and a Reason.",
         "role": "`active`, or `standby`: everything loaded, nothing said.",
         "home": "The router's own namespaces on an L3 agent's node; null with OVN.",
+        "unsettled": "The connections of which the server waits to hear; null: of any.",
     },
     "Home": {
         "namespace": "Where charon lives on this host: `qrouter` or `snat`; null where the host "
@@ -264,7 +265,7 @@ def _wire_type(hint: Any) -> str:
 def topic_table() -> str:
     """Return the topics and versions."""
     rows = [
-        ("server", f"`{topics.SERVER_TOPIC}`", topics.VERSION, "agents ask and tell"),
+        ("server", f"`{topics.SERVER_TOPIC}`", topics.SERVER_VERSION, "agents ask and tell"),
         ("agent", f"`{topics.AGENT_TOPIC}.<host>`", topics.VERSION, "the server hints"),
         ("Neutron", f"`{topics.REPORTS_TOPIC}`", topics.REPORTS_VERSION, "agents' heartbeats"),
     ]

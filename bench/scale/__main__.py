@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=10)
     parser.add_argument("--idle", type=float, default=45, help="seconds to watch for")
     parser.add_argument("--soak", type=float, default=0, help="seconds to watch memory for")
-    parser.add_argument("--profile", help="a file for cProfile's figures of the agent")
+    parser.add_argument("--profile", help="a file, not below /tmp, for cProfile's figures")
     options = parser.parse_args()
     with staged(options.name, count=options.connections) as stage:
         figures = dict(measure(stage, options))
@@ -43,7 +43,7 @@ def main() -> int:
 
 def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     """Yield figures by name."""
-    stage.start_agent(options.profile)
+    stage.start_agent()
     stage.server.wait_compared(60)
     yield "rss_idle_mb", rss(stage.agent)
     each = options.connections // options.routers
@@ -71,7 +71,8 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     yield from scrapes(stage)
     if options.profile:
         # Only what an edit costs: what came before is no part of the figures.
-        stage.restart_agent()
+        stage.stop_agent()
+        stage.start_agent(str(Path(options.profile).resolve()))
         stage.server.wait_compared(60)
     yield from edits(stage, routers, options.edits)
     if options.profile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ class StandIn:
         self._notifier = AgentNotifier(conf)
         self._told = threading.Condition()
         self._routers: dict[RouterId, DesiredRouter] = {}
+        self._changed: dict[str, int] = {}
         self._status: dict[str, tuple[int, Status]] = {}
         self.reports = 0
         self.asked = 0
@@ -29,9 +31,14 @@ class StandIn:
     # What the agent asks and tells
 
     def get_router(self, host: str, router_id: RouterId) -> DesiredRouter | None:
-        """Return what the router should be."""
+        """Return what the router should be, and of which rows a report is waited for."""
         self.asked += 1
-        return self._routers.get(router_id)
+        router = self._routers.get(router_id)
+        if router is None:
+            return None
+        with self._told:
+            waits = (c.id for c in router.connections if not self._is_settled(c.id))
+            return dataclasses.replace(router, unsettled=tuple(waits))
 
     def get_revisions(self, host: str) -> Mapping[RouterId, int]:
         """Return the revision of every router."""
@@ -53,7 +60,10 @@ class StandIn:
 
     def set(self, routers: Sequence[DesiredRouter], *, hint: bool = True) -> None:
         """Change what some routers should be, and hint the agent."""
-        self._routers = {**self._routers, **{r.id: r for r in routers}}
+        with self._told:
+            for router in routers:
+                self._changed |= self._changes(router)
+            self._routers = {**self._routers, **{r.id: r for r in routers}}
         if hint:
             for router in routers:
                 self._notifier.router_changed(self._host, router.id)
@@ -92,6 +102,16 @@ class StandIn:
         """Stop answering."""
         self._rpc.stop()
         self._rpc.wait()
+
+    def _changes(self, router: DesiredRouter) -> dict[str, int]:
+        """Return at what revision the router's connections have become what they are."""
+        before = self._routers.get(router.id)
+        known = {c.id: c for c in before.connections} if before is not None else {}
+        return {c.id: router.revision for c in router.connections if known.get(c.id) is not c}
+
+    def _is_settled(self, row_id: str) -> bool:
+        revision, status = self._status.get(row_id, (0, None))
+        return status is Status.ACTIVE and revision >= self._changed.get(row_id, 0)
 
     def _active(self) -> int:
         return sum(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 
 from swanherd.core.ike import CARRYING, HOLDING, IkeSa, ObservedCharon, SaState
@@ -10,19 +9,16 @@ from swanherd.core.memo import remember
 from swanherd.core.naming import pair_of
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Index:
-    """The IKE SAs of one look by config, and the pairs that children of any generation carry."""
-
-    by_config: Mapping[str, tuple[IkeSa, ...]]
-    pairs: frozenset[str]
+@remember
+def index_of(charon: ObservedCharon) -> Mapping[str, tuple[IkeSa, ...]]:
+    """Return the IKE SAs of what charon has by the name of their config."""
+    return by_config(charon.ike_sas)
 
 
 @remember
-def index_of(charon: ObservedCharon) -> Index:
-    """Return the index of what charon has."""
-    pairs = frozenset(pair for sa in charon.ike_sas for pair in _carried_pairs(sa))
-    return Index(by_config(charon.ike_sas), pairs)
+def carried_pairs(charon: ObservedCharon) -> frozenset[str]:
+    """Return the pairs that children of any generation carry."""
+    return frozenset(pair for sa in charon.ike_sas for pair in _carried_pairs(sa))
 
 
 def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:

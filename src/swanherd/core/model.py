@@ -270,7 +270,9 @@ class DesiredRouter:
     subnets (userspace ESP needs a local address inside each local traffic selector). `problems`
     are causes that only the server knows, by the id of the service or connection concerned.
     A standby has everything loaded and sends nothing. With a `home`, `public` is the router's own
-    gateway port and there is no transit.
+    gateway port and there is no transit. `unsettled` are the connections that the API doesn't
+    show as ACTIVE at their revision: of these the server waits to hear, whatever it was told; None
+    if it doesn't say which.
     """
 
     id: RouterId
@@ -285,6 +287,7 @@ class DesiredRouter:
     problems: tuple[tuple[str, Reason], ...] = ()
     role: Role = Role.ACTIVE
     home: Home | None = None
+    unsettled: tuple[ConnectionId, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from swanherd.core.model import RouterReport
 
@@ -10,19 +11,24 @@ from swanherd.core.model import RouterReport
 FEW = 50
 
 
-def news_of(report: RouterReport, told: RouterReport | None) -> RouterReport:
+def news_of(
+    report: RouterReport, told: RouterReport | None, unsettled: Iterable[str] | None = ()
+) -> RouterReport:
     """Return the report without the connections that are as they were told.
 
-    `told` is what was told of the same desired state: which rows became pending with another one
-    only the server knows. To tell of a thousand connections costs more than all else of a look.
+    `unsettled` are those of which the server waits to hear all the same; None: of any. To tell of
+    a thousand connections costs more than all else of a look.
     """
-    if told is None or len(report.connections) <= FEW:
+    if told is None or unsettled is None or len(report.connections) <= FEW:
         return report
+    if (told.epoch, told.role) != (report.epoch, report.role):
+        return report
+    awaited = frozenset(unsettled)
     known = {row.id: row for row in told.connections}
     # Mostly the row is the same object, and nothing is compared.
     news = tuple(
         row
         for row in report.connections
-        if (before := known.get(row.id)) is not row and before != row
+        if row.id in awaited or ((before := known.get(row.id)) is not row and before != row)
     )
     return dataclasses.replace(report, connections=news)

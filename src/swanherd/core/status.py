@@ -10,7 +10,7 @@ from swanherd.core.capabilities import limitation, serviceable
 from swanherd.core.details import LiveSas, details_of, live_sas
 from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import Fault, IkeSa, LoadedConfig, ObservedCharon
-from swanherd.core.index import index_of
+from swanherd.core.index import carried_pairs, index_of
 from swanherd.core.layout import tunnel_mtu
 from swanherd.core.memo import equal, includes, remember_pair
 from swanherd.core.model import (
@@ -144,7 +144,7 @@ def _connection_rows(
 ) -> Iterator[RowStatus]:
     """Yield the connections' rows; with many connections nearly all are as at the last look."""
     public, calm = look.desired.public, look.is_calm
-    current = index_of(look.charon).by_config
+    current = index_of(look.charon)
     faults = {fault.config: fault for fault in look.charon.faults}
     live = functools.cache(lambda: live_sas(look.charon.ike_sas))
     for connection in look.desired.connections:
@@ -184,9 +184,10 @@ def _connection_row(
         return RowStatus(connection.id, status, trouble.router)
     if look.is_standby:
         return RowStatus(connection.id, Status.DOWN, STANDBY)
-    name, index = peering.config.name, index_of(look.charon)
-    up = children_of(connection) & carrying(name, index.by_config.get(name, ()))
-    return _tunnel_row(connection, peering, _Seen(up, index.pairs, faults.get(name)))
+    name = peering.config.name
+    up = children_of(connection) & carrying(name, index_of(look.charon).get(name, ()))
+    seen = _Seen(up, carried_pairs(look.charon), faults.get(name))
+    return _tunnel_row(connection, peering, seen)
 
 
 @remember_pair

@@ -122,7 +122,7 @@ def plan_tunnels(
     waits: list[float] = []
     views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
-    current = index_of(charon).by_config
+    current = index_of(charon)
 
     def view_of(peering: Peering) -> _View:
         name = peering.config.name

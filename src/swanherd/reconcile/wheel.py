@@ -235,6 +235,8 @@ class Wheel:
 
 
 def _news(look: Look, told: Look | None) -> RouterReport:
-    """Return what to tell; all of it if the server was asked anew: it had a reason to hint."""
-    known = told.report if told is not None and told.desired is look.desired else None
-    return news_of(look.report, known)
+    """Return what to tell; if the server was asked anew, also of what it waits for."""
+    if told is None:
+        return look.report
+    same = told.desired is look.desired
+    return news_of(look.report, told.report, () if same else look.desired.unsettled)

@@ -19,6 +19,7 @@ from swanherd.rpc.topics import (
     REPORTS_TOPIC,
     REPORTS_VERSION,
     SERVER_TOPIC,
+    SERVER_VERSION,
     VERSION,
 )
 from swanherd.rpc.transport import open_transport
@@ -33,6 +34,16 @@ def _unreachable(router_id: RouterId, error: Exception) -> Temporary:
     return Temporary(
         router_id, Reason("server_unreachable", f"The Neutron server didn't answer: {error}")
     )
+
+
+class _Older(Exception):
+    """The server knows only an earlier version of the call."""
+
+
+def _is_unsupported(error: Exception) -> bool:
+    """Tell whether the server answered that it knows no such version; over a bus by its name."""
+    kind = oslo_messaging.UnsupportedVersion
+    return isinstance(error, kind) or getattr(error, "exc_type", None) == kind.__name__
 
 
 class ServerClient:
@@ -61,7 +72,7 @@ class ServerClient:
 
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
         """Return what the router should be; Temporary if the server can't tell now."""
-        plain = self._call(router_id, "get_router", {"host": self._host, "router_id": router_id})
+        plain = self._ask(router_id)
         if plain is None:
             self._reader.forget(router_id)
             return None
@@ -69,6 +80,15 @@ class ServerClient:
             return self._reader.read(plain)
         except ValueError as error:
             raise _unreachable(router_id, error) from error
+
+    def _ask(self, router_id: RouterId) -> Any:
+        """Ask for a router, if the server can, without what is known of it (docs/adr/0018)."""
+        question: dict[str, Any] = {"host": self._host, "router_id": router_id}
+        known = {"known": self._reader.tags(router_id)}
+        try:
+            return self._call(router_id, "get_router", question | known, SERVER_VERSION)
+        except _Older:
+            return self._call(router_id, "get_router", question)
 
     def get_revisions(self) -> Mapping[RouterId, int]:
         """Return the revision of every router that this host serves."""
@@ -110,11 +130,20 @@ class ServerClient:
         except oslo_messaging.MessagingException as error:
             raise _unreachable(NOWHERE, error) from error
 
-    def _call(self, router_id: RouterId, method: str, arguments: dict[str, str]) -> Any:
-        patient = self._client.prepare(timeout=self._patience.seconds)
+    def _call(
+        self,
+        router_id: RouterId,
+        method: str,
+        arguments: dict[str, Any],
+        version: str = VERSION,
+    ) -> Any:
+        patient = self._client.prepare(timeout=self._patience.seconds, version=version)
         try:
             answer = patient.call(_CONTEXT, method, **arguments)
         except oslo_messaging.MessagingException as error:
+            if _is_unsupported(error):
+                self._patience.answered()
+                raise _Older from error
             self._patience.missed()
             raise _unreachable(router_id, error) from error
         self._patience.answered()

@@ -7,10 +7,10 @@ older agent (or the reverse) understand each other within one major version of t
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ipaddress
 import json
-import marshal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import cattrs
@@ -78,13 +78,21 @@ def load(kind: type[T], plain: dict[str, Any]) -> T:
         raise ValueError(f"not a {kind.__name__}: {len(error.exceptions)} field(s)") from None
 
 
-def _bytes_of(plain: dict[str, Any]) -> bytes:
-    """Return bytes that are equal for equal values."""
-    try:
-        # Version 2 has no references between values: equal values are equal bytes.
-        return marshal.dumps(plain, 2)
-    except ValueError:  # a bus in memory hands enumerations over as they are
-        return json.dumps(plain).encode()
+def difference(plain: dict[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """Return a router's dict without the connections that the asker knows by these tags.
+
+    `tags` tells all connections of the router in order, by what their dicts are. Keyed like the
+    names in charon, so that a tag doesn't let a PSK be guessed (docs/adr/0003).
+    """
+    key = str(plain["naming_key"]).encode()[: hashlib.blake2b.MAX_KEY_SIZE]
+    tags = {body["id"]: _tag(body, key) for body in plain["connections"]}
+    news = [body for body in plain["connections"] if known.get(body["id"]) != tags[body["id"]]]
+    return {**plain, "connections": news, "tags": tags}
+
+
+def _tag(body: dict[str, Any], key: bytes) -> str:
+    text = json.dumps(body, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=8, key=key).hexdigest()
 
 
 class RouterReader:
@@ -95,26 +103,30 @@ class RouterReader:
     """
 
     def __init__(self) -> None:
-        # By router and connection: what it was read from, in bytes, and the value.
-        self._known: dict[str, dict[str, tuple[bytes, SiteConnection]]] = {}
+        # By router and connection: the server's tag of it, and the value.
+        self._known: dict[str, dict[str, tuple[str, SiteConnection]]] = {}
+
+    def tags(self, router_id: str) -> dict[str, str]:
+        """Return by what tag each connection of the router is known."""
+        return {i: tag for i, (tag, _) in self._known.get(router_id, {}).items()}
 
     def read(self, plain: dict[str, Any]) -> DesiredRouter:
-        """Return the router; ValueError if the dict describes none."""
+        """Return the router, whole or but for what is known; ValueError if it can't be told."""
         listed = plain.get("connections")
         if not isinstance(listed, list) or not all(isinstance(c, dict) for c in listed):
             raise ValueError("not a DesiredRouter: it has no connections")
         desired = load(DesiredRouter, {**plain, "connections": []})
-        known = self._known.get(desired.id, {})
-        fresh: dict[str, tuple[bytes, SiteConnection]] = {}
-        for body in listed:
-            text = _bytes_of(body)
-            entry = known.get(str(body.get("id")))
-            if entry is None or entry[0] != text:
-                entry = text, load(SiteConnection, body)
-            fresh[entry[1].id] = entry
-        self._known[desired.id] = fresh
-        connections = tuple(connection for _, connection in fresh.values())
-        return dataclasses.replace(desired, connections=connections)
+        news = [load(SiteConnection, body) for body in listed]
+        if not isinstance(tags := plain.get("tags"), dict):
+            self.forget(desired.id)
+            return dataclasses.replace(desired, connections=tuple(news))
+        entries = self._known.get(desired.id, {}) | {c.id: (tags.get(c.id, ""), c) for c in news}
+        if any(i not in entries or entries[i][0] != tag for i, tag in tags.items()):
+            # So that all of it is asked for the next time.
+            self.forget(desired.id)
+            raise ValueError("not all of a DesiredRouter: what is missing isn't known")
+        self._known[desired.id] = {i: entries[i] for i in tags}
+        return dataclasses.replace(desired, connections=tuple(entries[i][1] for i in tags))
 
     def forget(self, router_id: str) -> None:
         """Keep nothing of a router that isn't ours."""

@@ -10,7 +10,7 @@ import oslo_messaging
 
 from swanherd.core.model import DesiredRouter, RouterId, RouterReport
 from swanherd.rpc import codec
-from swanherd.rpc.topics import SERVER_TOPIC, VERSION
+from swanherd.rpc.topics import SERVER_TOPIC, SERVER_VERSION
 from swanherd.rpc.transport import open_transport
 
 LOG = logging.getLogger(__name__)
@@ -35,17 +35,24 @@ class Handler(Protocol):
 class Endpoint:
     """Turns messages into calls of the handler."""
 
-    target = oslo_messaging.Target(version=VERSION)
+    target = oslo_messaging.Target(version=SERVER_VERSION)
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
     def get_router(
-        self, _context: dict[str, Any], host: str, router_id: str
+        self,
+        _context: dict[str, Any],
+        host: str,
+        router_id: str,
+        known: dict[str, str] | None = None,
     ) -> dict[str, Any] | None:
-        """Answer an agent that looks at one router."""
+        """Answer an agent that looks at one router, without what it knows by these tags."""
         desired = self._handler.get_router(host, RouterId(router_id))
-        return None if desired is None else codec.dump(desired)
+        if desired is None:
+            return None
+        plain = codec.dump(desired)
+        return plain if known is None else codec.difference(plain, known)
 
     def get_revisions(self, _context: dict[str, Any], host: str) -> dict[str, int]:
         """Answer an agent's periodic comparison."""
@@ -68,7 +75,7 @@ def start(handler: Handler, conf: Any, host: str, workers: int = 4) -> Any:
     """Serve agents from this process until `stop()`; returns the started message server."""
     server = oslo_messaging.get_rpc_server(
         open_transport(conf),
-        oslo_messaging.Target(topic=SERVER_TOPIC, server=host, version=VERSION),
+        oslo_messaging.Target(topic=SERVER_TOPIC, server=host, version=SERVER_VERSION),
         [Endpoint(handler)],
         executor="threading",
         access_policy=oslo_messaging.DefaultRPCAccessPolicy,

@@ -19,6 +19,7 @@ from swanherd.core.model import (
     Service,
     ServiceId,
     SiteConnection,
+    Status,
     TrafficSelector,
 )
 from swanherd.server.backend import RouterRow, Wiring
@@ -72,11 +73,21 @@ def build(context: Any, row: RouterRow, wiring: Wiring) -> DesiredRouter:
                 for row_id, reason in sorted(problems.items())
                 if not _is_superseded(statuses.get(row_id))
             ),
+            unsettled=tuple(
+                ConnectionId(c.id) for c in wanted if not _is_settled(c, statuses.get(c.id))
+            ),
         )
 
 
 def _is_superseded(status: StatusRow | None) -> bool:
     return status is not None and status.superseded_by is not None
+
+
+def _is_settled(row: SiteConnectionRow, status: StatusRow | None) -> bool:
+    """Tell whether a report that says the same as the last one would change nothing."""
+    if status is None or row.status != Status.ACTIVE:
+        return False
+    return status.applied_revision >= status.revision
 
 
 def _by_id(session: Any, model: Any, ids: list[str]) -> Mapping[str, Any]:

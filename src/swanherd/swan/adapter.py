@@ -206,8 +206,9 @@ class StrongSwan:
         established: dict[str, frozenset[int]] = {}
         for sa in listed.sas:
             if sa.state in LIVE:
-                ids = established.get(sa.config, frozenset())
-                established[sa.config] = ids | {sa.unique_id}
+                others = established.get(sa.config)
+                own = frozenset((sa.unique_id,))
+                established[sa.config] = own if others is None else others | own
         with router.lock:
             router.facts = listed.facts
             failing = {fault.config for fault in router.memory.faults}

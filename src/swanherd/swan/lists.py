@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from swanherd.core.ike import IkeSa, LoadedConfig, SaState
-from swanherd.core.memo import remember
 from swanherd.core.model import ConnectionId
 from swanherd.swan import codec
 from swanherd.swan.codec import ConfigFacts
@@ -55,6 +54,7 @@ class Lists:
         self._loaded = False
         self._configs: dict[str, tuple[LoadedConfig, ConfigFacts]] = {}
         self._sas: dict[str, tuple[IkeSa, ...]] = {}
+        self._restless: set[str] = set()  # whose SAs change without any event
         self._secrets: frozenset[ConnectionId] = frozenset()
         self._set: frozenset[LoadedConfig] = frozenset()
 
@@ -104,10 +104,11 @@ class Lists:
                 self._whole_at = now
         if old:
             return None
-        for name, sas in self._sas.items():
-            # Of several their ages decide, and those are as old as the list.
-            if len(sas) > 1 or any(not _is_settled(sa) or _has_one_of(sa, ids) for sa in sas):
-                names.add(name)
+        names |= self._restless
+        if ids:
+            names.update(
+                n for n, sas in self._sas.items() if any(_has_one_of(a, ids) for a in sas)
+            )
         return None if len(names) > _MANY else names
 
     def _list(self, names: set[str] | None) -> None:
@@ -116,16 +117,20 @@ class Lists:
         if names is None:
             self._configs = _by_name(self._commands.stream("list-conns", "list-conn"))
             self._sas = {}
+            self._restless = set()
             self._take_sas(self._commands.stream("list-sas", "list-sa"))
+        differs = names is None
         for name in names or ():
             found = _by_name(self._commands.stream("list-conns", "list-conn", {"ike": name}))
-            self._configs.pop(name, None)
+            before = self._configs.pop(name, None)
             self._configs.update(found)
+            differs |= before != found.get(name)
             self._sas.pop(name, None)
+            self._restless.discard(name)
             self._take_sas(self._commands.stream("list-sas", "list-sa", {"ike": name}))
         if names is None or loaded:
             self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
-        if names is None or names:
+        if differs:
             configs = frozenset(config for config, _ in self._configs.values())
             # The same object while it is equal: what was worked out for it still holds.
             self._set = self._set if self._set == configs else configs
@@ -136,7 +141,10 @@ class Lists:
     def _take_sas(self, messages: Iterable[Mapping[str, Any]]) -> None:
         for message in messages:
             for sa in codec.parse_sas(message):
-                self._sas[sa.config] = (*self._sas.get(sa.config, ()), sa)
+                same = self._sas[sa.config] = (*self._sas.get(sa.config, ()), sa)
+                # Of several their ages decide, and those are as old as the list.
+                if len(same) > 1 or not _is_settled(sa):
+                    self._restless.add(sa.config)
 
 
 def _by_name(
@@ -146,7 +154,6 @@ def _by_name(
     return {config.name: (config, facts) for config, facts in configs}
 
 
-@remember
 def _is_settled(sa: IkeSa) -> bool:
     """Tell whether the IKE SA stays as it is until an event says otherwise."""
     return (
@@ -159,6 +166,4 @@ def _is_settled(sa: IkeSa) -> bool:
 
 
 def _has_one_of(sa: IkeSa, ids: set[int]) -> bool:
-    return bool(ids) and (
-        sa.unique_id in ids or any(child.unique_id in ids for child in sa.children)
-    )
+    return sa.unique_id in ids or any(child.unique_id in ids for child in sa.children)

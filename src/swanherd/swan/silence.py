@@ -43,6 +43,8 @@ class Silence:
 
         They were listed at that time; what was asked since may be asked in another one.
         """
+        if not self.since:
+            return self
         kept = frozenset(ike_ids)
         return Silence({i: at for i, at in self.since.items() if i in kept or at > listed})
 

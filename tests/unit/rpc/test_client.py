@@ -1,11 +1,14 @@
+import oslo_messaging
 import pytest
 from oslo_config import cfg
 
 from swanherd.core.failures import Temporary
-from swanherd.rpc import server
+from swanherd.rpc import codec, server
 from swanherd.rpc.client import ServerClient
 from swanherd.rpc.patience import Patience
+from swanherd.rpc.topics import SERVER_TOPIC, VERSION
 from swanherd.rpc.transport import open_transport
+from swanherd.testing import builders as make
 
 
 class Handler:
@@ -58,3 +61,46 @@ def test_what_was_lost_while_nobody_listened_is_answered_when_asked_again(bus):
         assert client.get_router("r") is None
     finally:
         listening.stop()  # its idle threads end in the second that waiting would take
+
+
+class Older:
+    """A server of before version 1.1: it answers whole."""
+
+    target = oslo_messaging.Target(version=VERSION)
+
+    def get_router(self, _context, host, router_id):
+        return codec.dump(ROUTER)
+
+
+ROUTER = make.desired(make.connection("a"), make.connection("b"))
+
+
+def test_a_server_of_an_earlier_version_is_asked_for_all_of_a_router(bus):
+    """At once, without patience lost: during an upgrade agents may be newer than servers."""
+    listening = oslo_messaging.get_rpc_server(
+        open_transport(bus),
+        oslo_messaging.Target(topic=SERVER_TOPIC, server="older"),
+        [Older()],
+        executor="threading",
+    )
+    listening.start(override_pool_size=1)
+    client = ServerClient(bus, "node-1", timeout=5)
+    try:
+        for _ in range(2):
+            assert client.get_router(ROUTER.id) == ROUTER
+    finally:
+        listening.stop()
+
+
+def test_a_connection_that_is_known_does_not_cross_the_bus_again(bus):
+    """The second answer has the same objects."""
+    handler = Handler()
+    handler.get_router = lambda host, router_id: ROUTER
+    listening = server.start(handler, bus, "server-1", workers=1)
+    client = ServerClient(bus, "node-1", timeout=5)
+    try:
+        first, second = (client.get_router(ROUTER.id) for _ in range(2))
+    finally:
+        listening.stop()
+    assert first == second == ROUTER
+    assert all(a is b for a, b in zip(first.connections, second.connections, strict=True))

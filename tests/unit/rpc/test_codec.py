@@ -80,20 +80,80 @@ def on_the_bus(router):
     return json.loads(json.dumps(codec.dump(router)))
 
 
-def test_an_unchanged_connection_is_the_same_object_when_a_router_is_read_again():
-    """What changed, came or went is as the dict says; nothing else is built anew."""
+def answer(router, reader):
+    """Return what the server answers the reader, as it is read from the bus."""
+    known = reader.tags(router.id)
+    return json.loads(json.dumps(codec.difference(codec.dump(router), known)))
+
+
+def test_an_unchanged_connection_is_neither_sent_nor_built_again():
+    """What changed, came or went is as it should be; the others are the same objects."""
     names = ("a", "b", "c")
     first = make.desired(*(make.connection(n) for n in names))
     reader = codec.RouterReader()
-    before = reader.read(on_the_bus(first))
+    before = reader.read(answer(first, reader))
     assert before == first
     changed = make.connection("b", mtu=1300)
     second = make.desired(first.connections[0], changed, make.connection("d"), revision=2)
-    after = reader.read(on_the_bus(second))
+    told = answer(second, reader)
+    assert [body["id"] for body in told["connections"]] == [c.id for c in second.connections[1:]]
+    after = reader.read(told)
     assert after == second
     assert after.connections[0] is before.connections[0]
     reader.forget(first.id)
-    assert reader.read(on_the_bus(second)).connections[0] is not after.connections[0]
+    assert reader.read(answer(second, reader)).connections[0] is not after.connections[0]
+
+
+changes = st.lists(
+    st.tuples(
+        st.lists(
+            st.tuples(st.sampled_from("abcd"), st.integers(1280, 1283)),
+            unique_by=lambda item: item[0],
+        ),
+        st.sampled_from(("one", "other")),
+        st.sampled_from(("told", "lost", "restarted", "whole")),
+    ),
+    max_size=8,
+)
+
+
+@given(changes)
+def test_whatever_was_told_before_the_router_is_read_as_it_is(history):
+    """Lost answers, restarts of the agent, servers without tags, another key: always the whole."""
+    reader = codec.RouterReader()
+    for connections, key, what in history:
+        router = make.desired(
+            *(make.connection(name, mtu=mtu) for name, mtu in connections),
+            naming_key=Secret(key),
+        )
+        told = on_the_bus(router) if what == "whole" else answer(router, reader)
+        if what == "lost":
+            continue
+        if what == "restarted":
+            reader = codec.RouterReader()
+            told = answer(router, reader)
+        assert reader.read(told) == router
+
+
+def test_an_answer_that_leaves_out_what_isnt_known_is_refused_and_all_is_asked_for():
+    """As after a restart while it was under way; the next question knows nothing."""
+    router = make.desired(make.connection("a"), make.connection("b"))
+    before, after = codec.RouterReader(), codec.RouterReader()
+    before.read(answer(router, before))
+    with pytest.raises(ValueError, match="not all of a DesiredRouter"):
+        after.read(answer(router, before))
+    assert after.tags(router.id) == {}
+    assert after.read(answer(router, after)) == router
+
+
+def test_a_tag_needs_the_key():
+    """Who has no naming key can't guess a PSK by its tag."""
+    tags = []
+    for key in ("one", "other"):
+        router = make.desired(make.connection("a"), naming_key=Secret(key))
+        tags.append(codec.difference(codec.dump(router), {})["tags"])
+    assert tags[0].keys() == tags[1].keys()
+    assert tags[0] != tags[1]
 
 
 def test_what_is_no_router_is_refused_by_the_reader_too():
