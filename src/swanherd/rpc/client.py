@@ -82,7 +82,7 @@ class ServerClient:
             raise _unreachable(router_id, error) from error
 
     def _ask(self, router_id: RouterId) -> Any:
-        """Ask for a router, if the server can, without what is known of it (docs/adr/0018)."""
+        """Ask for a router, if the server can, without what is known of it (docs/adr/0019)."""
         question: dict[str, Any] = {"host": self._host, "router_id": router_id}
         known = {"known": self._reader.tags(router_id)}
         try:

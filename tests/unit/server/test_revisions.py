@@ -428,3 +428,28 @@ def test_a_router_that_is_forgotten_has_no_candidates(cloud):
     standing_by(cloud, "g2")
     cloud.delete("vpnservice", service["id"])
     assert cloud.store.list_rows_of_host(cloud.fresh(), "g2") == ()
+
+
+def unsettled(cloud):
+    handler = AgentHandler(cloud.store, cloud.backend, cloud.intake)
+    return set(handler.get_router("g1", R1).unsettled)
+
+
+def test_an_agent_is_told_of_which_rows_the_server_waits_to_hear(cloud):
+    """Of all that aren't shown as ACTIVE at their revision, whatever was reported before."""
+    one = placed(cloud)
+    other = cloud.connection({"id": one["vpnservice_id"]}, peer_cidrs=["10.77.0.0/24"])
+    both = {one["id"], other["id"]}
+    assert unsettled(cloud) == both
+    report(cloud, Status.ACTIVE, ids={one["id"]})
+    waits = unsettled(cloud)
+    assert waits == {row["id"] for row in (one, other) if status(cloud, row)[0] != "ACTIVE"}
+    report(cloud, Status.ACTIVE)
+    assert unsettled(cloud) == set()
+    cloud.update("ipsec_site_connection", one["id"], psk="other")
+    assert unsettled(cloud) == {one["id"]}
+    report(cloud, Status.ACTIVE)
+    report(cloud, Status.DOWN, ids={other["id"]}, reason=Reason("peer_unreachable", "No answer."))
+    assert unsettled(cloud) == {other["id"]}
+    cloud.intake.agents_lost(cloud.fresh(), {"g2"})
+    assert unsettled(cloud) == both
