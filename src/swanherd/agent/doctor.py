@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from swanherd.core.diagnosis import ClockSeen, Facts, PathSeen, diagnose, worst
+from swanherd.core.diagnosis import diagnose, worst
 from swanherd.core.failures import Failure
+from swanherd.core.findings import ClockSeen, Facts, PathSeen
 from swanherd.core.model import (
     ConnectionId,
     DataPlane,
@@ -55,8 +56,8 @@ class Doctor:
             self.plane,
             self.now(),
             self.clock(),
-            {r.router_id: r for r in self.wheel.reports()}.get(router_id),
-            self.wheel.failures().get(router_id),
+            {r.router_id: r for r in self.wheel.reports()}.get(desired.id),
+            self.wheel.failures().get(desired.id),
             self._paths(desired, connection_id),
         )
         findings = diagnose(facts, connection_id)

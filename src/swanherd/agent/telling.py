@@ -9,7 +9,7 @@ from typing import Any
 
 from swanherd.agent import control
 from swanherd.agent.doctor import Doctor
-from swanherd.core.diagnosis import ClockSeen
+from swanherd.core.findings import ClockSeen
 from swanherd.core.health import Health
 from swanherd.core.model import RouterId
 from swanherd.core.tunnels import Timing

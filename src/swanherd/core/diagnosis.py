@@ -2,102 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from swanherd.core.capabilities import serviceable
+from swanherd.core.findings import (
+    Answer,
+    ClockSeen,
+    Facts,
+    Finding,
+    PathSeen,
+    Verdict,
+    finding,
+)
+from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import LIVE, IkeSa
-from swanherd.core.layout import network_of, tunnel_mtu
+from swanherd.core.layout import tunnel_mtu
 from swanherd.core.model import (
     ConnectionId,
-    DataPlane,
     DesiredRouter,
-    Reason,
-    RouterReport,
+    Role,
     SiteConnection,
     Status,
 )
+from swanherd.core.naming import child_name
 from swanherd.core.network import Network, ObservedNetwork
 from swanherd.core.peering import ANY_PEER, Peering, children_of, peerings
-from swanherd.core.planner import Observed, Plan, options_of
+from swanherd.core.planner import options_of
 from swanherd.core.tunnels import carrying
-
-
-class Verdict(enum.StrEnum):
-    """What a finding means; UNKNOWN is what couldn't be looked at."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-class Answer(enum.StrEnum):
-    """What came back from a port of the peer."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"  # ICMP says that nobody listens there
-    UNREACHABLE = "unreachable"  # ICMP says that the host or network isn't reached
-    SILENT = "silent"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PathSeen:
-    """The way to a peer as packets found it.
-
-    `route` is None without one; `ports` tells what IKE's ports did; `echo` whether a ping was
-    answered, and `largest` the largest answered one, as an IP packet in bytes.
-    """
-
-    route: str | None
-    ports: tuple[tuple[int, Answer], ...] = ()
-    echo: bool = False
-    largest: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ClockSeen:
-    """The node's clock: whether the kernel is told the time, and by how much it was set since.
-
-    `stepped` in seconds, between the agent's start and now; `synchronised` None: not known.
-    """
-
-    synchronised: bool | None
-    stepped: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything that is known of one router; `paths` by the peer's address as it is wanted."""
-
-    desired: DesiredRouter
-    observed: Observed
-    plan: Plan
-    plane: DataPlane
-    now: float
-    clock: ClockSeen
-    report: RouterReport | None = None
-    failed: Reason | None = None
-    paths: Mapping[str, PathSeen] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `subject` is "router", or a connection's id."""
-
-    subject: str
-    check: str
-    verdict: Verdict
-    wanted: str
-    seen: str
-    hint: str = ""
 
 
 def diagnose(facts: Facts, only: ConnectionId | None = None) -> tuple[Finding, ...]:
     """Return the findings of the router and of its connections, or of one of them."""
     found = list(_router(facts))
-    by_connection = {c.id: p for p in peerings(facts.desired) for c in p.members}
+    if not _is_served(facts):
+        return tuple(found)
+    # As the plan has it: of what the data plane can't do there is nothing to look for.
+    able = serviceable(facts.desired, facts.plane)
+    by_connection = {c.id: p for p in peerings(able) for c in p.members}
     for connection in facts.desired.connections:
         if only in (None, connection.id):
             found += _connection(facts, connection, by_connection.get(connection.id))
@@ -110,13 +52,18 @@ def worst(findings: tuple[Finding, ...]) -> Verdict:
     return next((v for v in (Verdict.FAILED, Verdict.WARNING) if v in verdicts), Verdict.OK)
 
 
+def _is_served(facts: Facts) -> bool:
+    """Tell whether the router's tunnels are to be on this node."""
+    return runs_charon(facts.desired) and facts.desired.role is Role.ACTIVE
+
+
 # The router
 
 
 def _router(facts: Facts) -> Iterator[Finding]:
     desired, network = facts.desired, facts.observed.network
     applied = facts.report.revision if facts.report else None
-    yield _finding(
+    yield finding(
         "router",
         "revision",
         str(desired.revision),
@@ -125,11 +72,14 @@ def _router(facts: Facts) -> Iterator[Finding]:
         hint="The agent hasn't applied the last change yet; ask again, then look at the plan.",
         bad=Verdict.WARNING,
     )
-    yield from _network(network_of(desired, facts.plane), network)
-    yield _charon(facts)
+    if not _is_served(facts):
+        yield _elsewhere(desired)
+    yield from _network(desired, network_of(desired, facts.plane), network)
+    if runs_charon(desired):
+        yield _charon(facts)
     names = Counter(type(action).__name__ for action in facts.plan.actions)
     seen = ", ".join(f"{name} × {count}" for name, count in sorted(names.items()))
-    yield _finding(
+    yield finding(
         "router",
         "plan",
         "nothing to do",
@@ -147,14 +97,24 @@ def _router(facts: Facts) -> Iterator[Finding]:
     yield _clock(facts.clock)
 
 
-def _network(wanted: Network, seen: ObservedNetwork) -> Iterator[Finding]:
+def _elsewhere(desired: DesiredRouter) -> Finding:
+    """Say why nothing is told of tunnels: else each would be missing here, and all be well."""
+    if desired.role is Role.STANDBY:
+        seen, hint = "standby: everything is loaded, nothing is sent", "that serves it"
+    else:
+        seen, hint = "steers packets to the router's central part", "of its central part"
+    hint = f"Ask the agent of the node {hint}: the tunnels are there."
+    return Finding("router", "role", Verdict.OK, "", seen, hint)
+
+
+def _network(desired: DesiredRouter, wanted: Network, seen: ObservedNetwork) -> Iterator[Finding]:
     again = "The agent repairs this at its next look; if it doesn't, see the plan and its log."
     there = "there" if seen.exists else "missing"
-    yield _finding("router", "namespace", "there", there, good=seen.exists, hint=again)
+    yield finding("router", "namespace", "there", there, good=seen.exists, hint=again)
     links = {link.name: link for link in seen.links}
     for link in sorted(wanted.links, key=lambda link: link.name):
         here = links.get(link.name)
-        yield _finding(
+        yield finding(
             "router",
             f"link {link.name}",
             _listed(link.addresses),
@@ -162,11 +122,11 @@ def _network(wanted: Network, seen: ObservedNetwork) -> Iterator[Finding]:
             good=here == link,
             hint=again,
         )
-    if not any(link.name == wanted.guard.public for link in wanted.links):
+    if desired.public is None and runs_charon(desired):
         hint = "The server has no public port for this router (yet): see the API's status_reason."
         yield Finding("router", "public port", Verdict.FAILED, "one", "none", hint)
     guard = "missing or changed" if seen.guard is None else f"{len(seen.guard.pairs)} pairs"
-    yield _finding(
+    yield finding(
         "router",
         "guard",
         f"{len(wanted.guard.pairs)} pairs",
@@ -178,7 +138,7 @@ def _network(wanted: Network, seen: ObservedNetwork) -> Iterator[Finding]:
         ("routes", len(wanted.routes & seen.routes), len(wanted.routes)),
         ("rules", len(wanted.rules & seen.rules), len(wanted.rules)),
     ):
-        yield _finding("router", name, str(all_), str(some), good=some == all_, hint=again)
+        yield finding("router", name, str(all_), str(some), good=some == all_, hint=again)
 
 
 def _charon(facts: Facts) -> Finding:
@@ -187,7 +147,7 @@ def _charon(facts: Facts) -> Finding:
     seen = (
         "not running" if not charon.running else f"{charon.options and charon.options.data_plane}"
     )
-    return _finding(
+    return finding(
         "router",
         "charon",
         str(wanted.data_plane),
@@ -252,7 +212,7 @@ def _tunnel(facts: Facts, connection: SiteConnection, peering: Peering) -> Itera
         )
         if not there
     ]
-    yield _finding(
+    yield finding(
         connection.id,
         "loaded in charon",
         "config and key",
@@ -266,15 +226,30 @@ def _tunnel(facts: Facts, connection: SiteConnection, peering: Peering) -> Itera
     seen = ages or "none"
     if old:
         seen += f", and {old} of an earlier generation"
-    yield _finding(connection.id, "IKE SA", "one", seen, good=bool(live))
-    wanted = children_of(connection)
-    up = len(wanted & carrying(name, charon.ike_sas))
-    yield _finding(connection.id, "child SAs", str(len(wanted)), str(up), good=up == len(wanted))
+    yield finding(connection.id, "IKE SA", "one", seen, good=bool(live))
+    yield _children(connection, carrying(name, charon.ike_sas))
     for fault in charon.faults:
         if fault.config == name:
             ago = f"{facts.now - fault.last:.0f} s ago, since {facts.now - fault.first:.0f} s"
             text = f"{fault.code}: {fault.text} ({ago})"
             yield Finding(connection.id, "last error", Verdict.FAILED, "none", text, fault.hint)
+
+
+def _children(connection: SiteConnection, up: frozenset[str]) -> Finding:
+    wanted = children_of(connection)
+    lacking = ", ".join(
+        f"{selector.local} to {selector.remote}"
+        for selector in connection.selectors
+        if child_name(selector, connection.ipsec) not in up
+    )
+    return finding(
+        connection.id,
+        "child SAs",
+        str(len(wanted)),
+        str(len(wanted & up)),
+        good=wanted <= up,
+        hint=f"No traffic passes from {lacking}.",
+    )
 
 
 def _is_of(sa: IkeSa, peering: Peering) -> bool:
@@ -294,7 +269,7 @@ def _path(facts: Facts, connection: SiteConnection, peering: Peering | None) -> 
         hint = "It is a name that this node can't resolve, or there is no address to ask from."
         yield Finding(connection.id, "peer", Verdict.UNKNOWN, peer, "not looked at", hint)
         return
-    yield _finding(
+    yield finding(
         connection.id,
         "route to the peer",
         peer,
@@ -342,7 +317,7 @@ def _mtu(facts: Facts, connection: SiteConnection, path: PathSeen) -> Finding:
     if path.largest is None:
         return Finding(connection.id, "path MTU", Verdict.UNKNOWN, wanted, "no ping is answered")
     enough = tunnel_mtu(connection, facts.plane, path.largest) >= inner
-    return _finding(
+    return finding(
         connection.id,
         "path MTU",
         wanted,
@@ -376,16 +351,3 @@ def _moved(sa: IkeSa) -> bool:
 
 def _listed(addresses: frozenset[object]) -> str:
     return ", ".join(sorted(map(str, addresses))) or "none"
-
-
-def _finding(
-    subject: str,
-    check: str,
-    wanted: str,
-    seen: str,
-    *,
-    good: bool,
-    hint: str = "",
-    bad: Verdict = Verdict.FAILED,
-) -> Finding:
-    return Finding(subject, check, Verdict.OK if good else bad, wanted, seen, "" if good else hint)

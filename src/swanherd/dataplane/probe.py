@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swanherd.core.diagnosis import Answer, PathSeen
+from swanherd.core.findings import Answer, PathSeen
 from swanherd.core.model import IPAddress, RouterId
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.namespace import name_of

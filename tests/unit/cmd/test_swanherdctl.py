@@ -4,7 +4,7 @@ import pytest
 
 from swanherd.agent import control
 from swanherd.cmd import swanherdctl
-from swanherd.core.diagnosis import Finding, Verdict
+from swanherd.core.findings import Finding, Verdict
 from swanherd.core.health import BUS_AWAY, Check, Health
 
 COMMANDS = ("doctor", "health")

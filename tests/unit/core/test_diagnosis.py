@@ -1,25 +1,31 @@
 import dataclasses
+import ipaddress
 
 import pytest
 
-from swanherd.core.diagnosis import (
-    Answer,
-    ClockSeen,
-    Facts,
-    PathSeen,
-    Verdict,
-    diagnose,
-    worst,
-)
+from swanherd.core.diagnosis import diagnose, worst
+from swanherd.core.findings import Answer, ClockSeen, Facts, PathSeen, Verdict
+from swanherd.core.home import network_of
 from swanherd.core.ike import ChildSa, Fault, IkeSa, ObservedCharon, SaState
-from swanherd.core.layout import network_of
-from swanherd.core.model import DataPlane, Reason, RouterReport, RowStatus, Status
+from swanherd.core.model import (
+    DataPlane,
+    Home,
+    HomeNamespace,
+    Reason,
+    Role,
+    RouterReport,
+    RowStatus,
+    Status,
+    Transform,
+)
+from swanherd.core.naming import child_name
 from swanherd.core.network import ObservedNetwork
 from swanherd.core.peering import peerings
 from swanherd.core.planner import Observed, options_of, plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
 
+OK = Verdict.OK
 PLANE = DataPlane.KERNEL
 CONNECTION = make.connection("c")
 DESIRED = make.desired(CONNECTION, revision=7)
@@ -247,3 +253,63 @@ def test_no_finding_tells_a_key():
     """Whatever is wrong."""
     for break_it, _, _ in FAULTS.values():
         assert CONNECTION.psk.value not in repr(diagnose(break_it(healthy())))
+
+
+def at_home(namespace):
+    """Return what is known of a router in a namespace of Neutron's, as it should be."""
+    home = Home(namespace, connected=(ipaddress.ip_network("10.1.0.0/24"),))
+    desired = dataclasses.replace(DESIRED, transit=None, home=home)
+    wanted = network_of(desired, PLANE)
+    facts = network(
+        healthy(), links=wanted.links, routes=wanted.routes, rules=wanted.rules, guard=wanted.guard
+    )
+    return charon(dataclasses.replace(facts, desired=desired), options=options_of(desired, PLANE))
+
+
+def test_a_router_in_a_namespace_of_neutrons_is_compared_with_what_is_wanted_there():
+    """It has no links of ours; nothing is missing, and what is missing is told."""
+    facts = at_home(HomeNamespace.ROUTER)
+    found = diagnose(facts)
+    assert {f.verdict for f in found} == {Verdict.OK}
+    bad = [f.check for f in diagnose(network(facts, rules=frozenset())) if f.verdict is not OK]
+    assert bad == ["rules"]
+
+
+def test_where_the_tunnels_are_elsewhere_nothing_is_said_of_them_but_where():
+    """A standby, and a namespace that only steers: no connection fails for being elsewhere."""
+    standby = dataclasses.replace(DESIRED, role=Role.STANDBY)
+    silent = network_of(standby, PLANE).guard
+    waiting = network(charon(healthy(), ike_sas=()), guard=silent)
+    for facts in (
+        dataclasses.replace(waiting, desired=standby),
+        charon(at_home(None), running=False, ike_sas=(), configs=frozenset()),
+    ):
+        found = diagnose(facts)
+        assert {f.verdict for f in found} == {Verdict.OK}
+        assert {f.subject for f in found} == {"router"}
+        (role,) = (f for f in found if f.check == "role")
+        assert "Ask the agent of the node" in role.hint
+
+
+def test_networks_that_no_child_carries_are_named():
+    """Of two pairs one is up; an operator reads which one isn't."""
+    pairs = tuple(make.selector("10.1.0.0/24", f"10.{n}.0.0/24") for n in (2, 3))
+    both = dataclasses.replace(CONNECTION, selectors=pairs)
+    facts = dataclasses.replace(healthy(), desired=make.desired(both, revision=7))
+    (peering,) = peerings(facts.desired)
+    up = child_name(pairs[0], both.ipsec)
+    live = sa(config=peering.config.name, children=(ChildSa(up, 1, SaState.INSTALLED),))
+    (found,) = (f for f in diagnose(charon(facts, ike_sas=(live,))) if f.check == "child SAs")
+    assert (found.verdict, found.seen, found.wanted) == (Verdict.FAILED, "1", "2")
+    assert found.hint == "No traffic passes from 10.1.0.0/24 to 10.3.0.0/24."
+
+
+def test_what_the_data_plane_cannot_do_is_not_looked_for_in_charon():
+    """The status says why; that nothing is loaded is as it should be."""
+    ah = dataclasses.replace(CONNECTION, ipsec=make.ipsec_policy(transform=Transform.AH))
+    facts = dataclasses.replace(
+        healthy(), desired=make.desired(ah, revision=7), plane=DataPlane.USERSPACE
+    )
+    checks = {f.check for f in diagnose(facts) if f.subject == ah.id}
+    assert "loaded in charon" not in checks
+    assert "status" in checks
