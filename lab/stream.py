@@ -15,6 +15,7 @@ from lab.processes import wait_for
 from lab.sites import Workload
 
 _ANSWER = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+)", re.MULTILINE)
+_HALF = 1 << 15  # of the sequence numbers of ICMP (RFC 792)
 _numbers = itertools.count(1)
 
 
@@ -75,5 +76,14 @@ class Stream:
         return Outcome(last, last - len(seen), outage)
 
     def _answers(self) -> list[tuple[float, int]]:
-        text = self.file.read_text()
-        return [(float(at), int(number)) for at, number in _ANSWER.findall(text)]
+        return answers(self.file.read_text())
+
+
+def answers(text: str) -> list[tuple[float, int]]:
+    """Return when each answer came that ping printed, and its number, counted on past 16 bits."""
+    found, last = [], 0
+    for at, printed in _ANSWER.findall(text):
+        # The nearest number to the last one of those that are printed so.
+        last += (int(printed) - last + _HALF) % (2 * _HALF) - _HALF
+        found.append((float(at), last))
+    return found
