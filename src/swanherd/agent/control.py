@@ -25,6 +25,9 @@ LOG = logging.getLogger(__name__)
 
 Answer = Callable[[Mapping[str, Any]], Any]
 
+# How long `stop` may take, in seconds.
+_POLL = 0.1
+
 
 def plain(value: Any) -> Any:
     """Return the value as JSON types for people to read; secrets become a placeholder."""
@@ -77,8 +80,7 @@ def serve(path: Path, commands: Mapping[str, Answer]) -> Callable[[], None]:
         server = _Server(str(path), commands)
     finally:
         os.umask(mask)
-    # How long `stop` may take, in seconds.
-    serve = functools.partial(server.serve_forever, poll_interval=0.1)
+    serve = functools.partial(server.serve_forever, poll_interval=_POLL)
     threading.Thread(target=serve, name="control", daemon=True).start()
 
     def stop() -> None:

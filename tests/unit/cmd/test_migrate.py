@@ -57,6 +57,7 @@ def run(monkeypatch, capsys):
 
     def go(site, *arguments):
         monkeypatch.setattr(migrate, "site", lambda _: site)
+        monkeypatch.setattr(migrate, "POLL", 0.001)
         parser = argparse.ArgumentParser()
         parser.set_defaults(json=False)
         migrate.add(parser.add_subparsers())

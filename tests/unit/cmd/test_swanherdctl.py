@@ -13,8 +13,9 @@ BAD = Finding("some-id", "IKE SA", Verdict.FAILED, "one", "none", "Look at the p
 
 
 @pytest.fixture
-def ask(tmp_path, capsys):
+def ask(tmp_path, capsys, monkeypatch):
     """Run swanherdctl against an agent that answers `doctor` so."""
+    monkeypatch.setattr(control, "_POLL", 0.005)
     stops = []
 
     def run(answer, *arguments):
