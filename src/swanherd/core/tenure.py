@@ -38,7 +38,7 @@ def hear(notice: bytes, now: float) -> tuple[RouterId, Tenure] | None:
         told = json.loads(notice.rstrip(b"\0"))
         began = None if told["began"] is None else now - float(told["began"])
         return RouterId(str(told["key"])), Tenure(began, now - float(told["ended"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -34,7 +34,9 @@ def test_a_notice_tells_the_same_by_the_clock_of_who_hears_it(began, ended, cloc
     assert heard.ended == pytest.approx(ended + clock, abs=1e-3)
 
 
-@pytest.mark.parametrize("notice", [b"", b"{}", b"[1]", b'{"key": 1, "began": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "notice", [b"", b"{}", b"[1]", b'{"key": 1, "began": 1}', b"\xff", b"[" * 1400]
+)
 def test_what_is_no_notice_is_none(notice):
     assert hear(notice, NOW) is None
 
