@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not options.command:
         parser.error("what is to be run?")
+    # Else `finally` wouldn't run, and the guest would go on without us.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     return run(options.command, memory=options.memory, seconds=options.seconds)
 
 
