@@ -52,16 +52,21 @@ def serves(end, node, *standbys):
     )
 
 
+def make_serve(pair, node, standby):
+    """Let the node serve, with the other one ready; return both."""
+    if roles(pair.one).get(standby.name) == "active":
+        standby.run(["kill", *pids(pair.one, standby, "keepalived")])
+    wait_for(lambda: serves(pair.one, node, standby), 60, "a standby is ready", every=0.5)
+    pair.here.wait_for_ping(pair.there.ipv4, 30)
+    pair.up(60)
+    return node, standby
+
+
 @pytest.fixture
 def nodes(pair):
     """The node that serves, which isn't the one with the API, and the other; settled."""
     first, second = pair.one.cloud.gateways
-    if roles(pair.one).get(first.name) == "active":
-        first.run(["kill", *pids(pair.one, first, "keepalived")])
-    wait_for(lambda: serves(pair.one, second, first), 60, "a standby is ready", every=0.5)
-    pair.here.wait_for_ping(pair.there.ipv4, 30)
-    pair.up(60)
-    return second, first
+    return make_serve(pair, second, first)
 
 
 @dataclasses.dataclass
@@ -232,12 +237,7 @@ def vrrp_address(end, node):
 def preferred(pair):
     """The node to which VRRP gives the router after a split, which serves, and the other."""
     lower, higher = sorted(pair.one.cloud.gateways, key=lambda n: vrrp_address(pair.one, n))
-    if roles(pair.one).get(lower.name) == "active":
-        lower.run(["kill", *pids(pair.one, lower, "keepalived")])
-    wait_for(lambda: serves(pair.one, higher, lower), 60, "a standby is ready", every=0.5)
-    pair.here.wait_for_ping(pair.there.ipv4, 30)
-    pair.up(60)
-    return higher, lower
+    return make_serve(pair, higher, lower)
 
 
 @pytest.mark.long

@@ -275,3 +275,16 @@ def serving():
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def kubeconfig(url: str) -> str:
+    """Return the configuration file of a client of that server; kubectl's own format."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": url}}],
+        "users": [{"name": "test", "user": {"token": "t"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    }
+    return json.dumps(config)  # which is YAML too

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from swanherd_operator.controller.plan import FORCE, GROUP, LABEL, VERSION
-from tests.functional.enabling.api_server import serving
+from tests.functional.enabling.api_server import kubeconfig, serving
 from tests.functional.ovn.daemons import until
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -38,15 +38,7 @@ OFF = {"extensions": {"vpnaas": {"enabled": False}}}
 def stage(tmp_path):
     with serving() as (api, url):
         api.put("v1", "namespaces", {"metadata": {"name": "openstack"}})
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": url}}],
-            "users": [{"name": "test", "user": {"token": "t"}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        }
-        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        (tmp_path / "kubeconfig").write_text(kubeconfig(url))
         yield Stage(api, tmp_path)
 
 

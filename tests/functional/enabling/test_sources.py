@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from swanherd_operator import cmd, sources
-from tests.functional.enabling.api_server import serving
+from tests.functional.enabling.api_server import kubeconfig, serving
 
 DEPLOYMENT = {
     "metadata": {"name": "cloud", "namespace": "openstack"},
@@ -22,15 +22,7 @@ def cluster(tmp_path, monkeypatch):
     """An API server with a deployment, and a kubeconfig that leads to it."""
     with serving() as (api, url):
         api.put("lcm.mirantis.com/v1alpha1", "openstackdeployments", DEPLOYMENT)
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": url}}],
-            "users": [{"name": "test", "user": {"token": "t"}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        }
-        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        (tmp_path / "kubeconfig").write_text(kubeconfig(url))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
         yield api
 
