@@ -164,3 +164,14 @@ def test_what_is_no_router_is_refused_by_the_reader_too():
         with pytest.raises(ValueError, match="not a") as caught:
             codec.RouterReader().read(bad)
         assert "hidden" not in str(caught.value)
+
+
+def test_what_is_known_as_something_else_is_not_taken_for_what_is_left_out():
+    """Then all of it is asked for the next time."""
+    reader = codec.RouterReader()
+    plain = codec.dump(make.desired(make.connection()))
+    reader.read(codec.difference(plain, {}))
+    (known,) = reader.tags(make.ROUTER).items()
+    with pytest.raises(ValueError, match="isn't known"):
+        reader.read({**plain, "connections": [], "tags": {known[0]: "another"}})
+    assert reader.tags(make.ROUTER) == {}
