@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import amqp  # type: ignore[import-untyped]
 
-from lab import bus, openvswitch, services
+from lab import agents, services
 from lab.boxes import Box, search_path
 from lab.layout import BUS_PASSWORD, Chassis, CloudPlan, Lab
 from lab.netns import within
@@ -23,17 +23,8 @@ TOPICS = ("q-plugin", "q-l3-plugin", "q-reports-plugin")  # what the agents ask 
 
 CONFIGURATION = """\
 [DEFAULT]
-debug = {debug}
-host = {host}
-transport_url = {bus}
-state_path = /var/lib/neutron
-interface_driver = openvswitch
 agent_mode = {mode}
 enable_metadata_proxy = False
-[oslo_concurrency]
-lock_path = /var/lib/neutron/lock
-[oslo_messaging_rabbit]
-rabbit_quorum_queue = False
 [agent]
 # Everything is root's here, and sudo needn't be installed.
 root_helper = env
@@ -45,7 +36,6 @@ l2_population = True
 enable_distributed_routing = True
 [ovs]
 datapath_type = netdev
-ovsdb_connection = {ovsdb}
 bridge_mappings = public:br-ex
 local_ip = {underlay}
 [securitygroup]
@@ -63,17 +53,13 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Write the configuration of a chassis' agents; each agent takes what is its own."""
     box = Box(lab, chassis.name)
     values = {
-        "debug": lab.shape.debug,
-        "host": chassis.name,
-        "bus": bus.url(cloud),
         "mode": "dvr_snat" if chassis.gateway else "dvr",
-        "ovsdb": openvswitch.OVSDB,
         "underlay": chassis.underlay(cloud.number),
     }
     for agent in (L2_AGENT, L3_AGENT):
         loaded = agent == L3_AGENT and lab.shape.swanherd and has_swanherd_extension()
         text = CONFIGURATION.format(**values, extensions="swanherd" if loaded else "")
-        (box.directory / f"{agent}.conf").write_text(text)
+        (box.directory / f"{agent}.conf").write_text(agents.head(lab, cloud, chassis) + text)
 
 
 def wait_for_rpc(lab: Lab, cloud: CloudPlan, topics: Sequence[str] = TOPICS) -> None:

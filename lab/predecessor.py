@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from typing import Any
 
-from lab import bus, daemon, openvswitch, ovn, services
+from lab import agents, daemon, ovn, services
 from lab.boxes import Box, search_path
 from lab.install import STARTER
 from lab.layout import VENV, Chassis, CloudPlan, Lab, LabError
@@ -32,21 +32,8 @@ neutron_vpnaas.services.vpn.service_drivers.ovn_ipsec.IPsecOvnVPNDriver:default
 """
 
 AGENT_CONFIGURATION = """\
-[DEFAULT]
-debug = {debug}
-host = {host}
-transport_url = {bus}
-state_path = /var/lib/neutron
-interface_driver = openvswitch
-[oslo_concurrency]
-lock_path = /var/lib/neutron/lock
-[oslo_messaging_rabbit]
-rabbit_quorum_queue = False
-rabbit_interval_max = 5
 [agent]
 root_helper = env neutron-rootwrap {rootwrap}
-[ovs]
-ovsdb_connection = {ovsdb}
 [ovn]
 ovn_sb_connection = {southbound}
 [vpnagent]
@@ -114,15 +101,9 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     path = _search_path(box, cloud).replace(":", ",")
     rootwrap.write_text(ROOTWRAP.format(neutron=cloud.neutron, venv=cloud.venv, path=path))
     text = AGENT_CONFIGURATION.format(
-        debug=lab.shape.debug,
-        host=chassis.name,
-        bus=bus.url(cloud),
-        rootwrap=rootwrap,
-        ovsdb=openvswitch.OVSDB,
-        southbound=ovn.southbound(cloud),
-        settings=settings,
+        rootwrap=rootwrap, southbound=ovn.southbound(cloud), settings=settings
     )
-    (folder / "agent.conf").write_text(text)
+    (folder / "agent.conf").write_text(agents.head(lab, cloud, chassis) + text)
 
 
 def _search_path(box: Box, cloud: CloudPlan) -> str:

@@ -92,7 +92,13 @@ class LinuxBridges:
 class Agent:
     """What an agent process holds; the test is its server."""
 
-    def __init__(self, state: Path, bridges: LinuxBridges, desired: dict[RouterId, Any]) -> None:
+    def __init__(
+        self,
+        state: Path,
+        bridges: LinuxBridges,
+        desired: dict[RouterId, Any],
+        maker: namespace.Maker = namespace.HERE,
+    ) -> None:
         self._desired = desired
         self._changed = threading.Condition()
         self.reports: dict[RouterId, RouterReport] = {}
@@ -104,7 +110,7 @@ class Agent:
             time.monotonic,
             BRISK,
         )
-        self.node = OvnNode(bridges)
+        self.node = OvnNode(bridges, maker=maker)
         self.world = World(self, self.node, self.swan, DataPlane.KERNEL)
         self.wheel = Wheel(self.world, self, Timing(0.0), time.monotonic, random.random)
         self.wheel.start(2)
@@ -113,9 +119,10 @@ class Agent:
         self._drift.start()
 
     def _look_again(self) -> None:
-        """Look for drift as the agent does, which does so every 20 s."""
+        """Look for drift as the agent does, which does so every 20 s; another may be beside it."""
         while not self._stopping.wait(5):
-            self.wheel.look_at_known()
+            for router in tuple(self._desired):
+                self.wheel.look_again(router)
 
     def stop(self) -> None:
         self._stopping.set()

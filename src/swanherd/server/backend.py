@@ -147,8 +147,8 @@ class RouterStore(Protocol):
 class Backend(Protocol):
     """One way to serve routers (OVN, or later the L3 agents).
 
-    `server.plugin` makes it as `OvnBackend(store, look)`: `look(router_id)` is what events and
-    the sweep call. It runs `ensure`, records a failure as the router's problem, and hints the
+    `server.plugin` makes it as `OvnBackend(store, look, tell)`: `look(router_id)` is what events
+    and the sweep call. It runs `ensure`, records a failure as the router's problem, and hints the
     agents of the router's host before and after; it never raises. `has_maintenance_worker`:
     Neutron's worker for OVN runs the sweep.
     """

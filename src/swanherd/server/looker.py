@@ -46,6 +46,11 @@ class Looker:
         for router_id in dict.fromkeys(router_ids):
             self.look(router_id)
 
+    def tell(self, router_id: RouterId) -> None:
+        """Hint the agents that have the router, without a look."""
+        row = self._store.get_router_row(n_context.get_admin_context(), router_id)
+        self._tell(router_id, None, row)
+
     def sweep(self, router_id: RouterId) -> None:
         """Look without an occasion: agents are told only if something changed."""
         before, after = self._ensure(router_id)

@@ -52,13 +52,20 @@ NO_ADDRESS = Reason(
 class OvnBackend:
     """Makes Neutron's ports and OVN's northbound rows fit each router (see `Backend`).
 
-    `look` is what events call: it runs `ensure`, records failures and hints the agents.
+    `look` is what events call: it runs `ensure`, records failures and hints the agents. `tell`
+    only hints them, in the middle of `ensure`.
     """
 
     has_maintenance_worker = True
 
-    def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
+    def __init__(
+        self,
+        store: RouterStore,
+        look: Callable[[RouterId], None],
+        tell: Callable[[RouterId], None],
+    ) -> None:
         self._store = store
+        self._tell = tell
         self._moves: Apart[RouterId] = Apart(self.follow)
         self._late_moves: Apart[RouterId] = Apart(self._follow_late, delay=_OTHERS_TURN)
         self._transits: Line[RouterId] = Line(self._follow_with_transit)
@@ -100,7 +107,10 @@ class OvnBackend:
             problem = placement.NO_AGENT
         if problem != row.problem:
             self._store.set_problem(admin, router_id, problem)
-        if predecessor.clear(admin, router_id):
+        if predecessor.has_transit(admin, router_id):
+            # Neutron takes seconds to remove that; the agent makes its tunnels meanwhile.
+            self._tell(router_id)
+            predecessor.clear(admin, router_id)
             # Its router port has the addresses of ours, so OVN may have steered by it.
             router = topology.router_of(admin, router_id)
             self._steer(admin, row, router)

@@ -164,7 +164,7 @@ def _backend(store: Repository, looker: Looker) -> Backend:
     if "ovn" in mechanisms:
         from swanherd.server.ovn_backend import OvnBackend
 
-        return OvnBackend(store, looker.look)
+        return OvnBackend(store, looker.look, looker.tell)
     if "openvswitch" in mechanisms:
         from swanherd.server.l3_backend import L3Backend
 

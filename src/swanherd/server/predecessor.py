@@ -52,6 +52,12 @@ def is_returning(context: Any, router_id: RouterId) -> bool:
     return row is not None and row["status"] == RETURNING
 
 
+def has_transit(context: Any, router_id: RouterId) -> bool:
+    """Tell whether anything of its transit is there."""
+    row = row_of(context, router_id)
+    return row is not None and any(row[column] for column in _COLUMNS)
+
+
 def clear(context: Any, router_id: RouterId) -> bool:
     """Remove routes, interface, port, subnet and network of its transit; tell if any was there.
 

@@ -453,3 +453,15 @@ def test_an_agent_is_told_of_which_rows_the_server_waits_to_hear(cloud):
     assert unsettled(cloud) == {other["id"]}
     cloud.intake.agents_lost(cloud.fresh(), {"g2"})
     assert unsettled(cloud) == both
+
+
+def test_agents_are_told_in_the_middle_of_a_look(cloud):
+    """Before what takes the server long: whoever has the router now, without another look."""
+    placed(cloud)
+    cloud.hints.clear()
+    cloud.backend.failure = Temporary(R1, Reason("looked", "It was looked at."))
+    cloud.looker.tell(R1)
+    assert cloud.hints == [("g1", R1)]
+    cloud.hints.clear()
+    cloud.looker.tell(uuid("no such router"))
+    assert cloud.hints == []
