@@ -65,7 +65,7 @@ class L3Agent:
         self._node = HomeNode()
         self.swan = StrongSwan(
             options.state_path(conf) / "routers",
-            namespace.spawn,
+            homes.spawn,
             namespace.namespace_inode,
             self._on_charon_event,
             time.monotonic,

@@ -11,7 +11,7 @@ from typing import Any
 from swanherd.core.home import parse_key
 from swanherd.core.model import IPInterface, RouterId
 from swanherd.core.network import ObservedNetwork, RouterGuard
-from swanherd.dataplane import network
+from swanherd.dataplane import namespace, network, predecessor
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside, routes, transforms, watch
@@ -93,6 +93,14 @@ def remove_ours(key: RouterId, firewall: RouterFirewall) -> None:
             firewall.remove(key)
         except FileNotFoundError:
             return
+
+
+def spawn(
+    key: RouterId, argv: Sequence[str], env: Mapping[str, str], output: str | None = None
+) -> int:
+    """Start charon in the namespace as `namespace.spawn` does; neutron-vpnaas' makes room."""
+    predecessor.succeed(key)
+    return namespace.spawn(key, argv, env, output)
 
 
 def processes(key: RouterId, command: str) -> frozenset[int]:

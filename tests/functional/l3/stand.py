@@ -29,7 +29,7 @@ from swanherd.core.model import (
     Status,
 )
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import namespace
+from swanherd.dataplane import homes, namespace
 from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside
 from swanherd.reconcile.loop import Outcome, World, reconcile
@@ -123,7 +123,7 @@ class Site:
         self.node = HomeNode(self.firewall)
         self.swan = StrongSwan(
             stand.state / plan.name,
-            namespace.spawn,
+            homes.spawn,
             namespace.namespace_inode,
             self.looks,
             time.monotonic,

@@ -122,3 +122,11 @@ def is_process_of(pid: int, inode: int) -> bool:
         return (PROC / str(pid) / "ns" / "net").stat().st_ino == inode
     except OSError:
         return False  # it has ended, or isn't ours to see
+
+
+def command_of(pid: int) -> str:
+    """Return the process' name (proc(5), comm); "" if it has ended."""
+    try:
+        return (PROC / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""

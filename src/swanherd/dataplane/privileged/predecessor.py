@@ -1,4 +1,4 @@
-"""What another VPN agent left in a namespace of the same name: its devices, its daemons."""
+"""What another VPN agent left in a namespace: its devices, its daemons, their routes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Collection
 
 from swanherd.dataplane.privileged import default, inside
 
 # A daemon's supervisor may start it anew while it is being ended.
 _ROUNDS = 10
 _PATIENCE = 2000  # milliseconds for what was killed to be gone
+
+# Where strongSwan puts its routes, and the priority of the rule that leads there, unless told
+# otherwise (strongswan.conf(5), charon.routing_table).
+_TABLE = 220
 
 
 @default.entrypoint
@@ -24,20 +29,49 @@ def devices(namespace: str) -> list[str]:
 
 
 @default.entrypoint
-def end_processes(namespace: str) -> list[int]:
-    """Kill every process of the namespace and wait until they are gone; return which.
+def end_processes(namespace: str, commands: Collection[str] = ()) -> list[int]:
+    """Kill the processes of the namespace and wait until they are gone; return which.
 
-    What this process may neither see nor kill stays, in a namespace that soon has no device.
+    All of them, or those of these names (proc(5), comm). What this process may neither see nor
+    kill stays.
     """
     inode = os.stat(inside.DIRECTORY / namespace).st_ino
     ended: list[int] = []
     for _ in range(_ROUNDS):
         others = (pid for pid in inside.processes(inode) if pid != os.getpid())
-        found = [pid for pid in others if _end(pid, inode)]
+        meant = (pid for pid in others if not commands or inside.command_of(pid) in commands)
+        found = [pid for pid in meant if _end(pid, inode)]
         if not found:
             return ended
         ended += found
     raise OSError(errno.EBUSY, f"processes of {namespace} are started again and again")
+
+
+@default.entrypoint
+def forget_routes(namespace: str) -> None:
+    """Remove the routes that a killed charon left in its table, and the rule that leads there."""
+
+    def work() -> None:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with inside.netlink() as ip:
+                for rule in tuple(ip.get_rules(family=family)):
+                    if rule.get_attr("FRA_PRIORITY") == rule.get_attr("FRA_TABLE") == _TABLE:
+                        ip.rule("del", family=family, table=_TABLE, priority=_TABLE)
+                ip.flush_routes(family=family, table=_TABLE)
+
+    inside.within(namespace, work)
+
+
+@default.entrypoint
+def is_listened_to(namespace: str, port: int) -> bool:
+    """Tell whether a UDP socket of the namespace has the port, whoever's it is (proc(5))."""
+
+    def work() -> bool:
+        tables = (inside.PROC / "thread-self/net" / name for name in ("udp", "udp6"))
+        lines = (line for table in tables for line in table.read_text().splitlines()[1:])
+        return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in lines)
+
+    return inside.within(namespace, work)
 
 
 def _end(pid: int, inode: int) -> bool:

@@ -83,9 +83,8 @@ def processes(namespace: str, command: str) -> list[int]:
         return []
     found = []
     for pid in inside.processes(inode):
-        entry = inside.PROC / str(pid)
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if (entry / "comm").read_text().strip() == command and not _is_dead(entry):
+            if inside.command_of(pid) == command and not _is_dead(inside.PROC / str(pid)):
                 found.append(pid)
     return sorted(found)
 
