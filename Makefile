@@ -9,7 +9,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 .DEFAULT_GOAL := help
 .PHONY: help messages browser install tools matrix demo up down enter status format check lint types contracts \
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
-	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-clouds \
+	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-pages test-browser test-dashboard-clouds \
 	test-kernel test-long test-releases recovery \
 	soak bench bench-beside losses losses-kernel
 
@@ -78,7 +78,10 @@ check: tools ## lint, format, types, import contracts, unit tests: < 60 s
 # What depends on the moment gets a second chance: what failed runs once more, and both are printed.
 # Stages run beside each other, so each one remembers by itself what failed.
 AGAIN := --last-failed --last-failed-no-failures none
-PYTEST = $(BIN)/pytest -q -m "not long" -o cache_dir=build/failed/$@
+REMEMBER = -o cache_dir=$(CURDIR)/build/failed/$@
+PYTEST = $(BIN)/pytest -q -m "not long" $(REMEMBER)
+# $(call twice,RUNNER,WHAT,LINES): LINES of the slowest tests at the first try.
+twice = $(1) $(2) --durations=$(3) || $(1) $(2) $(AGAIN)
 
 functional: functional-daemons functional-server ## tests on real charons, namespaces, ovsdb, MariaDB
 
@@ -87,16 +90,16 @@ ON_API := tests/functional/server tests/functional/enabling tests/functional/cli
 ON_DAEMONS := tests/functional $(ON_API:%=--ignore %)
 
 functional-daemons: tools
-	@$(PYTEST) $(ON_DAEMONS) --durations=20 || $(PYTEST) $(ON_DAEMONS) $(AGAIN)
+	@$(call twice,$(PYTEST),$(ON_DAEMONS),20)
 
 functional-server: tools
-	@$(PYTEST) $(ON_API) --durations=20 || $(PYTEST) $(ON_API) $(AGAIN)
+	@$(call twice,$(PYTEST),$(ON_API),20)
 
 environments: tools
 	@$(BIN)/python -m tests.oracles.environments
 
 oracles: environments ## neutron-vpnaas' own API tests, on our plugin
-	@$(PYTEST) tests/oracles --durations=1
+	@$(call twice,$(PYTEST),tests/oracles,1)
 
 LAB := $(or $(SWANHERD_LAB),test)
 ON_OVS := tests/scenario/test_matrix.py tests/scenario/test_ovs_cloud.py
@@ -105,25 +108,26 @@ ON_FAILOVER := tests/scenario/test_soak.py tests/scenario/test_failover.py
 ELSEWHERE := --ignore tests/scenario/test_soak.py
 
 scenario: environments ## tests on two real clouds (SWANHERD_LAB=test; BACKEND=ovs)
-	@$(PYTEST) tests/scenario $(ELSEWHERE) --durations=10 || $(PYTEST) tests/scenario $(ELSEWHERE) $(AGAIN)
+	@$(call twice,$(PYTEST),tests/scenario $(ELSEWHERE),10)
 
 scenario-ovs: export BACKEND := ovs
 scenario-ovs: export SWANHERD_LAB := $(LAB)ovs
 scenario-ovs: environments ## what Open vSwitch has of its own, and the matrix
-	@$(PYTEST) $(ON_OVS) --durations=5 || $(PYTEST) $(ON_OVS) $(AGAIN)
+	@$(call twice,$(PYTEST),$(ON_OVS),5)
 
 scenario-ha: export BACKEND := ha
 scenario-ha: export SWANHERD_LAB := $(LAB)ha
 scenario-ha: environments ## two network nodes of L3 agents
-	@$(PYTEST) tests/scenario/test_ha.py --durations=1
+	@$(call twice,$(PYTEST),tests/scenario/test_ha.py,1)
 
 scenario-failover: export BACKEND := failover
 scenario-failover: export SWANHERD_LAB := $(LAB)failover
 scenario-failover: environments ## two gateway chassis; and minutes without a false DOWN
-	@$(PYTEST) $(ON_FAILOVER) --durations=2 || $(PYTEST) $(ON_FAILOVER) $(AGAIN)
+	@$(call twice,$(PYTEST),$(ON_FAILOVER),2)
 
 HORIZON := build/oracles/horizon/bin/python
-IN_HORIZON := $(HORIZON) -W ignore -m pytest -q -c tests/dashboard/pytest.ini
+ON_HORIZON := $(HORIZON) -W ignore -m pytest -q -c
+IN_HORIZON := $(ON_HORIZON) tests/dashboard/pytest.ini --ignore tests/dashboard/clouds
 # A process of its own: its server's threads would have the database that Django's tests close.
 IN_BROWSER := tests/dashboard/browser
 
@@ -132,9 +136,13 @@ browser: install
 
 test-dashboard: browser ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
 	@$(BIN)/python -m tests.oracles.environments horizon
-	@$(IN_HORIZON) --ignore tests/dashboard/clouds \
-		$(or $(DASHBOARD_TESTS),tests/dashboard --ignore $(IN_BROWSER))
-	@$(if $(DASHBOARD_TESTS),,$(IN_HORIZON) $(IN_BROWSER))
+	@$(if $(DASHBOARD_TESTS),$(IN_HORIZON) $(DASHBOARD_TESTS),$(MAKE) --no-print-directory test-pages test-browser)
+
+test-pages:
+	@$(call twice,$(IN_HORIZON) $(REMEMBER),tests/dashboard --ignore $(IN_BROWSER),1)
+
+test-browser:
+	@$(call twice,$(IN_HORIZON) $(REMEMBER),$(IN_BROWSER),5)
 
 messages: install ## the dashboard's catalogues of translations, brought up to date and compiled
 	@$(BIN)/python -m tests.oracles.environments horizon
@@ -142,7 +150,7 @@ messages: install ## the dashboard's catalogues of translations, brought up to d
 
 test-dashboard-clouds: browser ## from the login to traffic in Chromium, on two clouds (SCREENSHOTS=1)
 	@$(BIN)/python -m tests.oracles.environments horizon
-	@$(HORIZON) -W ignore -m pytest -q -c tests/dashboard/clouds/pytest.ini tests/dashboard/clouds
+	@$(ON_HORIZON) tests/dashboard/clouds/pytest.ini tests/dashboard/clouds
 	@cat build/dashboard.json
 
 matrix: install ## each inner over each outer family on each backend, into build/matrix.json and README
@@ -150,10 +158,11 @@ matrix: install ## each inner over each outer family on each backend, into build
 	@BACKEND=ovs $(BIN)/pytest -q tests/scenario/test_matrix.py --durations=5
 	@$(BIN)/python -m lab.matrix --readme
 
+IN_KERNEL := SWANHERD_TEST_DATA_PLANE=kernel $(BIN)/python -m lab.kernel --seconds $(KERNEL_SECONDS) \
+	$(BIN)/python -m pytest -q --color=no
+
 test-kernel: tools ## kernel ESP, in a kernel that has it: user-mode Linux, build/kernel/
-	@SWANHERD_TEST_DATA_PLANE=kernel $(BIN)/python -m lab.kernel --seconds $(KERNEL_SECONDS) \
-		$(BIN)/python -m pytest -q --color=no -p no:cacheprovider --durations=5 \
-		--junitxml=build/kernel/junit.xml $(KERNEL_TESTS)
+	@$(call twice,$(IN_KERNEL) --junitxml=build/kernel/junit.xml $(REMEMBER),$(KERNEL_TESTS),5)
 
 test: install ## everything, stages side by side (lab/gate.py), and what each took (LANES=1: one after another)
 	@LANES=$(LANES) $(BIN)/python -m lab.gate

@@ -204,9 +204,20 @@ class Workload:
         return not self.box.run(argv, self.name, check=False, timeout=60).returncode
 
     def wait_for_ping(self, address: str, limit: float = 30) -> None:
-        """Wait until an address answers; LabError after the limit (seconds)."""
+        """Wait until an address answers; LabError after the limit (seconds) tells what is seen."""
         what = f"{self.box.name}/{self.name} pings {address}"
-        wait_for(lambda: self.pings(address), limit, what, every=0.05)
+        try:
+            wait_for(lambda: self.pings(address), limit, what, every=0.05)
+        except LabError as problem:
+            seen = [
+                self.run(argv, check=False)
+                for argv in (
+                    ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", address],
+                    ["ip", "route", "get", address],
+                    ["ip", "neighbour"],
+                )
+            ]
+            raise LabError("\n".join((str(problem), *seen))) from None
 
     def remove(self) -> None:
         """Remove the namespace, its port of br-int and, as Nova would, the Neutron port."""
