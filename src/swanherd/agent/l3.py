@@ -34,7 +34,7 @@ from swanherd.dataplane import homes, namespace
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.queue import KeyedQueue
 from swanherd.reconcile.resolver import ResolvingSource
-from swanherd.reconcile.source import CachedSource
+from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
 from swanherd.swan.adapter import StrongSwan
@@ -107,11 +107,12 @@ class L3Agent:
         self._stops.append(control.serve(path, teller.commands()))
         self._stops.append(listening(self._conf.metrics, self.monitor, self._life))
         self.wheel.start(options_.workers)
-        self._hints = client.listen(self._conf, self._conf.host, self.look)
+        self._hints = client.listen(self._conf, self._conf.host, self._on_hint)
         self._life.every(options_.report_interval, self._heartbeat, "swanherd-heartbeat")
         self._life.every(options_.compare_interval, self._compare, "swanherd-compare")
         self._life.every(options_.compare_interval, self.wheel.look_at_known, "swanherd-drift")
         self._life.every(NAMES_INTERVAL, self._follow_names, "swanherd-names")
+        self._life.every(SHORTEST, self._catch_up, "swanherd-late")
         self._life.every(0.0, self._watch, "swanherd-watch")
         threading.Thread(target=self._announce, name="swanherd-announce", daemon=True).start()
         LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
@@ -162,7 +163,20 @@ class L3Agent:
     def _follow_names(self) -> None:
         """Look again at the routers that have a peer whose name has moved."""
         for router_id in self._peers.users(self._names.refresh(self._peers.names())):
-            self.look(router_id)
+            self._on_hint(router_id)
+
+    def _on_hint(self, router_id: RouterId) -> None:
+        self._cache.forget(router_id)
+        self._look_at_wanted(router_id)
+
+    def _look_at_wanted(self, router_id: RouterId) -> None:
+        for kind in HomeNamespace:
+            self.wheel.look_at_wanted(key_of(router_id, kind))
+
+    def _catch_up(self) -> None:
+        """Look at the routers whose newer answer has come at last."""
+        for router_id in self._cache.catch_up():
+            self._look_at_wanted(router_id)
 
     def _compare(self) -> None:
         revisions = self._source.get_revisions()
@@ -194,9 +208,10 @@ class L3Agent:
     def _watch(self) -> None:
         """Queue the redundant routers whose addresses came or went, or whose keepalived ended.
 
-        And those that another node has served at the same time.
+        And those that another node has served at the same time, and those whose last turn failed:
+        mostly for a device that Neutron makes later.
         """
-        watched = self._source.redundant()
+        watched = {key: () for key in self.wheel.failures()} | dict(self._source.redundant())
         if not watched:
             self._life.wait(_WATCH)
             return

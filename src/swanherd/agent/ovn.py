@@ -33,7 +33,7 @@ from swanherd.ovn.database import EVERY_ROUTER
 from swanherd.ovn.vswitch import Vswitch
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.resolver import ResolvingSource
-from swanherd.reconcile.source import CachedSource
+from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
 from swanherd.swan.adapter import StrongSwan
@@ -116,6 +116,7 @@ class OvnAgent:
         # Apart from the comparison, which waits for the bus: drift is repaired without a server.
         self._life.every(options.compare_interval, self.wheel.look_at_known, "drift")
         self._life.every(NAMES_INTERVAL, self._follow_names, "names")
+        self._life.every(SHORTEST, self._catch_up, "late")
         LOG.info("Agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
@@ -137,7 +138,7 @@ class OvnAgent:
 
     def _on_hint(self, router_id: RouterId) -> None:
         self._source.forget(router_id)
-        self.wheel.look_again(router_id)
+        self.wheel.look_at_wanted(router_id)
 
     def _on_port(self, port_id: PortId) -> None:
         self.takeover.on_port(port_id)
@@ -161,6 +162,11 @@ class OvnAgent:
         """Look again at the routers that have a peer whose name has moved."""
         for router_id in self._peers.users(self._names.refresh(self._peers.names())):
             self._on_hint(router_id)
+
+    def _catch_up(self) -> None:
+        """Look at the routers whose newer answer has come at last."""
+        for router_id in self._source.catch_up():
+            self.wheel.look_at_wanted(router_id)
 
     def _compare(self) -> None:
         """Compare revisions with the server's, and tell it all again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from swanherd.core.failures import Failure
 from swanherd.core.model import DesiredRouter, RouterId
@@ -16,6 +16,9 @@ LOG = logging.getLogger(__name__)
 # Seconds for which a server that didn't answer isn't asked again about what is known: unless it
 # has sent a hint or told revisions, which is asked for periodically and holds up no router.
 QUIET = 60.0
+# What is known to be old is asked for again after pauses that grow with the time that it is: these
+# are the shortest and the longest, in seconds.
+SHORTEST, LONGEST = 1.0, 15.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,12 +28,21 @@ class _Answer:
     hints: int  # how many hints had come when it was asked for
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Overdue:
+    """Since when a router's answer is known to be old, and when to ask for a newer one again."""
+
+    since: float
+    ask_at: float
+
+
 class CachedSource:
     """Remembers what the server said until a hint, a differing revision or age makes it old.
 
     So an event of charon is handled without asking the server. What is old still serves while
     the server doesn't answer: the node is then kept as it was last wanted.
-    `max_age` in seconds, `clock` in monotonic seconds.
+    A newer answer that couldn't be had is asked for again by `catch_up`, so that no turn waits for
+    it. `max_age` in seconds, `clock` in monotonic seconds.
     """
 
     def __init__(self, source: Source, clock: Callable[[], float], max_age: float) -> None:
@@ -40,6 +52,7 @@ class CachedSource:
         self._lock = threading.Lock()
         self._answers: dict[RouterId, _Answer] = {}
         self._hints: dict[RouterId, int] = {}
+        self._late: dict[RouterId, _Overdue] = {}
         self._quiet_until = float("-inf")
 
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
@@ -48,9 +61,33 @@ class CachedSource:
         with self._lock:
             known = self._answers.get(router_id)
             hints = self._hints.get(router_id, 0)
-            quiet = asked < self._quiet_until
-        if known is not None and (quiet or self._is_good(known, hints, asked)):
-            return known.desired
+            if known is not None and not self._is_due(router_id, known, hints, asked):
+                return known.desired
+        return self._ask(router_id, known, hints, asked)
+
+    def catch_up(self) -> Sequence[RouterId]:
+        """Ask again, where it is time, for what is known to be old; return whose answer has come.
+
+        The server that misses one answer is given a rest until the next call.
+        """
+        now = self._clock()
+        with self._lock:
+            due = sorted((late.ask_at, i) for i, late in self._late.items() if late.ask_at <= now)
+        come = []
+        for _, router_id in due:
+            with self._lock:
+                known, hints = self._answers.get(router_id), self._hints.get(router_id, 0)
+            if known is not None:
+                self._ask(router_id, known, hints, self._clock())
+            with self._lock:
+                if router_id in self._late:
+                    break
+            come.append(router_id)
+        return come
+
+    def _ask(
+        self, router_id: RouterId, known: _Answer | None, hints: int, asked: float
+    ) -> DesiredRouter | None:
         try:
             desired = self._source.get_router(router_id)
         except Failure as failure:
@@ -58,13 +95,17 @@ class CachedSource:
                 self._quiet_until = self._clock() + QUIET
             if known is None:
                 raise
+            if known.hints != hints:
+                self._put_off(router_id, asked)
             LOG.warning("Router %s: going on with what was wanted before: %s", router_id, failure)
             return known.desired
         with self._lock:
             if desired is None:
                 self._answers.pop(router_id, None)
                 self._hints.pop(router_id, None)
+                self._late.pop(router_id, None)
             else:
+                self._late.pop(router_id, None)
                 # A hint that came meanwhile makes this answer old from the start.
                 self._answers[router_id] = _Answer(desired, asked, hints)
         return desired
@@ -94,6 +135,19 @@ class CachedSource:
         with self._lock:
             self._hints[router_id] = self._hints.get(router_id, 0) + 1
             self._quiet_until = float("-inf")
+            self._late.pop(router_id, None)
 
-    def _is_good(self, answer: _Answer, hints: int, now: float) -> bool:
-        return answer.hints == hints and now - answer.asked < self._max_age
+    def _is_due(self, router_id: RouterId, answer: _Answer, hints: int, now: float) -> bool:
+        """Tell whether to ask for a newer answer; with the lock held."""
+        if answer.hints != hints:
+            return router_id not in self._late
+        return now - answer.asked >= self._max_age and now >= self._quiet_until
+
+    def _put_off(self, router_id: RouterId, asked: float) -> None:
+        """Ask for a newer answer later: the hint that told of it doesn't come again."""
+        now = self._clock()
+        with self._lock:
+            late = self._late.get(router_id)
+            since = asked if late is None else late.since
+            pause = min(max((now - since) / 2, SHORTEST), LONGEST)
+            self._late[router_id] = _Overdue(since, now + pause)

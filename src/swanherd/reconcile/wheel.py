@@ -31,8 +31,8 @@ _Telling = tuple[RouterId, bool]
 
 LOG = logging.getLogger(__name__)
 
-# Seconds for which a network that was right isn't looked at again if only charon tells something:
-# less than the pause between two looks for drift, which see all of it.
+# Seconds for which a network that was right isn't looked at again if only charon tells something,
+# or if only what is wanted is new: less than the pause between two looks for drift, which see all.
 RECENT = 15.0
 
 
@@ -57,7 +57,8 @@ class Wheel:
         self._jitter = jitter
         self._queue: KeyedQueue[RouterId] = KeyedQueue(clock)
         self._lock = threading.Lock()
-        self._attempts: dict[RouterId, int] = {}
+        # How often it failed in a row, and when the next turn for that is due.
+        self._attempts: dict[RouterId, tuple[int, float]] = {}
         self._failures: dict[RouterId, Reason] = {}
         self._applied: dict[RouterId, Look] = {}
         self._afresh: set[RouterId] = set()
@@ -88,6 +89,10 @@ class Wheel:
 
     def look_at_tunnels(self, router_id: RouterId) -> None:
         """Queue a router of which charon tells something: its network is as it was."""
+        self._queue.add(router_id)
+
+    def look_at_wanted(self, router_id: RouterId) -> None:
+        """Queue a router of which something else may be wanted: what is here is as it was."""
         self._queue.add(router_id)
 
     @contextlib.contextmanager
@@ -224,12 +229,16 @@ class Wheel:
 
     def _retry(self, router_id: RouterId, reason: Reason | None = None) -> None:
         with self._lock:
-            attempt = self._attempts.get(router_id, 0) + 1
-            self._attempts[router_id] = attempt
+            now = self._clock()
+            attempt, due = self._attempts.get(router_id, (0, now))
+            # A turn that something else asked for earlier is no attempt of ours: a few events in a
+            # row would make the pause long.
+            attempt += now >= due
+            delay = backoff.delay(attempt, self._jitter())
+            self._attempts[router_id] = attempt, now + delay
             self._afresh.add(router_id)
             if reason is not None:
                 self._failures[router_id] = reason
-        delay = backoff.delay(attempt, self._jitter())
         LOG.info("Router %s: again in %.1f s (%s)", router_id, delay, reason and reason.code)
         self._queue.add_after(router_id, delay)
 

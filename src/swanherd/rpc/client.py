@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +65,8 @@ class ServerClient:
             transport,
             oslo_messaging.Target(topic=SERVER_TOPIC, version=VERSION),
         )
-        self._patience = Patience(timeout)
+        # Each question has its own: that a short answer comes tells nothing of a long one.
+        self._patience = defaultdict[str, Patience](lambda: Patience(timeout))
         self._reports = oslo_messaging.get_rpc_client(
             transport,
             oslo_messaging.Target(topic=REPORTS_TOPIC, version=REPORTS_VERSION),
@@ -137,16 +139,17 @@ class ServerClient:
         arguments: dict[str, Any],
         version: str = VERSION,
     ) -> Any:
-        patient = self._client.prepare(timeout=self._patience.seconds, version=version)
+        patience = self._patience[method]
+        patient = self._client.prepare(timeout=patience.seconds, version=version)
         try:
             answer = patient.call(_CONTEXT, method, **arguments)
         except oslo_messaging.MessagingException as error:
             if _is_unsupported(error):
-                self._patience.answered()
+                patience.answered()
                 raise _Older from error
-            self._patience.missed()
+            patience.missed()
             raise _unreachable(router_id, error) from error
-        self._patience.answered()
+        patience.answered()
         return answer
 
 

@@ -7,7 +7,7 @@ from swanherd.core.model import DataPlane, Initiator, Reason, RouterId, Status
 from swanherd.core.news import FEW
 from swanherd.core.tunnels import Timing
 from swanherd.reconcile.loop import World
-from swanherd.reconcile.source import CachedSource
+from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import RECENT, Wheel
 from swanherd.testing import builders as make
 from swanherd.testing.charon import FakeCharon
@@ -163,8 +163,8 @@ def test_drift_is_repaired_without_the_server(stage):
     assert stage.node.observe(make.ROUTER).exists
 
 
-def test_the_network_is_looked_at_unless_only_charon_tells_something():
-    """An event of charon within the time needs no new look; a hint, drift and a failure do."""
+def test_the_network_is_looked_at_unless_only_charon_or_the_server_tells_something():
+    """An event of charon, or a hint, within the time needs no new look; drift, a failure do."""
     desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
     stage = Stage(desired, plane=DataPlane.USERSPACE)
     looks = []
@@ -183,6 +183,12 @@ def test_the_network_is_looked_at_unless_only_charon_tells_something():
     assert turn(stage.wheel.look_again) == 1
     stage.now += RECENT - 1
     assert turn(stage.wheel.look_at_tunnels) == 0
+    assert turn(stage.wheel.look_at_wanted) == 0
+    other = (make.selector("10.1.0.0/24", "198.18.0.0/24"),)
+    wider = make.connection(initiator=Initiator.RESPONSE_ONLY, selectors=other)
+    stage.server.routers[make.ROUTER] = make.desired(wider, revision=2)
+    stage.source.forget(make.ROUTER)
+    assert turn(stage.wheel.look_at_wanted) > 0, "what it has become is looked at"
     stage.now += 1
     assert turn(stage.wheel.look_at_tunnels) == 1
     stage.node.lose_namespace(make.ROUTER)
@@ -218,6 +224,42 @@ def test_a_server_that_does_not_answer_is_not_asked_for_each_look():
     assert source.get_router(make.ROUTER).revision == 1
     now[0] = 200.0
     assert source.get_router(make.ROUTER).revision == 2
+
+
+def test_what_a_hint_told_of_is_asked_for_until_it_comes_and_no_turn_waits_for_it():
+    """The hint doesn't come again: without this the old state stayed until a comparison."""
+    now = [0.0]
+    server = Server(make.desired())
+    source = CachedSource(server, lambda: now[0], max_age=60)
+    source.get_router(make.ROUTER)
+    server.away = True
+    source.forget(make.ROUTER)
+    assert source.get_router(make.ROUTER).revision == 1
+    now[0] = SHORTEST
+    assert source.catch_up() == []
+    server.away, server.routers = False, {make.ROUTER: make.desired(revision=2)}
+    now[0] = SHORTEST * 1.5
+    assert source.get_router(make.ROUTER).revision == 1, "a turn asked"
+    assert source.catch_up() == [], "the pause grows"
+    now[0] = SHORTEST * 3
+    assert source.catch_up() == [make.ROUTER]
+    assert source.get_router(make.ROUTER).revision == 2
+    assert source.catch_up() == []
+
+
+def test_a_turn_that_an_event_asked_for_makes_no_pause_longer():
+    """Ten events in a row whose turns fail are no ten attempts."""
+    desired = make.desired()
+    stage = Stage(desired, plane=DataPlane.USERSPACE)
+    pauses = []
+    stage.wheel._queue.add_after = lambda _, delay: pauses.append(delay)
+    for _ in range(10):
+        stage.wheel._retry(make.ROUTER)
+    assert max(pauses) < 2 * min(pauses)
+    for _ in range(3):
+        stage.now += pauses[-1]
+        stage.wheel._retry(make.ROUTER)
+    assert max(pauses) > 3 * min(pauses)
 
 
 def test_a_router_that_was_never_fetched_is_not_made_up():

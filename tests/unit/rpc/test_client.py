@@ -1,3 +1,5 @@
+import time
+
 import oslo_messaging
 import pytest
 from oslo_config import cfg
@@ -61,6 +63,22 @@ def test_what_was_lost_while_nobody_listened_is_answered_when_asked_again(bus):
         assert client.get_router("r") is None
     finally:
         listening.stop()  # its idle threads end in the second that waiting would take
+
+
+def test_a_short_answer_that_comes_takes_no_patience_from_a_long_one(bus, monkeypatch):
+    """Else a router that takes four seconds to tell is asked for three seconds for ever."""
+    monkeypatch.setattr(Patience.__init__, "__defaults__", (0.2,))
+    handler = Handler()
+    handler.get_router = lambda host, router_id: time.sleep(0.3)
+    listening = server.start(handler, bus, "server-1", workers=1)
+    client = ServerClient(bus, "node-1", timeout=5)
+    try:
+        with pytest.raises(Temporary):
+            client.get_router("r")
+        client.get_revisions()
+        assert client.get_router("r") is None
+    finally:
+        listening.stop()
 
 
 class Older:
