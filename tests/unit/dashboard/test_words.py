@@ -61,6 +61,22 @@ def test_the_age_of_a_look_is_never_negative():
     assert live.ages(found, at - datetime.timedelta(hours=1)) == 0
 
 
+def test_the_chart_is_told_what_each_pair_of_networks_has_counted():
+    """Bytes in and out, packets in and out; what a rekey left beside the new one counts too."""
+    children = [
+        {"local": "10.1.0.0/24", "remote": remote, "encryption": "x", **dict.fromkeys(counters, n)}
+        for n, remote in ((1, "10.8.0.0/24"), (20, "10.9.0.0/24"), (300, "10.9.0.0/24"))
+        for counters in [("bytes_in", "bytes_out", "packets_in", "packets_out")]
+    ]
+    ike = {"version": "v2", "encryption": "x"}
+    details = {"at": "1970-01-01T00:01:00Z", "ike": ike, "children": children}
+    told = live.traffic(rows.connection(ROW | {"details": details}))
+    assert told == {
+        "at": 60,
+        "pairs": {"10.1.0.0/24 10.8.0.0/24": (1,) * 4, "10.1.0.0/24 10.9.0.0/24": (320,) * 4},
+    }
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (12_000_000, "12 MB")]
 )

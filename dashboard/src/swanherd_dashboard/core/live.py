@@ -33,16 +33,20 @@ def brief(found: Connection, translate: Translate) -> dict[str, Any]:
 
 
 def traffic(found: Connection) -> dict[str, Any] | None:
-    """Return the counters for the chart, with the time of the look in seconds since 1970."""
+    """Return the counters for the chart, with the time of the look in seconds since 1970.
+
+    They are bytes in, bytes out, packets in, packets out of each pair of networks: each pair's
+    begin anew with its own rekey.
+    """
     if found.details is None or found.details.at is None:
         return None
-    return {
-        "at": found.details.at.timestamp(),
-        **{
-            counter: found.details.total(counter)
-            for counter in ("bytes_in", "bytes_out", "packets_in", "packets_out")
-        },
-    }
+    pairs: dict[str, tuple[int, ...]] = {}
+    for child in found.details.children:
+        counted = (child.bytes_in, child.bytes_out, child.packets_in, child.packets_out)
+        name = f"{child.local} {child.remote}"
+        so_far = pairs.get(name, (0, 0, 0, 0))
+        pairs[name] = tuple(a + b for a, b in zip(so_far, counted, strict=True))
+    return {"at": found.details.at.timestamp(), "pairs": pairs}
 
 
 def ages(found: Connection, now: datetime.datetime) -> int:

@@ -78,69 +78,29 @@
     });
   }
 
-  /* Bits per second between looks. Counters begin anew with each rekey. */
-  function rates(samples) {
-    return samples.slice(1).map(function (now, i) {
-      var before = samples[i], seconds = now.at - before.at;
-      function rate(name) {
-        var grown = now[name] >= before[name] ? now[name] - before[name] : now[name];
-        return 8 * grown / seconds;
-      }
-      return { at: now.at, in: rate('bytes_in'), out: rate('bytes_out') };
-    });
-  }
-
-  function keep(samples, told) {
-    var last = samples[samples.length - 1];
-    if (told && (!last || told.at > last.at)) { samples.push(told); }
-    while (samples.length > 240) { samples.shift(); }
-  }
-
-  function word(bits) {
-    var units = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s'], unit = 0;
-    while (bits >= 1000 && unit < 3) { bits /= 1000; unit += 1; }
-    return (bits < 10 && unit ? bits.toFixed(1) : bits.toFixed(0)) + ' ' + units[unit];
-  }
-
-  function svg(name, attributes, text) {
-    var element = document.createElementNS('http://www.w3.org/2000/svg', name);
-    Object.keys(attributes).forEach(function (key) { element.setAttribute(key, attributes[key]); });
-    if (text) { element.textContent = text; }
-    return element;
-  }
-
-  function draw(figure, samples) {
-    var points = rates(samples), old = figure.querySelector('svg, p');
-    var made;
-    if (points.length < 1) {
-      made = document.createElement('p');
-      made.textContent = figure.dataset.shWait;
-    } else {
-      var begin = samples[0].at, span = points[points.length - 1].at - begin;
-      var top = Math.max(1, Math.max.apply(null, points.map(function (p) { return Math.max(p.in, p.out); })));
-      var last = points[points.length - 1];
-      var words = figure.dataset.shIn + ' ' + word(last.in) + ', ' + figure.dataset.shOut + ' ' + word(last.out);
-      made = svg('svg', { viewBox: '0 0 600 180', preserveAspectRatio: 'none', role: 'img', 'aria-label': words });
-      made.appendChild(svg('line', { x1: 0, y1: 160, x2: 600, y2: 160, stroke: 'currentColor', 'stroke-opacity': 0.4 }));
-      ['in', 'out'].forEach(function (way) {
-        var line = points.map(function (p, i) {
-          var from = i ? points[i - 1].at : begin, y = (160 - 140 * p[way] / top).toFixed(1);
-          return (600 * (from - begin) / span).toFixed(1) + ',' + y + ' ' + (600 * (p.at - begin) / span).toFixed(1) + ',' + y;
-        }).join(' ');
-        made.appendChild(svg('polyline', { points: line, fill: 'none', 'stroke-width': 2, class: 'sh-' + way, 'vector-effect': 'non-scaling-stroke' }));
-      });
-      made.appendChild(svg('text', { x: 4, y: 14 }, word(top)));
-      made.appendChild(svg('text', { x: 4, y: 175 }, words));
-    }
-    if (old) { old.replaceWith(made); } else { figure.appendChild(made); }
+  /* The chart's past, kept for as long as the tab lives. */
+  function chart(root) {
+    var figure = part(root, 'chart'), name = 'swanherd-chart:' + root.dataset.shId;
+    var kept = { last: null, points: [] };
+    try { kept = JSON.parse(sessionStorage.getItem(name)) || kept; } catch (ignored) { sessionStorage.removeItem(name); }
+    var width = figure.clientWidth;
+    function draw() { window.swanherdChart.draw(figure, kept.points); }
+    new ResizeObserver(function () {
+      if (figure.clientWidth !== width) { width = figure.clientWidth; requestAnimationFrame(draw); }
+    }).observe(figure);
+    draw();
+    return function (told) {
+      var now = window.swanherdChart.remember(kept, told);
+      if (now === kept) { return; }
+      kept = now;
+      sessionStorage.setItem(name, JSON.stringify(kept));
+      draw();
+    };
   }
 
   function one(root) {
-    var figure = part(root, 'chart'), tunnel = part(root, 'tunnel'), shown = '';
-    var name = 'swanherd:' + root.dataset.shId, samples = [];
-    try { samples = JSON.parse(sessionStorage.getItem(name)) || []; } catch (ignored) { samples = []; }
-    keep(samples, JSON.parse(document.getElementById('sh-traffic').textContent));
-    draw(figure, samples);
+    var tunnel = part(root, 'tunnel'), shown = '', look = chart(root);
+    look(JSON.parse(document.getElementById('sh-traffic').textContent));
     poll(root, root.dataset.shLiveOne, function (told) {
       show(root, told);
       if (shown !== told.html) {
@@ -148,12 +108,7 @@
         tunnel.innerHTML = told.html; /* made and escaped by the server's template */
         localTimes(tunnel);
       }
-      var count = samples.length;
-      keep(samples, told.traffic);
-      if (samples.length !== count) {
-        sessionStorage.setItem(name, JSON.stringify(samples));
-        draw(figure, samples);
-      }
+      look(told.traffic);
     });
   }
 
@@ -278,7 +233,8 @@
         if (said.length) {
           var folded = field.closest('details');
           if (folded) { folded.open = true; }
-          first = first || inputs[0] || field;
+          var seen = Array.from(inputs).find(function (input) { return !input.closest('[hidden]'); });
+          first = first || (inputs.length ? seen : field);
         }
       });
       if (first) { first.focus(); }
