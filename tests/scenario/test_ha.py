@@ -16,7 +16,7 @@ import pytest
 from lab.boxes import Box
 from lab.boxes import end as end_process
 from lab.capture import Capture
-from lab.layout import INTERNET_BOX
+from lab.layout import INTERNET_BOX, LabError
 from lab.processes import wait_for
 from lab.stream import Outcome, Stream
 from lab.vpn import join, namespace_of, roles, views
@@ -177,32 +177,38 @@ def test_keepalived_is_killed(pair, nodes, lab):
     stays(pair, nodes)
 
 
-def follows(end, node, admin):
-    """Whether Neutron's own part is where the router is served: its ports, and their VLANs.
+def behind(end, node, admin):
+    """Where Neutron's own part isn't yet where the router is served: its ports, and their VLANs.
 
     Its agent of Open vSwitch puts a port into the dead VLAN for a pass of its loop, which is 2 s,
     if it looks just while the port's binding moves (docs/failover.md).
     """
     owners = ("network:router_gateway", "network:ha_router_replicated_interface")
     dead = ["ovs-vsctl", "--bare", "--columns=name", "find", "Port", "tag=4095"]
-    return not node.run(dead).stdout.strip() and all(
-        port.binding_host_id == node.name and port.status == "ACTIVE"
+    return [f"{name} is in the dead VLAN" for name in node.run(dead).stdout.split()] + [
+        f"port {port.id}, {port.device_owner}, on {port.binding_host_id}: {port.status}"
         for port in admin.network.ports(device_id=end.site.router_id)
         if port.device_owner in owners
-    )
+        and (port.binding_host_id, port.status) != (node.name, "ACTIVE")
+    ]
 
 
 def stays(pair, nodes, seconds=10):
     """Once both nodes are settled, whoever serves, the tunnel stays whole."""
-    admin = pair.one.cloud.connect("admin")
+    admin, lacks = pair.one.cloud.connect("admin"), []
 
     def settled():
         for first, second in (nodes, nodes[::-1]):
             if serves(pair.one, first, second):
-                return follows(pair.one, first, admin)
+                lacks[:] = behind(pair.one, first, admin)
+                return not lacks
+        lacks[:] = [f"nobody serves with the other one ready: {roles(pair.one)}"]
         return False
 
-    wait_for(settled, 90, "both nodes are settled", every=0.5)
+    try:
+        wait_for(settled, 90, "both nodes are settled", every=0.5)
+    except LabError as failure:
+        raise AssertionError(f"{failure}: {lacks}") from None
     pair.here.wait_for_ping(pair.there.ipv4, 10)
     stream = Stream.start(pair.here, pair.there.ipv4)
     stream.run_for(seconds)

@@ -63,6 +63,8 @@ class Watch:
 
     def _run(self, cloud):
         network = cloud.connect().network
+        # It would look for proxies in os.environ, which pytest changes for each test meanwhile.
+        network.session.session.trust_env = False
         while not self._stop.wait(0.1):
             reply = network.get("/vpn/ipsec-site-connections")
             for each in reply.json()["ipsec_site_connections"]:

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from swanherd.agent.roles import Remembering
 from swanherd.core import network as net
 from swanherd.core.failures import Failure, Temporary
 from swanherd.core.home import key_of, parse_key, public_device, site_of
@@ -24,7 +25,7 @@ from swanherd.core.network import NetworkAction, ObservedNetwork
 from swanherd.core.tenure import Tenure, doubted, hear, tell
 from swanherd.dataplane import home_guards, homes, network
 from swanherd.dataplane.home_guards import RouterFirewall
-from swanherd.reconcile.ports import Reporter, Source
+from swanherd.reconcile.ports import Reporter
 
 LOG = logging.getLogger(__name__)
 
@@ -121,12 +122,12 @@ class HomeSource:
 
     Who serves a redundant router is decided here, by the one thing that neither a lost bus nor a
     late callback can make wrong: the router's address is here, and so is what put it here.
-    `changed` is called when that begins or ceases to be so.
+    `changed` is called when that begins or ceases to be so: the router is to be looked at again.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: Remembering,
         scope_marks: ScopeMarks,
         clock: Callable[[], float],
         changed: Callable[[RouterId], None] = lambda _: None,
@@ -142,21 +143,32 @@ class HomeSource:
         self._doubted: dict[RouterId, float] = {}
 
     def get_router(self, key: RouterId) -> DesiredRouter | None:
-        """Return what the namespace should be; None if nothing of ours is to be in it."""
-        namespace, router_id = parse_key(key)
-        desired = self._source.get_router(router_id)
-        site = site_of(desired, namespace) if desired and namespace else None
-        if site is None or site.home is None:
-            with self._lock:
-                for known in (self._redundant, self._roles, self._tenures, self._doubted):
-                    known.pop(key, None)
+        """Return what the namespace should be; None if nothing of ours is to be in it.
+
+        A role that has changed takes effect by what is known: asking the server may take long.
+        """
+        _, router_id = parse_key(key)
+        known = self._source.recall(router_id)
+        site = _site(key, known)
+        role = self._role(key, site) if site else None
+        if role is None or role is self.roles().get(key, role):
+            desired = self._source.get_router(router_id)
+            if desired is not known:
+                site = _site(key, desired)
+                role = self._role(key, site) if site else None
+        if site is None or site.home is None or role is None:
+            self._forget(key)
             return None
-        role = Role.ACTIVE
-        if site.home.redundant and site.home.namespace is not None:
-            role = self._role(key, site)
+        if _moves(site):
+            self._decide(key, role)
         marks = tuple(self._scope_marks(router_id))
         home = dataclasses.replace(site.home, marks=marks, doubted=self._doubted.get(key))
         return dataclasses.replace(site, role=role, home=home)
+
+    def _forget(self, key: RouterId) -> None:
+        with self._lock:
+            for known in (self._redundant, self._roles, self._tenures, self._doubted):
+                known.pop(key, None)
 
     def get_revisions(self) -> Mapping[RouterId, int]:
         """Ask the server; a router may have any of its namespaces here."""
@@ -199,11 +211,19 @@ class HomeSource:
         return bool(found)
 
     def _role(self, key: RouterId, site: DesiredRouter) -> Role:
-        daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON)))
-        here = daemons and _public_addresses(site) & _addresses(key, site)
-        role = Role.ACTIVE if here else Role.STANDBY
+        """Return the role that the node gives it now."""
+        if not _moves(site):
+            return Role.ACTIVE
+        with self._lock:
+            known = self._redundant.get(key, ())
+        daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON, known)))
         with self._lock:
             self._redundant[key] = daemons
+        here = daemons and _public_addresses(site) & _addresses(key, site)
+        return Role.ACTIVE if here else Role.STANDBY
+
+    def _decide(self, key: RouterId, role: Role) -> None:
+        with self._lock:
             before = self._roles.get(key)
             self._roles[key] = role
             if before is not role:
@@ -211,7 +231,6 @@ class HomeSource:
         if before is not role:
             LOG.info("%s: %s", key, role)
             self._changed(key)
-        return role
 
     def _note(self, key: RouterId, before: Role | None, role: Role) -> None:
         """Note when it began or ceased to serve; with the lock held."""
@@ -223,13 +242,24 @@ class HomeSource:
             self._tenures[key] = dataclasses.replace(tenure, ended=now)
 
 
+def _site(key: RouterId, desired: DesiredRouter | None) -> DesiredRouter | None:
+    namespace, _ = parse_key(key)
+    return site_of(desired, namespace) if desired and namespace else None
+
+
+def _moves(site: DesiredRouter) -> bool:
+    """Tell whether VRRP decides of the namespace; what only steers does so on every host."""
+    return site.home is not None and site.home.redundant and site.home.namespace is not None
+
+
 def _public_addresses(site: DesiredRouter) -> frozenset[IPAddress]:
     return frozenset(i.ip for i in site.public.addresses) if site.public else frozenset()
 
 
 def _addresses(key: RouterId, site: DesiredRouter) -> frozenset[IPAddress]:
-    device = site.public and homes.devices(key).get(public_device(site.public.port_id))
-    return frozenset(i.ip for i in device.addresses) if device else frozenset()
+    if site.public is None:
+        return frozenset()
+    return homes.addresses(key, public_device(site.public.port_id))
 
 
 class HomeReporter:

@@ -221,7 +221,9 @@ class L3Agent:
             self._look_at(key)
 
     def _speak_up(self, key: RouterId) -> None:
+        """Tell of a new role, and look again: the turn that took it on has asked no server."""
         self._announcements.add((key, 0))
+        self._look_at(key)
 
     def _announce(self) -> None:
         while (item := self._announcements.take()) is not None:

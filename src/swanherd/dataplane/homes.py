@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swanherd.core.home import parse_key
-from swanherd.core.model import IPInterface, RouterId
+from swanherd.core.model import IPAddress, IPInterface, RouterId
 from swanherd.core.network import ObservedNetwork, RouterGuard
 from swanherd.dataplane import namespace, network, predecessor
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.home_guards import RouterFirewall
-from swanherd.dataplane.privileged import inside, routes, transforms, watch
+from swanherd.dataplane.privileged import inside, links, routes, transforms, watch
 
 _CODE = "namespace_failed"
 
@@ -79,6 +79,12 @@ def devices(key: RouterId) -> Mapping[str, Device]:
     }
 
 
+def addresses(key: RouterId, device: str) -> frozenset[IPAddress]:
+    """Return the addresses of a device that is up; none if it or the namespace isn't there."""
+    with failing(key, _CODE):
+        return frozenset(i.ip for i in map(ipaddress.ip_interface, links.here(key, device)))
+
+
 def ensure_guard(key: RouterId, guard: RouterGuard, firewall: RouterFirewall) -> None:
     """Make it the namespace's guard."""
     with failing(key, "guard_failed"):
@@ -103,10 +109,13 @@ def spawn(
     return namespace.spawn(key, argv, env, output)
 
 
-def processes(key: RouterId, command: str) -> frozenset[int]:
-    """Return the processes of that command's name in the namespace."""
+def processes(key: RouterId, command: str, known: Sequence[int] = ()) -> frozenset[int]:
+    """Return the processes of that command's name in the namespace.
+
+    No others are looked for while all that are `known` are there: a node has thousands.
+    """
     with failing(key, _CODE):
-        return frozenset(watch.processes(key, command))
+        return frozenset(watch.processes(key, command, known))
 
 
 def wait(

@@ -87,6 +87,33 @@ def test_the_address_makes_it_serve_and_its_loss_silences_it(both, keepalived):
     assert not west.ping(EAST.inner(5)[0])
 
 
+def test_a_take_over_doesnt_wait_for_the_server(both, keepalived):
+    """What is known serves; the server, which may be cut off, is asked at the next look."""
+    west, east = both
+    stand_by(west, east)
+    before = west.source.asked
+    address(west, "add")
+    assert west.turn().report.role is Role.ACTIVE
+    assert west.source.asked == before
+    west.turn()
+    assert west.source.asked > before
+    address(west, "del")
+    before = west.source.asked
+    assert west.turn().report.role is Role.STANDBY
+    assert west.source.asked == before
+
+
+def test_who_was_known_is_enough_until_it_ends(both, keepalived):
+    """A node has thousands of processes; the others are looked at only where one has gone."""
+    west, _ = both
+    assert homes.processes(west.key, "keepalived", [keepalived.pid]) == {keepalived.pid}
+    assert not homes.processes(west.key, "another", [keepalived.pid])
+    assert homes.processes(west.key, "keepalived", [keepalived.pid, 1]) == {keepalived.pid}
+    keepalived.kill()
+    keepalived.wait()
+    assert not homes.processes(west.key, "keepalived", [keepalived.pid])
+
+
 def test_an_address_without_its_keepalived_is_not_ours(both, keepalived):
     """Killed, it leaves its addresses behind, and another node takes them: two would send."""
     west, east = both

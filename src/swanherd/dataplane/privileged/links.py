@@ -119,6 +119,21 @@ def outer_links(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         return {name: found for name in names if (found := _find(ip, name))}
 
 
+@default.entrypoint
+def here(namespace: str, device: str) -> list[str]:
+    """Return the addresses of a device that is up; none if it or the namespace isn't there."""
+
+    def ask() -> list[str]:
+        with inside.netlink() as ip:
+            link = _find(ip, device)
+            return _addresses(ip, link["index"]) if link and link["up"] else []
+
+    try:
+        return inside.within(namespace, ask)
+    except FileNotFoundError:
+        return []
+
+
 def links(ip: IPRoute) -> dict[str, dict[str, Any]]:
     """Return every device of the socket's namespace by name."""
     return {link["name"]: link for link in map(_parse, ip.get_links())}

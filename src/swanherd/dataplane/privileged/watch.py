@@ -76,17 +76,24 @@ def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> dict[str, list[by
 
 
 @default.entrypoint
-def processes(namespace: str, command: str) -> list[int]:
-    """Return the processes of that name (proc(5), comm) in the namespace."""
+def processes(namespace: str, command: str, known: Sequence[int] = ()) -> list[int]:
+    """Return the processes of that name (proc(5), comm) in the namespace.
+
+    If there are `known` ones, all still there, they are the answer.
+    """
     inode = _inode(namespace)
     if inode is None:
         return []
-    found = []
-    for pid in inside.processes(inode):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            if inside.command_of(pid) == command and not _is_dead(inside.PROC / str(pid)):
-                found.append(pid)
-    return sorted(found)
+    if known and all(inside.is_process_of(p, inode) and _runs(p, command) for p in known):
+        return sorted(known)
+    return sorted(pid for pid in inside.processes(inode) if _runs(pid, command))
+
+
+def _runs(pid: int, command: str) -> bool:
+    try:
+        return inside.command_of(pid) == command and not _is_dead(inside.PROC / str(pid))
+    except OSError:
+        return False  # it has ended meanwhile
 
 
 def _is_dead(entry: pathlib.Path) -> bool:
