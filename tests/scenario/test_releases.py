@@ -18,6 +18,9 @@ from lab.vpn import agent_view, child_sas, leftovers
 from tests.scenario.test_changes import update
 from tests.scenario.test_self_healing import lost, stream
 
+# To bring two clouds up is a part of the first test; migrations on a busy machine take minutes.
+pytestmark = pytest.mark.timeout(600)
+
 
 def _ways(pair):
     """Yield who pings which address: both ways, both families."""
