@@ -46,7 +46,9 @@ class Stage:
                 make = "mkdir -p" if pathlib.Path(place).is_dir() else "touch"
                 script += [f"{make} {target}{at}", f"mount --bind {place} {target}{at}"]
                 script += [f"mount -o remount,bind,ro {target}{at}"]
-        script += [f'cd {target}; exec chroot --userspec={user or self.user} {target} "$@"']
+        # The image's own search path, which needn't have the machine's /usr/sbin, holds from here.
+        chroot = shutil.which("chroot")
+        script += [f'cd {target}; exec {chroot} --userspec={user or self.user} {target} "$@"']
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         passed = {k: v for k, v in os.environ.items() if lent and _PASSED.fullmatch(k)}
         if lent:

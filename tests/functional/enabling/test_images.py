@@ -64,6 +64,8 @@ def test_a_step_cant_change_what_the_machine_lends_it(tmp_path):
     for command in ("echo x >/file", "echo x >/folder/file", "rm /folder/file", "touch /usr/x"):
         assert Stage(root).run("sh", "-c", command, lent=lent, check=False).returncode
     assert Stage(root).run("cat", "/folder/file", lent=lent).stdout == "as it was"
+    own = Stage(root, env={"PATH": "/bin"}).run("sh", "-c", "echo $PATH", lent=lent)
+    assert own.stdout == "/bin\n"  # without the machine's folder of `chroot`
     assert (mine / "file").read_text() == "as it was"
     assert not any(place.startswith("/etc/ssl") for place in LENT.values())
 
