@@ -4,6 +4,7 @@ BOX ?= user
 BIN := .venv/bin
 export BACKEND DASHBOARD
 KERNEL_SECONDS ?= 900
+KERNEL_WHICH ?= not long
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
 	tests/functional/swan/test_tunnels.py::test_what_only_the_kernel_has
 .DEFAULT_GOAL := help
@@ -159,7 +160,7 @@ matrix: install ## each inner over each outer family on each backend, into build
 	@$(BIN)/python -m lab.matrix --readme
 
 IN_KERNEL := SWANHERD_TEST_DATA_PLANE=kernel $(BIN)/python -m lab.kernel --seconds $(KERNEL_SECONDS) \
-	$(BIN)/python -m pytest -q --color=no
+	$(BIN)/python -m pytest -q --color=no -m "$(KERNEL_WHICH)"
 
 test-kernel: tools ## kernel ESP, in a kernel that has it: user-mode Linux, build/kernel/
 	@$(call twice,$(IN_KERNEL) --junitxml=build/kernel/junit.xml $(REMEMBER),$(KERNEL_TESTS),5)
@@ -180,10 +181,12 @@ ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenari
 
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@EXAMPLES=300 $(MAKE) --no-print-directory unit
-	@$(BIN)/pytest -q tests -m long --durations=10
+	@$(BIN)/pytest -q tests --ignore tests/kernel -m long --durations=10
+	@$(MAKE) --no-print-directory test-kernel KERNEL_WHICH=long KERNEL_TESTS=tests/kernel
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
 	@BACKEND=predecessor $(BIN)/pytest -q tests/scenario/test_predecessor*.py --durations=3
+	@BACKEND=l3_predecessor $(BIN)/pytest -q tests/scenario/test_l3_predecessor.py --durations=3
 	@$(MAKE) --no-print-directory test-releases
 
 recovery: install ## break everything, and make docs/self-healing.md's table of how long it took

@@ -32,9 +32,11 @@ from tests.kernel.stage import (
 )
 from tests.kernel.wires import Seen, Traffic
 
-# The peer ends the old SAs when the new ones are negotiated, and we have ours a way of the answer
-# later: 0 to 3 packets (docs/enabling.md), more while this machine is busy, as in `test_life`.
-LOST = 30
+# By how many tunnels the router has. The peer ends the old SAs when the new ones are negotiated,
+# and we have ours a way of the answer later: a few packets (docs/enabling.md), more while this
+# machine is busy, as in `test_life`. Of several to one peer it ends all when one is there again
+# (INITIAL_CONTACT, RFC 7296 §2.4), and the others follow a look later (docs/limitations.md).
+LOST = {1: 30, 2: 200}
 RESULT = ROOT / "build" / "kernel" / "pods.json"
 NAME = namespace.name_of(WEST)
 # Minutes in this kernel, while the machine is busy.
@@ -144,7 +146,7 @@ def test_the_next_pod_takes_the_tunnels_over(
     assert gap.lost == [0] * 2 * tunnels
     assert sas
     assert not old & sas
-    assert max(back.lost) <= LOST, back
+    assert max(back.lost) <= LOST[tunnels], back
 
 
 def tell(version: IkeVersion, tunnels: int, gap: Seen, back: Seen) -> None:
