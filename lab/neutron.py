@@ -119,7 +119,7 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Write neutron.conf and the agent's configuration, readable by root only."""
     box = Box(lab, chassis.name)
     router = "ovn-router" if cloud.has_ovn else "router"
-    plugin = predecessor.PLUGIN if cloud.predecessor else "swanherd"
+    plugin = predecessor.plugin(cloud) if cloud.predecessor else "swanherd"
     plugins = f"{router},{plugin}" if lab.shape.swanherd else router
     values = {
         "debug": lab.shape.debug,
@@ -137,7 +137,7 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     }
     if chassis == cloud.central:
         backend = OVN_CONFIGURATION if cloud.has_ovn else OVS_CONFIGURATION
-        more = predecessor.SERVER_CONFIGURATION if cloud.predecessor else ""
+        more = predecessor.server_configuration(cloud) if cloud.predecessor else ""
         text = (CONFIGURATION + backend + more).format(**values)
         configuration(lab, cloud, box).write_text(text)
     else:  # an agent's host has no database password

@@ -52,14 +52,20 @@ def has_swanherd_extension() -> bool:
 def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     """Write the configuration of a chassis' agents; each agent takes what is its own."""
     box = Box(lab, chassis.name)
-    values = {
-        "mode": "dvr_snat" if chassis.gateway else "dvr",
-        "underlay": chassis.underlay(cloud.number),
-    }
     for agent in (L2_AGENT, L3_AGENT):
-        loaded = agent == L3_AGENT and lab.shape.swanherd and has_swanherd_extension()
-        text = CONFIGURATION.format(**values, extensions="swanherd" if loaded else "")
-        (box.directory / f"{agent}.conf").write_text(agents.head(lab, cloud, chassis) + text)
+        ours = lab.shape.swanherd and not cloud.predecessor and has_swanherd_extension()
+        loaded = agent == L3_AGENT and ours
+        text = configuration(lab, cloud, chassis, "swanherd" if loaded else "")
+        (box.directory / f"{agent}.conf").write_text(text)
+
+
+def configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis, extensions: str = "") -> str:
+    """Return what an agent of a chassis reads."""
+    return agents.head(lab, cloud, chassis) + CONFIGURATION.format(
+        mode="dvr_snat" if chassis.gateway else "dvr",
+        underlay=chassis.underlay(cloud.number),
+        extensions=extensions,
+    )
 
 
 def wait_for_rpc(lab: Lab, cloud: CloudPlan, topics: Sequence[str] = TOPICS) -> None:
@@ -79,10 +85,10 @@ def wait_for_rpc(lab: Lab, cloud: CloudPlan, topics: Sequence[str] = TOPICS) -> 
     services.wait(box, cloud.rpc_service, lambda: within(box, listens), 90, "doesn't listen")
 
 
-def start_agents(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
-    """Start both agents of a chassis; what they started lives on when they are stopped."""
+def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis, agent: str) -> None:
+    """Start an agent of a chassis; what it starts lives on when it is stopped."""
     box = Box(lab, chassis.name)
-    for agent in (L2_AGENT, L3_AGENT):
-        argv = (f"{cloud.venv}/bin/{agent}", "--config-file", str(box.directory / f"{agent}.conf"))
-        env = {"PATH": search_path(cloud.venv)}
-        services.start(box, Service(agent, argv, env, alone=True))
+    file = str(box.directory / f"{agent}.conf")
+    argv = (f"{cloud.neutron}/bin/{agent}", "--config-file", file)
+    env = {"PATH": search_path(cloud.neutron)}
+    services.start(box, Service(agent, argv, env, alone=True))

@@ -1,9 +1,10 @@
-"""neutron-vpnaas in Swanherd's place in a cloud: its plugin, its agent for OVN, and the starter.
+"""neutron-vpnaas in Swanherd's place in a cloud: its plugin, its agents, and the starter.
 
 It drives charon by the `ipsec` script, which isn't installed on this machine: the packages are
 unpacked below build and mounted in the gateway's box alone. What the kernel's ESP wouldn't need
-and charon's own does: the plugin kernel-libipsec is on, and the namespace has an address of each
-local subnet, the last one, on its loopback device; both are done by `ipsec` before it starts.
+and charon's own does: the plugin kernel-libipsec is on; OVN's namespace has an address of each
+local subnet, the last one, on its loopback device; and what comes out of charon's device gets the
+mark by which an L3 agent's router knows its networks' scope. `ipsec` does it before it starts.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import pathlib
 import shutil
 from typing import Any
 
-from lab import agents, daemon, ovn, services
+from lab import agents, daemon, ovn, ovs, services
 from lab.boxes import Box, search_path
 from lab.install import STARTER
 from lab.layout import VENV, Chassis, CloudPlan, Lab, LabError
 from lab.services import Service
 
-PLUGIN = "ovn-vpnaas"
 AGENT = "neutron-ovn-vpn-agent"
 TOPICS = ("ipsec_driver",)  # what the agent asks at its start
 STATE = "/var/lib/neutron/ipsec"  # in the box: a directory for each router
@@ -27,19 +27,26 @@ SETTINGS = pathlib.Path("/etc/strongswan.d")
 
 SERVER_CONFIGURATION = """\
 [service_providers]
-service_provider = VPN:strongswan:\
-neutron_vpnaas.services.vpn.service_drivers.ovn_ipsec.IPsecOvnVPNDriver:default
+service_provider = VPN:strongswan:neutron_vpnaas.services.vpn.service_drivers.{driver}:default
 """
 
 AGENT_CONFIGURATION = """\
 [agent]
 root_helper = env neutron-rootwrap {rootwrap}
-[ovn]
-ovn_sb_connection = {southbound}
 [vpnagent]
-vpn_device_driver = neutron_vpnaas.services.vpn.device_drivers.ovn_ipsec.OvnStrongSwanDriver
+vpn_device_driver = neutron_vpnaas.services.vpn.device_drivers.{driver}
 [strongswan]
 default_config_area = {settings}
+"""
+
+OVN_CONFIGURATION = """\
+[ovn]
+ovn_sb_connection = {southbound}
+"""
+
+L3_CONFIGURATION = """\
+[agent]
+extensions = vpnaas
 """
 
 ROOTWRAP = """\
@@ -50,6 +57,17 @@ use_syslog = False
 """
 
 # The agent's namespaces have their own /etc: it is the router's by the time this runs.
+IPSEC_IN_ROUTER = """\
+#!/bin/sh
+case "$1" in start|reload)
+    rule="PREROUTING -i ipsec0 -j MARK --set-xmark 0x4000000/0xffff0000"
+    # By its own name: /etc/alternatives isn't there.
+    set_rule="/usr/sbin/xtables-nft-multi iptables -t mangle"
+    $set_rule -C $rule 2>/dev/null || $set_rule -A $rule ;;
+esac
+exec {starter}/usr/sbin/ipsec "$@"
+"""
+
 IPSEC = """\
 #!/bin/sh
 case "$1" in start|reload)
@@ -95,15 +113,33 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
         "kernel-libipsec {\n load = yes\n}\n"
     )
     program = lab.directory("boxes", chassis.name, "starter", "bin") / "ipsec"
-    program.write_text(IPSEC.format(starter=STARTER))
+    program.write_text((IPSEC if cloud.has_ovn else IPSEC_IN_ROUTER).format(starter=STARTER))
     program.chmod(0o755)
     rootwrap = folder / "rootwrap.conf"
     path = _search_path(box, cloud).replace(":", ",")
     rootwrap.write_text(ROOTWRAP.format(neutron=cloud.neutron, venv=cloud.venv, path=path))
-    text = AGENT_CONFIGURATION.format(
-        rootwrap=rootwrap, southbound=ovn.southbound(cloud), settings=settings
+    driver = (
+        "ovn_ipsec.OvnStrongSwanDriver" if cloud.has_ovn else "strongswan_ipsec.StrongSwanDriver"
     )
-    (folder / "agent.conf").write_text(agents.head(lab, cloud, chassis) + text)
+    text = AGENT_CONFIGURATION.format(rootwrap=rootwrap, driver=driver, settings=settings)
+    if cloud.has_ovn:
+        head = agents.head(lab, cloud, chassis)
+        text += OVN_CONFIGURATION.format(southbound=ovn.southbound(cloud))
+    else:
+        head = ovs.configuration(lab, cloud, chassis)
+        text += L3_CONFIGURATION
+    (folder / "agent.conf").write_text(head + text)
+
+
+def plugin(cloud: CloudPlan) -> str:
+    """Return what loads its plugin into the servers of the cloud."""
+    return "ovn-vpnaas" if cloud.has_ovn else "vpnaas"
+
+
+def server_configuration(cloud: CloudPlan) -> str:
+    """Return what its plugin reads."""
+    driver = "ovn_ipsec.IPsecOvnVPNDriver" if cloud.has_ovn else "ipsec.IPsecVPNDriver"
+    return SERVER_CONFIGURATION.format(driver=driver)
 
 
 def _search_path(box: Box, cloud: CloudPlan) -> str:
@@ -111,13 +147,15 @@ def _search_path(box: Box, cloud: CloudPlan) -> str:
 
 
 def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
-    """Put the starter in its place in a gateway's box, and start the agent."""
+    """Put the starter in its place in a gateway's box, and start the agent that drives it."""
     box = Box(lab, chassis.name)
     folder = box.directory / "starter"
     box.run(["mount", "--bind", str(folder / "lib"), str(LIBRARY)])
-    argv = (f"{cloud.venv}/bin/{AGENT}", "--config-file", str(folder / "agent.conf"))
+    name = AGENT if cloud.has_ovn else ovs.L3_AGENT
+    program = (f"{cloud.venv}/bin/{name}",) if cloud.has_ovn else cloud.program(name)
+    argv = (*program, "--config-file", str(folder / "agent.conf"))
     env = {"PATH": _search_path(box, cloud)}
-    services.start(box, Service(AGENT, argv, env, alone=True))
+    services.start(box, Service(name, argv, env, alone=True))
 
 
 def directory(box: Box, router_id: str) -> pathlib.Path:

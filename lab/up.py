@@ -227,9 +227,14 @@ def _start_switches(lab: Lab, cloud: CloudPlan) -> None:
 
 
 def _start_ovs_agents(lab: Lab, cloud: CloudPlan) -> None:
-    ovs.wait_for_rpc(lab, cloud)
+    topics = (*ovs.TOPICS, *(predecessor.TOPICS if cloud.predecessor else ()))
+    ovs.wait_for_rpc(lab, cloud, topics)
     for chassis in cloud.chassis:
-        ovs.start_agents(lab, cloud, chassis)
+        ovs.start_agent(lab, cloud, chassis, ovs.L2_AGENT)
+        if cloud.predecessor and chassis.gateway:
+            predecessor.start_agent(lab, cloud, chassis)
+        else:
+            ovs.start_agent(lab, cloud, chassis, ovs.L3_AGENT)
 
 
 def _start_keystone(lab: Lab, cloud: CloudPlan) -> str:

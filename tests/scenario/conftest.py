@@ -2,9 +2,9 @@
 
 BACKEND=ovs makes them clouds of Open vSwitch; the default is OVN, once with centralised and once
 with distributed floating IPs; BACKEND=neutron-24 or -26 has the first on that release;
-BACKEND=predecessor has neutron-vpnaas in the second, in Swanherd's place. KEEP=1
-leaves the clouds up for a look (`SWANHERD_LAB=test make enter`); the next run starts anew, or with
-REUSE=1 on what is up.
+BACKEND=predecessor has neutron-vpnaas in the second, in Swanherd's place; l3_predecessor has it in
+L3 agents there. KEEP=1 leaves the clouds up for a look (`SWANHERD_LAB=test make enter`); the next
+run starts anew, or with REUSE=1 on what is up.
 """
 
 import dataclasses
@@ -31,6 +31,7 @@ SHAPES = {
     "neutron-24": Shape(release_a=24),
     "neutron-26": Shape(release_a=26),
     "predecessor": Shape(predecessor_b=29),
+    "l3_predecessor": Shape(backend_b="ovs", predecessor_b=29),
 }
 collect_ignore_glob = [f"test_{other}*.py" for other in SHAPES if other != BACKEND]
 if not BACKEND.startswith("neutron-"):

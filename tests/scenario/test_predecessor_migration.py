@@ -5,27 +5,22 @@ of two routers: the longest time without an answer is in build/migration.json.
 """
 
 import contextlib
-import dataclasses
 import json
-import signal
 import time
 
 import pytest
 
 from lab import neutron, ovs, predecessor
 from lab.capture import Capture
-from lab.cloud import Cloud
-from lab.layout import ROOT, VENV, LabError
+from lab.layout import ROOT, LabError
 from lab.processes import wait_for
-from lab.stream import Stream
 from lab.vpn import join, namespace_of
+from tests.scenario.migration import NOTHING, Operator, clear, watched
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 RESULT = ROOT / "build" / "migration.json"
 WORDS = "[swanherd]\ntake_over = on_request\nsweep_interval = 5\n"
-# Seconds without an answer that nobody calls an outage: a ping's own, on a busy machine.
-NOTHING = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -48,68 +43,12 @@ def told():
     RESULT.write_text(json.dumps(steps, indent=2) + "\n")
 
 
-@dataclasses.dataclass
-class Operator:
-    """Who exchanges a cloud's programs; `theirs` and `ours` are the cloud before and after."""
-
-    theirs: Cloud
-    ours: Cloud
-    before: str  # the server's settings
-
-    @property
-    def settings(self):
-        return neutron.configuration(self.theirs.lab, self.theirs.plan, self.theirs.central)
-
-    def stop_servers(self):
-        for name in (*neutron.WORKERS, *neutron.OVN_WORKERS, self.ours.plan.rpc_service):
-            # The RPC server's own way out takes half a minute.
-            self.ours.stop_service(name, signal.SIGKILL)
-        self.ours.stop_service(neutron.API)
-
-    def start_servers(self, cloud):
-        for start in (neutron.start_api, neutron.start_rpc, neutron.start_workers):
-            start(cloud.lab, cloud.plan)
-
-    def run(self, *argv):
-        """Run a program of ours on the server; return what it prints."""
-        command = [f"{VENV}/bin/{argv[0]}", *argv[1:]]
-        done = self.ours.central.run(command, timeout=400, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def migrate(self, *argv):
-        """Run `swanherdctl migrate`; return what it tells, by router."""
-        file = ("--config-file", str(self.settings))
-        found = json.loads(self.run("swanherdctl", "--json", "migrate", *argv, *file))
-        return {each["router_id"]: each for each in found}
-
-    def agent_lives(self, binary):
-        agents = self.ours.connect("admin").network.agents(binary=binary)
-        return any(agent.is_alive for agent in agents)
-
-
 @pytest.fixture(scope="module")
 def operator(lab, clouds):
     """The person who migrates cloud b; its settings are as they were afterwards."""
-    shape = dataclasses.replace(lab.shape, predecessor_b=0)
-    theirs, ours = clouds[1], Cloud(dataclasses.replace(lab, shape=shape), "b")
-    settings = neutron.configuration(lab, theirs.plan, theirs.central)
-    operator = Operator(theirs, ours, settings.read_text())
+    operator = Operator.of(lab, clouds[1])
     yield operator
     operator.settings.write_text(operator.before)
-
-
-@contextlib.contextmanager
-def watched(told, step, pairs):
-    """Ping through the tunnels meanwhile, and until each answers steadily again."""
-    streams = [Stream.start(pair.there, pair.here.ipv4) for pair in pairs]
-    try:
-        yield
-        ended = time.time()
-        for stream in streams:
-            stream.wait_for_answers(ended, 180)
-    finally:
-        told[step] = [round(stream.stop().outage, 2) for stream in streams]
 
 
 def router_of(pair):
@@ -134,11 +73,6 @@ def transits(operator):
     return [n.name for n in networks if n.name.startswith("vpn-transit-network-")]
 
 
-def clear(pairs):
-    """Return a filter of packets between the workloads that aren't encrypted."""
-    return " or ".join(f"(host {p.here.ipv4} and host {p.there.ipv4})" for p in pairs)
-
-
 def start_their_agent(operator):
     """Start it once the server listens; again if it was told of no router.
 
@@ -157,12 +91,7 @@ def start_their_agent(operator):
 def test_the_programs_are_exchanged_and_no_tunnel_notices(operator, pairs, told):
     """Servers, tables and agents: neutron-vpnaas' daemons and namespaces stay as they are."""
     with watched(told, "servers are exchanged", pairs):
-        operator.stop_servers()
-        text = operator.before.replace(predecessor.PLUGIN, "swanherd")
-        operator.settings.write_text(text + WORDS)
-        manage = ("neutron-db-manage", "--config-file", str(operator.settings))
-        operator.run(*manage, "--subproject", "swanherd", "upgrade", "heads")
-        operator.start_servers(operator.ours)
+        operator.adopt(WORDS)
     with watched(told, "agents are exchanged", pairs):
         operator.theirs.stop_service(predecessor.AGENT)
         for chassis in operator.ours.plan.gateways:
@@ -207,11 +136,7 @@ def test_and_given_back(operator, pairs, told):
         assert {moved[router_of(p)]["outcome"] for p in pairs} == {"done"}
         wait_for(lambda: not ours_left(operator), 40, "our agent lets go", every=0.2)
         operator.ours.stop_service(neutron.AGENT)
-        operator.stop_servers()
-        release = ("swanherdctl", "db", "release", "--config-file", str(operator.settings))
-        operator.run(*release, "--to", "29")
-        operator.settings.write_text(operator.before)
-        operator.start_servers(operator.theirs)
+        operator.release()
         start_their_agent(operator)
         for pair in pairs:
             pair.up(180)

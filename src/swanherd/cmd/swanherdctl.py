@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swanherd.cmd import database, findings, migrate, secrets, vitality
+from swanherd.cmd import database, findings, leave, migrate, secrets, vitality
 
 # Where agents have it that aren't told another state_path; the first that is there is asked.
 SOCKETS = ("/var/lib/swanherd/agent.sock", "/var/lib/neutron/swanherd/agent.sock")
@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     rotate.set_defaults(run=lambda options: secrets.rotate(options.config_file))
     _add_database(commands)
     migrate.add(commands)
+    leave.add(commands)
     return parser
 
 

@@ -72,8 +72,8 @@ OPTIONS = [
         choices=("at_once", "on_request"),
         help=(
             "When routers that neutron-vpnaas served are taken over: all by the first sweep, or "
-            "each by `swanherdctl migrate run` or the first change of its VPN. See "
-            "docs/migrating.md."
+            "each by `swanherdctl migrate run` or the first change of its VPN. Those of L3 agents "
+            "are taken over at once. See docs/migrating.md."
         ),
     ),
     cfg.IntOpt(

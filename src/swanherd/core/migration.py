@@ -15,6 +15,13 @@ from swanherd.core.model import Reason, RouterId
 _ACTIVE = "ACTIVE"
 
 
+OF_L3_AGENT = Reason(
+    "of_l3_agent",
+    "L3 agents have the router: each takes over, or leaves, all that it has.",
+    "Exchange the extension of each L3 agent, as docs/migrating.md tells.",
+)
+
+
 class Keeper(enum.StrEnum):
     """Who serves a router's VPN."""
 
@@ -66,13 +73,17 @@ class Objects:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inherited:
-    """A router with a VPN: who serves it, and what of neutron-vpnaas it has."""
+    """A router with a VPN: who serves it, and what of neutron-vpnaas it has.
+
+    One that is `of_l3_agent` isn't moved alone, but with its network node.
+    """
 
     router_id: RouterId
     keeper: Keeper
     has_gateway: bool
     objects: Objects | None
     tunnels: tuple[Tunnel, ...]
+    of_l3_agent: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,12 +155,15 @@ def _forth(found: Inherited) -> Iterator[Step]:
 
 
 def _against(found: Inherited, cloud: Cloud) -> Iterator[Reason]:
+    if found.of_l3_agent:
+        yield OF_L3_AGENT
+        return
     objects = found.objects
     if objects is None:
         yield Reason(
             "not_of_ovn",
             "neutron-vpnaas' OVN driver has no gateway for this router.",
-            "This command takes over routers of OVN; for L3 agents see docs/migrating.md.",
+            "If an L3 agent had it, see docs/migrating.md.",
         )
     elif objects.status != _ACTIVE and found.keeper is Keeper.THEIRS:
         yield Reason(
@@ -181,6 +195,9 @@ def _back(found: Inherited) -> Iterator[Step]:
 
 
 def _against_back(found: Inherited, cloud: Cloud) -> Iterator[Reason]:
+    if found.of_l3_agent:
+        yield OF_L3_AGENT
+        return
     if not cloud.on_request:
         yield Reason(
             "taken_over_at_once",

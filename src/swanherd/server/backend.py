@@ -150,10 +150,12 @@ class Backend(Protocol):
     `server.plugin` makes it as `OvnBackend(store, look, tell)`: `look(router_id)` is what events
     and the sweep call. It runs `ensure`, records a failure as the router's problem, and hints the
     agents of the router's host before and after; it never raises. `has_maintenance_worker`:
-    Neutron's worker for OVN runs the sweep.
+    Neutron's worker for OVN runs the sweep. `leaves_others`: a router that another plugin served
+    can wait to be taken over.
     """
 
     has_maintenance_worker: bool
+    leaves_others: bool
 
     def serves(self, context: Any, router_id: RouterId) -> bool:
         """Tell whether routers of this kind are this backend's."""
@@ -200,6 +202,7 @@ class NoBackend:
     """Serves nothing outside the database: what is left where no backend fits the cloud."""
 
     has_maintenance_worker = True  # nothing needs a sweep
+    leaves_others = True
 
     def __init__(self, store: RouterStore) -> None:
         self._store = store

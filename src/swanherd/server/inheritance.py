@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db.models import l3
+from neutron.db.models import l3, l3agent
 from neutron_lib.db import api as db_api
 
 from swanherd.core.migration import Inherited, Keeper, Objects, Tunnel
@@ -30,6 +30,7 @@ def inherited(context: Any, store: Repository) -> Iterator[Inherited]:
         )
         gateways = dict(session.execute(query.distinct()).tuples().all())
         ours = set(session.scalars(sa.select(RouterStateRow.router_id)))
+        bound = set(session.scalars(sa.select(l3agent.RouterL3AgentBinding.router_id)))
         objects = {row.router_id: row for row in session.scalars(sa.select(ExternalGatewayRow))}
         connections = _connections(session)
     for router_id, gateway in sorted(gateways.items()):
@@ -41,6 +42,8 @@ def inherited(context: Any, store: Repository) -> Iterator[Inherited]:
             gateway is not None,
             _objects(row) if row else None,
             tuple(_tunnel(c, traffic.get(c.id, ())) for c in connections[router_id]),
+            # A cloud that was moved from Open vSwitch to OVN may have bindings left.
+            of_l3_agent=router_id in bound and row is None,
         )
 
 

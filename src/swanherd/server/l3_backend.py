@@ -55,6 +55,9 @@ class L3Backend:
     """Follows Neutron's scheduling of routers to L3 agents (see `Backend`)."""
 
     has_maintenance_worker = False
+    # An L3 agent that starts with our extension removes what keeps neutron-vpnaas' packets from
+    # being translated: a tunnel that is left to it would send them in clear.
+    leaves_others = False
 
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store

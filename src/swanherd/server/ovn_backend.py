@@ -57,6 +57,7 @@ class OvnBackend:
     """
 
     has_maintenance_worker = True
+    leaves_others = True
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ class SwanherdPlugin(
             self.intake,
             self.looker.sweep,
             self.providers.adopt,
-            takes_over=self._conf.take_over == "at_once",
+            takes_over=takes_over(self._conf.take_over, self.backend),
         )
         guards.subscribe()
         masking.install()
@@ -155,6 +155,11 @@ class SwanherdPlugin(
         if self._notifier is None:
             self._notifier = AgentNotifier(cfg.CONF)
         self._notifier.router_changed(host, router_id)
+
+
+def takes_over(setting: str, backend: Backend) -> bool:
+    """Tell whether routers that another plugin served are taken over without a request."""
+    return setting == "at_once" or not backend.leaves_others
 
 
 def _backend(store: Repository, looker: Looker) -> Backend:

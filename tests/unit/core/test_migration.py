@@ -87,6 +87,15 @@ def test_each_obstacle_is_told():
     ]
 
 
+@given(clouds)
+def test_a_router_of_an_l3_agent_is_not_moved_alone(cloud):
+    """Neither way: the command would wait for what no OVN has."""
+    router = dataclasses.replace(THEIRS, objects=None, of_l3_agent=True)
+    ours = dataclasses.replace(router, keeper=Keeper.OURS)
+    assert codes(migration.forth(router, cloud)) == ["of_l3_agent"]
+    assert codes(migration.back(ours, cloud)) == ["of_l3_agent"]
+
+
 def test_what_neutron_vpnaas_cannot_have_stays():
     """IPv6 inside doesn't go back, and nothing does where it would be taken over again."""
     six = dataclasses.replace(OURS, tunnels=(dataclasses.replace(UP, versions=frozenset({6})),))

@@ -11,7 +11,10 @@ from oslo_messaging.notify import _impl_test
 with warnings.catch_warnings():
     # futurist imports eventlet where it is installed, which warns.
     warnings.simplefilter("ignore")
-    from swanherd.server.plugin import refuse_unsupported
+    from swanherd.server.backend import NoBackend
+    from swanherd.server.l3_backend import L3Backend
+    from swanherd.server.ovn_backend import OvnBackend
+    from swanherd.server.plugin import refuse_unsupported, takes_over
 
 from swanherd.server.api.extensions.vpnaas import _ATTRIBUTES
 from swanherd.server.api.masking import install, masked, masking
@@ -27,6 +30,13 @@ def test_a_core_plugin_that_is_not_supported_is_named(name):
     with pytest.raises(SystemExit, match="OpenSDN"):
         refuse_unsupported(name)
     refuse_unsupported("ml2")
+
+
+@pytest.mark.parametrize("backend", [NoBackend, OvnBackend, L3Backend])
+def test_a_router_waits_for_a_request_only_where_its_tunnel_lasts_meanwhile(backend):
+    """In an L3 agent with our extension what neutron-vpnaas left would send in clear."""
+    assert takes_over("at_once", backend)
+    assert takes_over("on_request", backend) is (backend is L3Backend)
 
 
 def test_keys_are_masked_at_any_depth_and_the_original_stays():

@@ -1,0 +1,61 @@
+"""`swanherdctl leave`: remove what is Swanherd's from the routers' own namespaces of this node."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from oslo_config import cfg
+
+from swanherd.agent.homes import HomeNode
+from swanherd.config import agent as options
+from swanherd.core.failures import Failure
+from swanherd.core.ike import StopCharon
+from swanherd.core.model import RouterId
+from swanherd.core.network import RemoveNamespace
+from swanherd.dataplane import homes, namespace
+from swanherd.swan.adapter import StrongSwan
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser(
+        "leave", help="remove all that is ours from a node of L3 agents; stop the agent first"
+    )
+    parser.add_argument("--config-file", action="append", required=True, help="the L3 agent's")
+    parser.set_defaults(run=leave)
+
+
+def leave(arguments: argparse.Namespace) -> int:
+    """End every charon, and leave each namespace as Neutron has it; 1 if something fails."""
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    conf(["--config-file", *arguments.config_file], project="swanherd")
+    node, failed = HomeNode(), False
+    node.find_touched()
+    swan = StrongSwan(
+        options.state_path(conf) / "routers",
+        homes.spawn,
+        namespace.namespace_inode,
+        lambda _: None,
+        time.monotonic,
+    )
+    for key in sorted(swan.routers() | node.routers()):
+        try:
+            _clear(key, swan, node)
+            print(f"{key}  left")
+        except Failure as failure:
+            failed = True
+            print(f"swanherdctl: {failure}", file=sys.stderr)
+    swan.close()
+    return 1 if failed else 0
+
+
+def _clear(key: RouterId, swan: StrongSwan, node: HomeNode) -> None:
+    """End charon before its guard goes."""
+    if key in swan.routers():
+        swan.apply(key, StopCharon())
+    if key in node.routers():
+        node.apply(key, RemoveNamespace())
