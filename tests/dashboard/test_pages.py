@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 import uuid
 import zipfile
 from unittest import mock
@@ -10,6 +11,7 @@ from django.urls import reverse
 from openstack_dashboard import api
 from openstack_dashboard.test import helpers
 
+from swanherd_client import peers
 from swanherd_dashboard.core import rows
 from tests.dashboard.cloud import KEY, OnFakeNeutron, Reply, refusal, with_a_tunnel
 
@@ -180,6 +182,15 @@ class PeerConfiguration(Pages):
         answer = self.client.post(url("peer", shown), {"device": "strongswan", "with_key": "on"})
         assert KEY in answer.content.decode()
         assert answer["Cache-Control"] == "no-store"
+
+    def test_what_nobody_has_tried_is_called_untested(self):
+        """Where the device is chosen, and in the list of how far each is proven."""
+        page = self.client.get(url("connection", with_a_tunnel(self.cloud))).content.decode()
+        for key, device in peers.DEVICES.items():
+            (option,) = re.findall(f'<option value="{key}">(.*?)</option>', page)
+            untested = device.proof == "untested"
+            assert option == device.title + (" – untested" if untested else "")
+            assert f"<li>{device.title}: {device.proof}</li>" in page
 
     def test_several_files_are_a_zip(self):
         """libreswan has two files."""

@@ -116,18 +116,16 @@ def test_two_behind_one_nat_known_by_their_ids_only(
         stage.want_of(WEST, [])
 
 
-def test_exported_files_are_booted_as_they_are(stage: Stage, tmp_path: Path) -> None:
-    """What the dashboard and the client hand out: pluto begins by itself, pings both ways.
-
-    With IKEv2 alone so far: IKEv1 failed while the files had libreswan's script for routes, which
-    takes 7 s in this kernel, and hasn't been tried without it.
-    """
-    number, address = 82, "198.51.100.82"
+@VERSIONS
+def test_exported_files_are_booted_as_they_are(stage: Stage, tmp_path: Path, version: int) -> None:
+    """What the dashboard and the client hand out: pluto begins by itself, pings both ways."""
+    number = 80 + version
+    address = f"198.51.100.{number}"
     site = Site(f"exp{number}", tmp_path / "site", address, address, number)
     libreswan.add_host(site.name, "br-pe", address, "198.51.100.1", site.inner)
-    stage.want_of(WEST, [joined(site, 2, initiator=Initiator.RESPONSE_ONLY)])
+    stage.want_of(WEST, [joined(site, version, initiator=Initiator.RESPONSE_ONLY)])
     stage.agent.wait(lambda: stage.agent.is_at_rest(WEST))
-    policy = sample.policy(pfs="group14")
+    policy = sample.policy(pfs="group14", ike_version=f"v{version}")
     told = sample.connection(peer_address=address, peer_id=address, initiator="response-only")
     networks = [libreswan.NETWORK], [site.network]
     tunnel = from_rows(told, {"external_v4_ip": libreswan.CLOUD}, policy, policy, networks)

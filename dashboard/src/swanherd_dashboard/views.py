@@ -138,8 +138,8 @@ class ConnectionView(PageOfOne):
         context.update(tunnel_context(found))
         context.update(
             wanted_of(cloud, found),
-            devices=[(key, device.title) for key, device in peers.DEVICES.items()],
-            proofs=sorted((d.title, d.proof) for d in peers.DEVICES.values()),
+            devices=[(key, d.title, _(d.proof)) for key, d in peers.DEVICES.items()],
+            untested=_("untested"),
             traffic=told.traffic(found),
         )
         return context

@@ -27,6 +27,29 @@ def test_a_change_is_seen_within_three_seconds(visit, cloud):
         assert time.monotonic() - began < 3
 
 
+def test_an_interval_costs_one_request(visit, cloud):
+    """Of the page, and of Neutron, however many connections are shown; 2.5 s apart."""
+    row = with_a_tunnel(cloud)
+    for _ in range(9):
+        with_a_tunnel(cloud)
+    for path in ("", "picture", f"{row['id']}/"):
+        page = visit(path)
+        with page.expect_response(re.compile("/live")):
+            pass
+        page.wait_for_load_state("networkidle")
+        asked, times = [], []
+        page.on("request", lambda request, into=asked: into.append(request.url))
+        before = len(cloud.asked)
+        for _ in range(3):
+            with page.expect_response(re.compile("/live")):
+                pass
+            times.append(time.monotonic())
+        assert len(asked) == 3, asked
+        assert len(cloud.asked) - before == 3, cloud.asked[before:]
+        assert times[2] - times[0] > 4
+        page.context.close()
+
+
 def test_a_hidden_page_asks_nothing(visit, cloud):
     """And asks at once when it is seen again."""
     page = visit(f"{with_a_tunnel(cloud)['id']}/")

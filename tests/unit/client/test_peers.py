@@ -1,6 +1,7 @@
 """A peer's configuration says what the API says, or refuses by name."""
 
 import itertools
+import pathlib
 import shlex
 import string
 
@@ -43,6 +44,18 @@ def test_what_nobody_has_tried_says_so_itself(device):
     """The file warns, and where tests have booted such a file it doesn't."""
     untested = peers.DEVICES[device].proof == "untested"
     assert ("UNTESTED" in text(device, sample.tunnel())) is untested
+
+
+@pytest.mark.parametrize("device", peers.DEVICES)
+def test_the_users_guide_says_what_nobody_has_tried(device):
+    """Its table has each device, and calls those untested that are."""
+    guide = pathlib.Path(__file__).parents[3] / "docs" / "user-guide.md"
+    (row,) = (
+        line
+        for line in guide.read_text().splitlines()
+        if line.startswith("|") and f"`{device}`" in line
+    )
+    assert ("untested" in row) is (peers.DEVICES[device].proof == "untested")
 
 
 @pytest.mark.parametrize("device", peers.DEVICES)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swanherd_client import peers
 from swanherd_dashboard.core import live, rows, words
 
 ROW = {
@@ -113,3 +114,8 @@ def test_pages_are_all_of_it_in_order(items, number, size):
     joined = [each for n in range(pages) for each in rows.page(items, n + 1, size)[0]]
     assert joined == items
     assert rows.page(items, number, size)[0] or not items
+
+
+def test_how_far_a_configuration_is_proven_is_said_in_each_language():
+    """Every phrase of the client's is marked for translation."""
+    assert {device.proof for device in peers.DEVICES.values()} <= set(words.PROOFS)

@@ -31,7 +31,7 @@ DEVICES: Mapping[str, Device] = {
     "strongswan": Device(
         "strongSwan (swanctl.conf)", strongswan.files, "booted unedited in tests"
     ),
-    "libreswan": Device("libreswan", libreswan.files, "booted unedited in tests (IKEv2)"),
+    "libreswan": Device("libreswan", libreswan.files, "booted unedited in tests"),
     "openstack": Device("another OpenStack (script)", openstack.files, "run unedited in tests"),
     "vyos": Device("VyOS 1.4", vyos.files, "untested"),
     "cisco-ios-xe": Device("Cisco IOS-XE 17", cisco.files, "untested"),

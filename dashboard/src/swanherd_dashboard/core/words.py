@@ -19,6 +19,12 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "PENDING_UPDATE": (gettext_noop("Being changed"), "pending"),
     "PENDING_DELETE": (gettext_noop("Being deleted"), "pending"),
 }
+# What swanherd_client says of how far a device's configuration is proven; others say themselves.
+PROOFS = (
+    gettext_noop("untested"),
+    gettext_noop("booted unedited in tests"),
+    gettext_noop("run unedited in tests"),
+)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
