@@ -124,6 +124,22 @@ def test_from_nothing_to_a_connection_and_back(visit, cloud):
     expect(page.locator(".sh-list")).not_to_contain_text("to-b")
 
 
+def test_an_error_takes_the_focus_to_what_is_seen(visit, cloud):
+    """Also where the form's first subnets are another router's, which are hidden."""
+    for _ in range(2):
+        with_a_tunnel(cloud)
+    page = visit("connect")
+    for field, text in (("#id_name", "x"), ("#id_peer_address", "192.0.2.1")):
+        page.fill(field, text)
+    page.fill("#id_peer_cidrs", "10.8.0.0/24")
+    page.click("[data-sh-generate]")
+    for index in range(2):
+        page.select_option("#id_router", index=index)
+        page.click('[data-sh="submit"]')
+        expect(page.locator("#error_subnets")).to_contain_text("Choose at least one")
+        expect(page.locator("[data-sh-choice]:not([hidden]) input:focus")).to_have_count(1)
+
+
 def test_a_configuration_is_downloaded(visit, cloud):
     """With the key only if the box is ticked."""
     page = visit(f"{with_a_tunnel(cloud)['id']}/")
