@@ -38,6 +38,9 @@ MISSING = Reason(
 # Seconds by which two notices of one tenure may differ on their way.
 _AGAIN = 1.0
 
+# The router's devices outside and inside, and that of a distributed one's central part.
+_ANNOUNCED = ("qg-", "qr-", "sg-")
+
 # By what a redundant router's address goes from node to node (neutron.agent.l3.ha_router).
 _VRRP_DAEMON = "keepalived"
 
@@ -110,7 +113,7 @@ class HomeNode:
     def announce(self, key: RouterId) -> None:
         """Tell the neighbours of every device once that the router's addresses are here now."""
         for name, device in homes.devices(key).items():
-            if name.startswith(("qg-", "qr-")) and device.addresses:
+            if name.startswith(_ANNOUNCED) and device.addresses:
                 network.announce(key, name, device.mac, device.addresses, ())
 
 

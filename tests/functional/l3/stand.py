@@ -200,12 +200,12 @@ class Site:
 
 
 class Capture:
-    """Notes the IP packets at the internet's end of the sites' wires."""
+    """Notes the packets at the internet's end of the sites' wires, or in another namespace."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = INTERNET) -> None:
         self.packets: list[bytes] = []
         self._done = threading.Event()
-        self._sock = inside.within(INTERNET, self._open)
+        self._sock = inside.within(namespace, self._open)
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     @staticmethod

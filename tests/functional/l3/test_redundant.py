@@ -16,7 +16,17 @@ from swanherd.core.tenure import Tenure, hear, tell
 from swanherd.dataplane import frames, homes
 from swanherd.dataplane.privileged import inside, packets
 from swanherd.testing import builders as make
-from tests.functional.l3.stand import EAST, WEST, Capture, desired, legacy, namespace_of, run, wire
+from tests.functional.l3.stand import (
+    EAST,
+    WEST,
+    Capture,
+    desired,
+    distributed,
+    legacy,
+    namespace_of,
+    run,
+    wire,
+)
 
 UDP = 17
 
@@ -150,6 +160,15 @@ def test_neighbours_are_told_of_every_address(both, keepalived):
     with Capture() as seen:
         west.node.announce(west.key)
         until(lambda: arp_of(seen, "203.0.113.99") and arp_of(seen, WEST.public[0]))
+
+
+def test_workloads_switches_are_told_of_the_central_part_of_a_distributed_router(stand):
+    """They learn where its MAC is by nothing else, if it was elsewhere too and stays here."""
+    west = stand.site(WEST, distributed)
+    central = WEST.inner(9)[0]
+    with Capture(west.workload) as seen:
+        west.node.announce(west.key)
+        until(lambda: arp_of(seen, central))
 
 
 def test_each_address_is_told_once_at_a_time(both, keepalived):
