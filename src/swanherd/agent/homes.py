@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from swanherd.agent.roles import Remembering
 from swanherd.core import network as net
@@ -120,25 +121,38 @@ class HomeNode:
 ScopeMarks = Callable[[RouterId], Sequence[ScopeMark]]
 
 
+class Knowing(Remembering, Protocol):
+    """A source that can tell whether it has to ask; `reconcile.source.CachedSource` fits."""
+
+    def is_current(self, router_id: RouterId) -> bool:
+        """Tell whether `get_router` would answer at once."""
+        ...
+
+
 class HomeSource:
     """What each of a router's namespaces on this node should be: the server's word and the node's.
 
     Who serves a redundant router is decided here, by the one thing that neither a lost bus nor a
     late callback can make wrong: the router's address is here, and so is what put it here.
-    `changed` is called when that begins or ceases to be so: the router is to be looked at again.
+    `changed` is called when that begins or ceases to be so.
+
+    A turn for a redundant router never waits for the server, which may be cut off just when the
+    address moves: it takes what is known, and `ask` gets the router's id to ask and look again.
     """
 
     def __init__(
         self,
-        source: Remembering,
+        source: Knowing,
         scope_marks: ScopeMarks,
         clock: Callable[[], float],
         changed: Callable[[RouterId], None] = lambda _: None,
+        ask: Callable[[RouterId], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._scope_marks = scope_marks
         self._clock = clock
         self._changed = changed
+        self._ask = ask
         self._lock = threading.Lock()
         self._redundant: dict[RouterId, tuple[int, ...]] = {}
         self._roles: dict[RouterId, Role] = {}
@@ -146,27 +160,28 @@ class HomeSource:
         self._doubted: dict[RouterId, float] = {}
 
     def get_router(self, key: RouterId) -> DesiredRouter | None:
-        """Return what the namespace should be; None if nothing of ours is to be in it.
-
-        A role that has changed takes effect by what is known: asking the server may take long.
-        """
-        _, router_id = parse_key(key)
-        known = self._source.recall(router_id)
-        site = _site(key, known)
-        role = self._role(key, site) if site else None
-        if role is None or role is self.roles().get(key, role):
-            desired = self._source.get_router(router_id)
-            if desired is not known:
-                site = _site(key, desired)
-                role = self._role(key, site) if site else None
-        if site is None or site.home is None or role is None:
+        """Return what the namespace should be; None if nothing of ours is to be in it."""
+        namespace, router_id = parse_key(key)
+        desired = self._desired(router_id)
+        site = site_of(desired, namespace) if desired and namespace else None
+        if site is None or site.home is None:
             self._forget(key)
             return None
-        if _moves(site):
-            self._decide(key, role)
+        role = Role.ACTIVE
+        # What only steers does so on every host.
+        if site.home.redundant and site.home.namespace is not None:
+            role = self._role(key, site)
         marks = tuple(self._scope_marks(router_id))
         home = dataclasses.replace(site.home, marks=marks, doubted=self._doubted.get(key))
         return dataclasses.replace(site, role=role, home=home)
+
+    def _desired(self, router_id: RouterId) -> DesiredRouter | None:
+        known = self._source.recall(router_id)
+        if known is None or known.home is None or not known.home.redundant:
+            return self._source.get_router(router_id)
+        if not self._source.is_current(router_id):
+            self._ask(router_id)
+        return known
 
     def _forget(self, key: RouterId) -> None:
         with self._lock:
@@ -214,19 +229,12 @@ class HomeSource:
         return bool(found)
 
     def _role(self, key: RouterId, site: DesiredRouter) -> Role:
-        """Return the role that the node gives it now."""
-        if not _moves(site):
-            return Role.ACTIVE
-        with self._lock:
-            known = self._redundant.get(key, ())
+        known = self.redundant().get(key, ())
         daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON, known)))
+        here = daemons and _public_addresses(site) & _addresses(key, site)
+        role = Role.ACTIVE if here else Role.STANDBY
         with self._lock:
             self._redundant[key] = daemons
-        here = daemons and _public_addresses(site) & _addresses(key, site)
-        return Role.ACTIVE if here else Role.STANDBY
-
-    def _decide(self, key: RouterId, role: Role) -> None:
-        with self._lock:
             before = self._roles.get(key)
             self._roles[key] = role
             if before is not role:
@@ -234,6 +242,7 @@ class HomeSource:
         if before is not role:
             LOG.info("%s: %s", key, role)
             self._changed(key)
+        return role
 
     def _note(self, key: RouterId, before: Role | None, role: Role) -> None:
         """Note when it began or ceased to serve; with the lock held."""
@@ -243,16 +252,6 @@ class HomeSource:
             self._tenures[key] = Tenure(None if before is None else now)
         elif (tenure := self._tenures.get(key)) is not None:
             self._tenures[key] = dataclasses.replace(tenure, ended=now)
-
-
-def _site(key: RouterId, desired: DesiredRouter | None) -> DesiredRouter | None:
-    namespace, _ = parse_key(key)
-    return site_of(desired, namespace) if desired and namespace else None
-
-
-def _moves(site: DesiredRouter) -> bool:
-    """Tell whether VRRP decides of the namespace; what only steers does so on every host."""
-    return site.home is not None and site.home.redundant and site.home.namespace is not None
 
 
 def _public_addresses(site: DesiredRouter) -> frozenset[IPAddress]:

@@ -76,7 +76,10 @@ class L3Agent:
         self._names = Names(look_up, time.monotonic)
         self._peers = ResolvingSource(self._server, self._names.resolve)
         self._cache = CachedSource(self._peers, time.monotonic, options_.desired_max_age)
-        self._source = HomeSource(self._cache, scope_marks, time.monotonic, self._speak_up)
+        self._questions: KeyedQueue[RouterId] = KeyedQueue(time.monotonic)
+        self._source = HomeSource(
+            self._cache, scope_marks, time.monotonic, self._speak_up, self._questions.add
+        )
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
         )
@@ -114,7 +117,8 @@ class L3Agent:
         self._life.every(NAMES_INTERVAL, self._follow_names, "swanherd-names")
         self._life.every(SHORTEST, self._catch_up, "swanherd-late")
         self._life.every(0.0, self._watch, "swanherd-watch")
-        threading.Thread(target=self._announce, name="swanherd-announce", daemon=True).start()
+        for name, work in (("announce", self._announce), ("ask", self._ask)):
+            threading.Thread(target=work, name=f"swanherd-{name}", daemon=True).start()
         LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
@@ -125,6 +129,7 @@ class L3Agent:
         if self._hints is not None:
             self._hints.stop()
         self._announcements.close()
+        self._questions.close()
         self.wheel.stop()
         self.swan.close()
 
@@ -221,9 +226,18 @@ class L3Agent:
             self._look_at(key)
 
     def _speak_up(self, key: RouterId) -> None:
-        """Tell of a new role, and look again: the turn that took it on has asked no server."""
         self._announcements.add((key, 0))
-        self._look_at(key)
+
+    def _ask(self) -> None:
+        """Ask the server of redundant routers, for which no turn waits, and look at them again."""
+        while (router_id := self._questions.take()) is not None:
+            try:
+                self._cache.get_router(router_id)
+            except Failure as failure:
+                LOG.warning("Router %s: %s", router_id, failure)
+            finally:
+                self._questions.done(router_id)
+            self.look_again(router_id)
 
     def _announce(self) -> None:
         while (item := self._announcements.take()) is not None:

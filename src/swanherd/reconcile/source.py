@@ -130,6 +130,14 @@ class CachedSource:
             known = self._answers.get(router_id)
         return None if known is None else known.desired
 
+    def is_current(self, router_id: RouterId) -> bool:
+        """Tell whether `get_router` would answer without asking the server."""
+        with self._lock:
+            known = self._answers.get(router_id)
+            hints = self._hints.get(router_id, 0)
+            now = self._clock()
+            return known is not None and not self._is_due(router_id, known, hints, now)
+
     def forget(self, router_id: RouterId) -> None:
         """Ask the server at the next look; it is there, since it has just spoken."""
         with self._lock:

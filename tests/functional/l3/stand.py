@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
+import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -104,11 +106,15 @@ class OneRouter:
 
     def __init__(self) -> None:
         self.desired: DesiredRouter | None = None
+        self.current = True
         self.asked = 0
 
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
         self.asked += 1
         return self.desired
+
+    def is_current(self, router_id: RouterId) -> bool:
+        return self.current
 
     def recall(self, router_id: RouterId) -> DesiredRouter | None:
         return self.desired
@@ -134,7 +140,10 @@ class Site:
             time.monotonic,
             BRISK,
         )
-        self.homes = HomeSource(self.source, lambda _: self.marks, time.monotonic)
+        self.questions: list[RouterId] = []
+        self.homes = HomeSource(
+            self.source, lambda _: self.marks, time.monotonic, ask=self.questions.append
+        )
         self.world = World(self.homes, self.node, self.swan, stand.plane)
 
     @property
@@ -351,6 +360,22 @@ def legacy(plan: Plan) -> HomeNamespace:
     workload(plan, name)
     rules.restore(name, rules.centralized(plan.qg, (plan.qr,), plan.public[0]))
     return HomeNamespace.ROUTER
+
+
+@contextlib.contextmanager
+def vrrp_daemon(key: RouterId, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a process of keepalived's name in the namespace: all that is looked at of it."""
+    program = directory / "keepalived"
+    shutil.copy("/usr/bin/sleep", program)
+    process = subprocess.Popen(("ip", "netns", "exec", key, program, "600"))
+    try:
+        deadline = time.monotonic() + 10
+        while process.pid not in homes.processes(key, "keepalived"):
+            assert time.monotonic() < deadline
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def attachment(plan: Plan) -> Attachment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 
@@ -12,10 +13,10 @@ from oslo_config import cfg
 from swanherd.agent.l3 import L3Agent
 from swanherd.config import agent as options
 from swanherd.core.home import key_of
-from swanherd.core.model import HomeNamespace
+from swanherd.core.model import HomeNamespace, Role
 from swanherd.rpc import server as rpc_server
 from swanherd.testing import builders as make
-from tests.functional.l3.stand import EAST, WEST, Stand, desired, legacy, run
+from tests.functional.l3.stand import EAST, WEST, Stand, desired, legacy, run, vrrp_daemon
 
 
 class Server:
@@ -25,8 +26,13 @@ class Server:
         self.desired = desired(WEST, EAST, make.home())
         self.reports: list = []
         self.said = threading.Event()
+        self.asked = threading.Event()
+        self.answers = threading.Event()
+        self.answers.set()
 
     def get_router(self, host, router_id):
+        self.asked.set()
+        assert self.answers.wait(20)
         return self.desired if router_id == WEST.router_id else None
 
     def get_revisions(self, host):
@@ -81,6 +87,29 @@ def test_a_router_comes_is_told_of_by_its_own_id_and_goes(agent):
     assert agent.swan.routers() == frozenset()
     assert "swanherd" not in run("ip", "netns", "exec", KEY, "nft", "list", "tables")
     assert not run("ip", "netns", "pids", KEY)
+
+
+def test_a_redundant_router_is_taken_over_while_the_server_is_silent(agent, tmp_path):
+    """No turn waits for it, not even one of just before; what it says in the end counts."""
+    run("ip", "-n", KEY, "address", "flush", "dev", WEST.qg)
+    server = agent.server
+    server.desired = desired(WEST, EAST, make.home(redundant=True))
+    with vrrp_daemon(KEY, tmp_path):
+        agent.look(WEST.router_id)
+        until(lambda: role(agent) is Role.STANDBY)
+        server.desired = dataclasses.replace(server.desired, revision=2)
+        server.asked.clear()
+        server.answers.clear()
+        agent.look(WEST.router_id)
+        assert server.asked.wait(20)
+        run("ip", "-n", KEY, "address", "add", f"{WEST.public[0]}/24", "dev", WEST.qg)
+        until(lambda: role(agent) is Role.ACTIVE, 2.5)  # the agent's patience is 3 s
+        server.answers.set()
+        until(lambda: agent.wheel.reports()[0].revision == 2)
+
+
+def role(agent):
+    return next((report.role for report in agent.wheel.reports()), None)
 
 
 def test_a_router_that_is_no_longer_here_is_planned_away(agent):

@@ -226,6 +226,24 @@ def test_a_server_that_does_not_answer_is_not_asked_for_each_look():
     assert source.get_router(make.ROUTER).revision == 2
 
 
+def test_who_must_not_wait_can_know_whether_it_would():
+    """Neither known nor hinted at, nor old: then the answer comes at once."""
+    now = [0.0]
+    server = Server(make.desired())
+    source = CachedSource(server, lambda: now[0], max_age=60)
+    assert not source.is_current(make.ROUTER)
+    source.get_router(make.ROUTER)
+    assert source.is_current(make.ROUTER)
+    source.forget(make.ROUTER)
+    assert not source.is_current(make.ROUTER)
+    source.get_router(make.ROUTER)
+    now[0] = 61.0
+    assert not source.is_current(make.ROUTER)
+    server.away = True
+    source.get_router(make.ROUTER)
+    assert source.is_current(make.ROUTER), "a server that doesn't answer isn't asked again"
+
+
 def test_what_a_hint_told_of_is_asked_for_until_it_comes_and_no_turn_waits_for_it():
     """The hint doesn't come again: without this the old state stayed until a comparison."""
     now = [0.0]
