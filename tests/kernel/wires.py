@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from swanherd.dataplane.privileged import inside
 from tests.functional.dataplane.packets import echo
@@ -216,28 +216,46 @@ def too_big_answer(name: str, source: str, target: str, size: int) -> int:
     return inside.within(name, attempt)
 
 
+class Connection(NamedTuple):
+    """Both ends of a connection by TCP."""
+
+    client: socket.socket
+    arrived: socket.socket
+
+    def send(self, size: int) -> int:
+        """Send so many bytes and return how many arrived."""
+        return _pump(self.client, self.arrived, size)
+
+
 def transfer(here: str, source: str, there: str, target: str, size: int) -> int:
     """Send so many bytes by TCP and return how many arrived."""
+    with connected(here, source, there, target) as connection:
+        return connection.send(size)
+
+
+@contextlib.contextmanager
+def connected(here: str, source: str, there: str, target: str) -> Iterator[Connection]:
+    """Have a connection by TCP from one namespace's address to another's."""
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     server = inside.within(there, lambda: socket.create_server((target, 0), family=family))
     with server:
         server.settimeout(10)
         port = server.getsockname()[1]
 
-        def connected() -> socket.socket:
+        def connect() -> socket.socket:
             return socket.create_connection((target, port), 10, (source, 0))
 
-        with inside.within(here, connected) as client:
+        with inside.within(here, connect) as client:
             arrived, _ = server.accept()
             with arrived:
                 arrived.settimeout(10)
-                return _pump(client, arrived, size)
+                client.setblocking(False)
+                yield Connection(client, arrived)
 
 
 def _pump(client: socket.socket, arrived: socket.socket, size: int) -> int:
     data = bytes(size)
     received = 0
-    client.setblocking(False)
     offset = 0
     while received < size:
         with contextlib.suppress(BlockingIOError):
