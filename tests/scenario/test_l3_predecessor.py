@@ -12,6 +12,7 @@ import pytest
 from lab import ovs, predecessor, services
 from lab.capture import Capture
 from lab.layout import ROOT
+from lab.processes import wait_for
 from lab.vpn import join, namespace_of
 from tests.scenario.migration import NOTHING, Operator, clear, watched
 
@@ -85,12 +86,14 @@ def test_the_l3_agent_takes_its_routers_over(lab, operator, pairs, told):
                 ovs.write_configuration(ours.lab, ours.plan, chassis)
             ours.stop_service(ovs.L3_AGENT)  # its daemons live on
             ovs.start_agent(ours.lab, ours.plan, ours.plan.gateways[0], ovs.L3_AGENT)
+            wait_for(lambda: all(daemons(operator, p) == OURS for p in pairs), 180, "our charons")
             for pair in pairs:
-                pair.up(180)
+                pair.up(60)
         assert wire.lines() == []
+    # The L3 agent writes a router's tables when it comes to it, which may be after us.
+    wait_for(lambda: not any(rules(operator, pair) for pair in pairs), 120, "no rule of theirs")
     for pair in pairs:
         assert daemons(operator, pair) == OURS
-        assert rules(operator, pair) == []
         assert pair.here.pings(pair.there.ipv4, count=3)
 
 
@@ -106,9 +109,10 @@ def test_and_the_node_is_left(operator, pairs, told):
         operator.run("swanherdctl", "leave", "--config-file", str(file))
         assert not any(daemons(operator, pair) for pair in pairs)
         predecessor.start_agent(theirs.lab, theirs.plan, theirs.plan.gateways[0])
+        wait_for(lambda: all(daemons(operator, p) == THEIRS for p in pairs), 180, "their charons")
         for pair in pairs:
-            pair.up(180)
-    assert all(daemons(operator, pair) == THEIRS and rules(operator, pair) for pair in pairs)
+            pair.up(60)
+    wait_for(lambda: all(rules(operator, pair) for pair in pairs), 60, "their rules")
     for pair in pairs:
         (sa,) = predecessor.ike_sas(theirs.central, pair.other.site.router_id)
         assert sa["name"] == pair.connections[0][1]
