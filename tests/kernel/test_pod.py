@@ -32,6 +32,9 @@ from tests.kernel.stage import (
 )
 from tests.kernel.wires import Seen, Traffic
 
+# Each makes two agents with all that they import: half a minute in this kernel.
+pytestmark = pytest.mark.long
+
 # By how many tunnels the router has. The peer ends the old SAs when the new ones are negotiated,
 # and we have ours a way of the answer later: a few packets (docs/enabling.md), more while this
 # machine is busy, as in `test_life`. Of several to one peer it ends all when one is there again
@@ -39,8 +42,6 @@ from tests.kernel.wires import Seen, Traffic
 LOST = {1: 30, 2: 200}
 RESULT = ROOT / "build" / "kernel" / "pods.json"
 NAME = namespace.name_of(WEST)
-# Minutes in this kernel, while the machine is busy.
-LONG = ((IkeVersion.V1, 1), (IkeVersion.V1, 2), (IkeVersion.V2, 2))
 
 
 @pytest.fixture
@@ -104,13 +105,8 @@ def running(directory: Path, number: int) -> Iterator[Pod]:
             process.kill()
 
 
-@pytest.mark.parametrize(
-    ("version", "tunnels"),
-    [
-        (IkeVersion.V2, 1),
-        *(pytest.param(*case, marks=pytest.mark.long) for case in LONG),
-    ],
-)
+@pytest.mark.parametrize("version", IkeVersion)
+@pytest.mark.parametrize("tunnels", [1, 2])
 def test_the_next_pod_takes_the_tunnels_over(
     stage: Stage, version: IkeVersion, tunnels: int, directory: Path
 ) -> None:
