@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
 from swanherd.agent.homes import HomeNode
+from swanherd.agent.telling import CONTROL_SOCKET
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
 from swanherd.core.ike import StopCharon
@@ -33,6 +36,9 @@ def leave(arguments: argparse.Namespace) -> int:
     conf = cfg.ConfigOpts()
     options.register(conf)
     conf(["--config-file", *arguments.config_file], project="swanherd")
+    if _is_served(path := options.state_path(conf) / CONTROL_SOCKET):
+        print(f"swanherdctl: an agent answers at {path}: stop it first", file=sys.stderr)
+        return 1
     node, failed = HomeNode(), False
     node.find_touched()
     swan = StrongSwan(
@@ -51,6 +57,12 @@ def leave(arguments: argparse.Namespace) -> int:
             print(f"swanherdctl: {failure}", file=sys.stderr)
     swan.close()
     return 1 if failed else 0
+
+
+def _is_served(path: Path) -> bool:
+    """Tell whether an agent has the socket: it would make all of it again."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        return link.connect_ex(str(path)) == 0
 
 
 def _clear(key: RouterId, swan: StrongSwan, node: HomeNode) -> None:

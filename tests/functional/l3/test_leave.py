@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from swanherd.agent import control
+from swanherd.agent.telling import CONTROL_SOCKET
 from swanherd.cmd.swanherdctl import main
 from swanherd.core.model import Status
 from swanherd.testing import builders as make
@@ -47,3 +49,20 @@ def test_each_router_is_left_as_neutron_has_it(
     assert [seen(site.key) for site in (west, east)] == before
     assert main(["leave", "--config-file", str(file)]) == 0
     assert not capsys.readouterr().out
+
+
+def test_an_agent_that_runs_keeps_what_is_its_own(
+    own_network: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It would make all of it again at its next look."""
+    file = tmp_path / "agent.conf"
+    file.write_text(f"[swanherd]\nstate_path = {tmp_path}\n")
+    stop = control.serve(tmp_path / CONTROL_SOCKET, {})
+    try:
+        assert main(["leave", "--config-file", str(file)]) == 1
+    finally:
+        stop()
+    assert "stop it first" in capsys.readouterr().err
+    assert main(["leave", "--config-file", str(file)]) == 0
