@@ -150,6 +150,11 @@ class ObservedCharon:
     faults: tuple[Fault, ...] = ()
     idle: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
+    @property
+    def spis(self) -> frozenset[int]:
+        """Those of all its children."""
+        return frozenset(s for sa in self.ike_sas for child in sa.children for s in child.spis)
+
 
 # Actions
 

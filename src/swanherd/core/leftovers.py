@@ -31,7 +31,7 @@ def leftovers(
     if not charon.running or not (network.kernel_sas or network.kernel_policies):
         return
     wanted = peerings(desired)
-    known = {spi for sa in charon.ike_sas for child in sa.children for spi in child.spis}
+    known = charon.spis
     waiting = {_ends(p) for p in wanted if p.children - carrying(p.config.name, charon.ike_sas)}
     for sa in sorted(network.kernel_sas, key=repr):
         if sa.spi not in known and not waiting & {_of(sa), _of(sa)[::-1]}:

@@ -130,7 +130,9 @@ def observe(router_id: RouterId, world: World, known: ObservedNetwork | None = N
     With kernel ESP the network has SAs and policies too, which charon changes.
     """
     if known is None or world.plane is DataPlane.KERNEL:
-        return Observed(world.node.observe(router_id), world.swan.observe(router_id))
+        network = world.node.observe(router_id)
+        spis = frozenset(sa.spi for sa in network.kernel_sas)
+        return Observed(network, world.swan.observe(router_id, spis))
     charon = world.swan.observe(router_id)
     # With a daemon its device goes, and the routes by it.
     return Observed(known if charon.running else world.node.observe(router_id), charon)

@@ -56,8 +56,11 @@ class Swan(Protocol):
         """Return every router that has a charon or files of one on this node."""
         ...
 
-    def observe(self, router_id: RouterId) -> ObservedCharon:
-        """Return what the router's charon is and has."""
+    def observe(self, router_id: RouterId, spis: frozenset[int] = frozenset()) -> ObservedCharon:
+        """Return what the router's charon is and has.
+
+        At least as new as the SAs in the kernel that have these SPIs, if they are the charon's.
+        """
         ...
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:

@@ -104,8 +104,8 @@ class StrongSwan:
         """End charons of ours that nothing tells of any more: their files were removed."""
         self._life.end_orphans()
 
-    def observe(self, router_id: RouterId) -> ObservedCharon:
-        """Return what the router's charon is and has."""
+    def observe(self, router_id: RouterId, spis: frozenset[int] = frozenset()) -> ObservedCharon:
+        """Return what the router's charon is and has, at least as new as the SAs of `spis`."""
         router = self._router(router_id)
         if not self._life.is_running(router_id):
             self._lost(router_id, router)
@@ -113,7 +113,7 @@ class StrongSwan:
         try:
             if self._listener.attach(router_id, self._life.paths(router_id)):
                 router.lists.forget()  # events may have been missed
-            return self._ask(router_id, router)
+            return self._ask(router_id, router, spis)
         except Temporary as failure:
             if failure.reason.code != DEAF:
                 raise
@@ -198,11 +198,11 @@ class StrongSwan:
 
     # Observing
 
-    def _ask(self, router_id: RouterId, router: _Router) -> ObservedCharon:
+    def _ask(self, router_id: RouterId, router: _Router, spis: frozenset[int]) -> ObservedCharon:
         if self._life.rotate_log(router_id):
             router.commands.request("reload-settings")
         asked = self._clock()
-        listed = router.lists.look()
+        listed = router.lists.look(spis)
         established: dict[str, frozenset[int]] = {}
         for sa in listed.sas:
             if sa.state in LIVE:

@@ -79,12 +79,19 @@ class Lists:
         with self._lock:
             self._whole_at = None
 
-    def look(self) -> Listed:
-        """Return what charon has. Raises Temporary."""
+    def look(self, spis: frozenset[int] = frozenset()) -> Listed:
+        """Return what charon has. Raises Temporary.
+
+        The kernel has an SA a moment before the event that tells of it is here: if one of `spis`
+        isn't known yet everything is listed.
+        """
         with self._asking:
             names = self._take()
             try:
                 self._list(names)
+                if names is not None and not spis <= self._spis():
+                    names = None
+                    self._list(names)
             except BaseException:
                 self.forget()
                 raise
@@ -134,6 +141,10 @@ class Lists:
             configs = frozenset(config for config, _ in self._configs.values())
             # The same object while it is equal: what was worked out for it still holds.
             self._set = self._set if self._set == configs else configs
+
+    def _spis(self) -> frozenset[int]:
+        children = (c for same in self._sas.values() for sa in same for c in sa.children)
+        return frozenset(spi for child in children for spi in child.spis)
 
     def _of(self, names: Iterable[str]) -> Iterator[IkeSa]:
         return (sa for name in names for sa in self._sas.get(name, ()))

@@ -69,6 +69,29 @@ def test_what_others_do_to_an_sa_is_seen_by_its_events(started: Stage, command: 
     wait_for(is_gone, 10, "the new child is seen", every=0.05)
 
 
+def test_an_sa_that_the_kernel_has_is_listed_before_its_event_is_here(started: Stage) -> None:
+    """Else it would be taken for one that a dead charon has left, and removed."""
+    west, east = pair()
+    started.load(started.east, east)
+    config = started.load(started.west, west)
+    started.swan.observe(started.west)
+    # Whatever charon tells comes too late.
+    started.swan._router(started.west).lists.changed = lambda *_: None
+    started.initiate(started.west, config)
+    wait_for(lambda: spis(started), 10, "the child is up", every=0.05)
+    assert not started.swan.observe(started.west).spis
+    assert started.swan.observe(started.west, spis(started)).spis == spis(started)
+
+
+def spis(stage: Stage) -> frozenset[int]:
+    """Return what an agent sees that knows nothing yet."""
+    fresh = stage.new_agent()
+    try:
+        return fresh.observe(stage.west).spis
+    finally:
+        fresh.close()
+
+
 def test_what_others_load_is_seen_when_all_is_listed_again(started: Stage) -> None:
     """No event tells of it; the next whole list does."""
     west, _ = pair()

@@ -49,7 +49,7 @@ class Charon(FakeCharon):
 
     deaf = False
 
-    def observe(self, router_id):
+    def observe(self, router_id, spis=frozenset()):
         if self.deaf:
             raise Temporary(router_id, Reason("charon_silent", "strongSwan doesn't answer."))
         return super().observe(router_id)
