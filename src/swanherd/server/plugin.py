@@ -121,7 +121,9 @@ class SwanherdPlugin(
             self._upkeep = Upkeep(self._periodics)
         else:
             interval = self._conf.sweep_interval
-            self.add_worker(PeriodicWorker(self.sweep.run_safely, interval, interval, "vpn-sweep"))
+            worker = PeriodicWorker(self.sweep.run_safely, interval, interval)
+            worker.desc = "vpn-sweep"  # 26 and before take none
+            self.add_worker(worker)
 
     @classmethod
     def get_plugin_type(cls) -> str:

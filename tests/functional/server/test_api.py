@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from tests.functional.server.stage import connection, remove_all
+from tests.functional.server.stage import connection, remove_all, served
 
 # Older definitions name no filter, so that none can be refused (`swanherd.server.compat`).
 FILTERS_ARE_NAMED = int(metadata.version("neutron-lib").split(".")[0]) >= 4
@@ -29,6 +29,16 @@ def test_clients_find_what_they_look_for(api):
     quota = api.request("GET", "quotas/p1")[1]["quota"]
     five = {"vpnservice", "ikepolicy", "ipsecpolicy", "ipsec_site_connection", "endpoint_group"}
     assert five <= set(quota)
+
+
+def test_a_cloud_of_open_vswitch_is_served_too(api, parents, tmp_path):
+    """On the same database: its plugin has a worker of its own, which OVN's lends it."""
+    settings = tmp_path / "neutron.conf"
+    text = (api.log.parent / "neutron.conf").read_text()
+    settings.write_text(text.replace("mechanism_drivers =", "mechanism_drivers = openvswitch"))
+    with served(settings) as other:
+        listed = other.request("GET", "vpn/vpnservices")
+    assert [s["id"] for s in listed[1]["vpnservices"]] == [parents["vpnservice_id"]]
 
 
 def test_a_connection_lives(api, parents):
