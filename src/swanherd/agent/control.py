@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import json
 import logging
 import os
@@ -80,12 +79,45 @@ def serve(path: Path, commands: Mapping[str, Answer]) -> Callable[[], None]:
         server = _Server(str(path), commands)
     finally:
         os.umask(mask)
-    serve = functools.partial(server.serve_forever, poll_interval=_POLL)
-    threading.Thread(target=serve, name="control", daemon=True).start()
+    end = serving(server, "control")
 
     def stop() -> None:
-        server.shutdown()
-        server.server_close()
+        end()
         path.unlink(missing_ok=True)
+
+    return stop
+
+
+def serving(server: socketserver.TCPServer, name: str) -> Callable[[], None]:
+    """Let a server that has a thread for each request serve from a thread; returns what stops it.
+
+    `serve_forever` polls as the machine does, which holds all of a process up whose threads are
+    eventlet's (Neutron's L3 agent before 2026.1).
+    """
+    over = threading.Event()
+    server.socket.settimeout(_POLL)
+
+    def accept() -> None:
+        while not over.is_set():
+            try:
+                request, client = server.get_request()
+            except TimeoutError:
+                continue
+            except OSError:  # no descriptor is free
+                over.wait(_POLL)
+                continue
+            try:
+                server.process_request(request, client)
+            except (OSError, RuntimeError):  # no thread can be had
+                server.handle_error(request, client)
+                server.shutdown_request(request)
+
+    thread = threading.Thread(target=accept, name=name, daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        over.set()
+        thread.join()
+        server.server_close()
 
     return stop

@@ -6,7 +6,6 @@ Only GET, nothing of a request is read but its path, and few at once.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from swanherd.agent.control import plain
+from swanherd.agent.control import plain, serving
 from swanherd.agent.exposition import Page
 from swanherd.agent.life import Life
 from swanherd.agent.monitor import Monitor
@@ -37,8 +36,6 @@ EVERY_ROUTER = RouterId("-")
 _AT_ONCE = 4
 # Seconds for a request's lines.
 _PATIENCE = 5
-# How long `stop` may take, in seconds.
-_POLL = 0.1
 # Seconds after which an address is tried again that couldn't be had.
 _RETRY = 30.0
 
@@ -156,6 +153,7 @@ class Listener:
         self._health = health
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._end: Callable[[], None] = lambda: None
         self._closed = False
 
     def ensure(self) -> None:
@@ -169,8 +167,7 @@ class Listener:
                 text = f"Metrics can't be served at {self._address}: {error.strerror or error}."
                 hint = "Choose another address or port in [metrics]."
                 raise Temporary(EVERY_ROUTER, Reason("metrics_unserved", text, hint)) from error
-            serve = functools.partial(self._server.serve_forever, poll_interval=_POLL)
-            threading.Thread(target=serve, name="metrics", daemon=True).start()
+            self._end = serving(self._server, "metrics")
         LOG.info("Metrics and health are served at %s", self._address)
 
     @property
@@ -190,8 +187,7 @@ class Listener:
         with self._lock:
             server, self._server, self._closed = self._server, None, True
         if server is not None:
-            server.shutdown()
-            server.server_close()
+            self._end()
             if self._address.path:
                 Path(self._address.path).unlink(missing_ok=True)
 

@@ -8,10 +8,10 @@ import fcntl
 import json
 import logging
 import os
-import select
 import shutil
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -238,13 +238,10 @@ class CharonLife:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
             return False
-        poll = select.poll()
-        poll.register(ready, select.POLLIN)
-        poll.register(handle, select.POLLIN)
         deadline = self._clock() + _READY_LIMIT
         try:
             while (left := deadline - self._clock()) > 0:
-                readable = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+                readable = process.readable((ready.fileno(), handle), left)
                 if ready.fileno() in readable:
                     if b"READY=1" in ready.recv(4096).split(b"\n"):
                         return True
@@ -289,14 +286,14 @@ class CharonLife:
 
     def _lock(self, handle: int, deadline: float) -> bool:
         """Take the lock or give up at the deadline (flock(2) has no limit of its own)."""
-        tick = select.poll()
+        tick = threading.Event()
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if self._clock() > deadline:
                     return False
-                tick.poll(20)
+                tick.wait(0.02)
             else:
                 return True
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import select
+import selectors
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 BINARY = "charon-systemd"
@@ -125,6 +125,16 @@ def wait_ended(pid: int, started: object, patience: float) -> bool:
 
 def has_ended(handle: int, patience: float) -> bool:
     """Wait at most `patience` seconds for the process of a pidfd to end."""
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(patience * 1000))
+    return bool(readable((handle,), patience))
+
+
+def readable(descriptors: Iterable[int], seconds: float) -> frozenset[int]:
+    """Wait until something can be read, or a process of a pidfd has ended; return where.
+
+    The selector is looked up each time: eventlet, where threads are its own (Neutron's L3 agent
+    before 2026.1), puts one there that lets the others work.
+    """
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        return frozenset(key.fd for key, _ in selector.select(seconds))

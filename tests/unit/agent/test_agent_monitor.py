@@ -12,7 +12,7 @@ import pytest
 from oslo_config import cfg
 from prometheus_client.parser import text_string_to_metric_families
 
-from swanherd.agent import listener as listener_module
+from swanherd.agent import control
 from swanherd.agent.exposition import Page
 from swanherd.agent.life import Life
 from swanherd.agent.listener import Address, Listener, listening
@@ -102,7 +102,7 @@ def stage():
 @pytest.fixture(autouse=True)
 def ended_at_once(monkeypatch):
     """A listener's end isn't waited for a tenth of a second."""
-    monkeypatch.setattr(listener_module, "_POLL", 0.005)
+    monkeypatch.setattr(control, "_POLL", 0.005)
 
 
 @contextlib.contextmanager
