@@ -71,18 +71,19 @@ def test_an_agent_that_comes_back_adopts_what_runs(pair, sig):
     before = child_sas(pair.one)
     pings = stream(pair)
     pair.one.cloud.restart_service(agent_of(pair.one), sig, box=serving(pair.one))
-    wait_for(lambda: _view(pair)["report"], 30, "the agent tells of the router", every=0.2)
+    wait_for(lambda: view(pair)["report"], 30, "the agent tells of the router", every=0.2)
     # It may still be asking the server, on a busy machine for long enough to be silent again.
-    plan = wait_for(lambda: _view(pair, "plan"), 30, "the agent tells its plan", every=0.2)
+    plan = wait_for(lambda: view(pair, "plan"), 30, "the agent tells its plan", every=0.2)
     assert plan["actions"] == []
     assert lost(pings) == 0
     assert before == child_sas(pair.one)
 
 
-def _view(pair, command="show"):
+def view(pair, command="show"):
+    """Return what the agent of the first end tells; of one that isn't there yet, nothing."""
     try:
         return agent_view(pair.one, command)
-    except LabError:  # not there yet
+    except LabError:
         return {"report": None} if command == "show" else None
 
 

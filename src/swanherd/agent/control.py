@@ -92,7 +92,7 @@ def serving(server: socketserver.TCPServer, name: str) -> Callable[[], None]:
     """Let a server that has a thread for each request serve from a thread; returns what stops it.
 
     `serve_forever` polls as the machine does, which holds all of a process up whose threads are
-    eventlet's (Neutron's L3 agent before 2026.1).
+    eventlet's (the L3 agents of Neutron 24 and 26).
     """
     over = threading.Event()
     server.socket.settimeout(_POLL)

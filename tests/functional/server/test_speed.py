@@ -15,7 +15,7 @@ from tests.functional.server.stage import connection, manage, served
 from tests.oracles.environments import environment
 
 # `make bench` runs it, and `make test-long`.
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 COUNT, ROUNDS, POSTS = 1000, 9, 40
 COLLECTION, RESOURCE = "vpn/ipsec-site-connections", "ipsec_site_connection"

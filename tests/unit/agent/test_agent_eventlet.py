@@ -1,4 +1,4 @@
-"""In Neutron's L3 agent before 2026.1 threads are eventlet's: what waits must let others work."""
+"""In the L3 agents of Neutron 24 and 26 threads are eventlet's: what waits must let others work."""
 
 import subprocess
 import sys
