@@ -131,8 +131,8 @@ def has_ended(handle: int, patience: float) -> bool:
 def readable(descriptors: Iterable[int], seconds: float) -> frozenset[int]:
     """Wait until something can be read, or a process of a pidfd has ended; return where.
 
-    The selector is looked up each time: eventlet, where threads are its own (Neutron's L3 agent
-    before 2026.1), puts one there that lets the others work.
+    The selector is looked up each time: eventlet, where threads are its own (L3 agents of
+    Neutron 24 and 26), puts one there that lets the others work.
     """
     with selectors.DefaultSelector() as selector:
         for descriptor in descriptors:

@@ -1,4 +1,4 @@
-"""In the L3 agents of Neutron 24 and 26 threads are eventlet's: what waits must let others work."""
+"""In L3 agents of Neutron 24 and 26 threads are eventlet's: what waits must let others work."""
 
 import subprocess
 import sys
