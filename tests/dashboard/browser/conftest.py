@@ -10,13 +10,14 @@ from openstack_dashboard.test.selenium.ui.conftest import (  # noqa: F401 - fixt
     mock_keystoneclient,
     user,
 )
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.dashboard import themes
 from tests.dashboard.cloud import FakeNeutron
 
 CHROMIUM = shutil.which("chromium")
 PANEL = "/project/swanherd/"
+expect.set_options(timeout=15000)  # a page asks every 2.5 s, and other tests run beside
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ UNFOLD = """() => {
     field.querySelector('.sh-error-text').textContent = 'That is no address.';
   });
 }"""
+# The theme material changes colours and sizes by and by.
+AT_ONCE = "*, ::before, ::after { transition: none !important; animation: none !important; }"
 COLOURS_OF_TEXT = ["color-contrast", "link-in-text-block"]
 NARROWNESS = ["scrollable-region-focusable", "target-size"]
 WIDE = {"width": 1280, "height": 900}
@@ -119,6 +121,7 @@ def test_nothing_serious_on_any_page(visit, cloud, which):
     found, page = [], visit(with_everything(cloud)[which])
     assert len(page.locator(".sh-panel").inner_text()) > 40
     page.evaluate(UNFOLD)
+    page.add_style_tag(content=AT_ONCE)
     found += [("wide", *each) for each in barriers(page)]
     for theme in themes.NAMES:
         dress(page, theme)
