@@ -127,13 +127,15 @@ def _next_look(
 def observe(router_id: RouterId, world: World, known: ObservedNetwork | None = None) -> Observed:
     """Return what the router's VPN is; a network that is `known` is taken as it was.
 
-    With kernel ESP the network has SAs and policies too, which charon changes.
+    So is what charon lists, as far as no event spoke of it. With kernel ESP the network has SAs
+    and policies too, which charon changes.
     """
+    recent = known is not None
     if known is None or world.plane is DataPlane.KERNEL:
         network = world.node.observe(router_id)
         spis = frozenset(sa.spi for sa in network.kernel_sas)
-        return Observed(network, world.swan.observe(router_id, spis))
-    charon = world.swan.observe(router_id)
+        return Observed(network, world.swan.observe(router_id, spis, recent=recent))
+    charon = world.swan.observe(router_id, recent=recent)
     # With a daemon its device goes, and the routes by it.
     return Observed(known if charon.running else world.node.observe(router_id), charon)
 

@@ -56,10 +56,13 @@ class Swan(Protocol):
         """Return every router that has a charon or files of one on this node."""
         ...
 
-    def observe(self, router_id: RouterId, spis: frozenset[int] = frozenset()) -> ObservedCharon:
+    def observe(
+        self, router_id: RouterId, spis: frozenset[int] = frozenset(), *, recent: bool = False
+    ) -> ObservedCharon:
         """Return what the router's charon is and has.
 
         At least as new as the SAs in the kernel that have these SPIs, if they are the charon's.
+        `recent`: what no event spoke of may be as it was seen a while ago.
         """
         ...
 

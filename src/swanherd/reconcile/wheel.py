@@ -32,8 +32,8 @@ _Telling = tuple[RouterId, bool]
 LOG = logging.getLogger(__name__)
 
 # Seconds for which a network that was right isn't looked at again if only charon tells something,
-# or if only what is wanted is new: less than the pause between two looks for drift, which see all.
-RECENT = 15.0
+# or if only what is wanted is new: more than the pause between two looks for drift, which see all.
+RECENT = 30.0
 
 
 class Wheel:

@@ -48,7 +48,7 @@ from swanherd.swan.events import (
     Notice,
 )
 from swanherd.swan.faults import FaultMemory
-from swanherd.swan.lists import WHOLE, Listed, Lists
+from swanherd.swan.lists import KEPT, WHOLE, Listed, Lists
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 from swanherd.swan.silence import Silence
@@ -104,8 +104,13 @@ class StrongSwan:
         """End charons of ours that nothing tells of any more: their files were removed."""
         self._life.end_orphans()
 
-    def observe(self, router_id: RouterId, spis: frozenset[int] = frozenset()) -> ObservedCharon:
-        """Return what the router's charon is and has, at least as new as the SAs of `spis`."""
+    def observe(
+        self, router_id: RouterId, spis: frozenset[int] = frozenset(), *, recent: bool = False
+    ) -> ObservedCharon:
+        """Return what the router's charon is and has, at least as new as the SAs of `spis`.
+
+        `recent`: what no event spoke of may be as it was listed a while ago.
+        """
         router = self._router(router_id)
         if not self._life.is_running(router_id):
             self._lost(router_id, router)
@@ -113,7 +118,7 @@ class StrongSwan:
         try:
             if self._listener.attach(router_id, self._life.paths(router_id)):
                 router.lists.forget()  # events may have been missed
-            return self._ask(router_id, router, spis)
+            return self._ask(router_id, router, spis, KEPT if recent else WHOLE)
         except Temporary as failure:
             if failure.reason.code != DEAF:
                 raise
@@ -198,11 +203,13 @@ class StrongSwan:
 
     # Observing
 
-    def _ask(self, router_id: RouterId, router: _Router, spis: frozenset[int]) -> ObservedCharon:
+    def _ask(
+        self, router_id: RouterId, router: _Router, spis: frozenset[int], within: float
+    ) -> ObservedCharon:
         if self._life.rotate_log(router_id):
             router.commands.request("reload-settings")
         asked = self._clock()
-        listed = router.lists.look(spis)
+        listed = router.lists.look(spis, within)
         established: dict[str, frozenset[int]] = {}
         for sa in listed.sas:
             if sa.state in LIVE:
@@ -223,7 +230,7 @@ class StrongSwan:
             router.tally = counting.counted(router.tally, listed)
             asked_in = (sa.unique_id for sa in listed.sas)
             # Each SA was listed within that time.
-            router.silence = router.silence.keep_only(asked_in, asked - WHOLE)
+            router.silence = router.silence.keep_only(asked_in, asked - KEPT)
             since = router.silence.since
             router.idle = idle = _idle(listed, router.idle, asked)
         return ObservedCharon(

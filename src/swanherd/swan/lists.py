@@ -21,6 +21,8 @@ from swanherd.swan.sessions import Commands
 # Seconds after which everything is listed anew: less than the agent's pause between two looks for
 # drift, so that each of those sees what others changed.
 WHOLE = 15.0
+# And for a look that isn't for drift: more than that pause, so that mostly those alone list it.
+KEPT = 30.0
 # With more names than this to ask for, one whole list is cheaper.
 _MANY = 50
 
@@ -79,14 +81,14 @@ class Lists:
         with self._lock:
             self._whole_at = None
 
-    def look(self, spis: frozenset[int] = frozenset()) -> Listed:
-        """Return what charon has. Raises Temporary.
+    def look(self, spis: frozenset[int] = frozenset(), within: float = WHOLE) -> Listed:
+        """Return what charon has, listed whole within so many seconds. Raises Temporary.
 
         The kernel has an SA a moment before the event that tells of it is here: if one of `spis`
         isn't known yet everything is listed.
         """
         with self._asking:
-            names = self._take()
+            names = self._take(within)
             try:
                 self._list(names)
                 if names is not None and not spis <= self._spis():
@@ -100,13 +102,13 @@ class Lists:
             fresh = sas if names is None else tuple(self._of(names))
             return Listed(self._set, facts, self._secrets, sas, fresh, names is None)
 
-    def _take(self) -> set[str] | None:
+    def _take(self, within: float) -> set[str] | None:
         """Return which configs to ask for; None for all."""
         with self._lock:
             names, self._changed = self._changed, set()
             ids, self._changed_ids = self._changed_ids, set()
             now, whole_at = self._clock(), self._whole_at
-            old = whole_at is None or not whole_at <= now < whole_at + WHOLE
+            old = whole_at is None or not whole_at <= now < whole_at + within
             if old:
                 self._whole_at = now
         if old:

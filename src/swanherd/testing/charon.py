@@ -119,7 +119,9 @@ class FakeCharon:
         """Return every router that has a charon or files of one."""
         return frozenset(self._files | self._daemons.keys())
 
-    def observe(self, router_id: RouterId, spis: frozenset[int] = frozenset()) -> ObservedCharon:
+    def observe(
+        self, router_id: RouterId, spis: frozenset[int] = frozenset(), *, recent: bool = False
+    ) -> ObservedCharon:
         """Return what the router's charon is and has."""
         self._maybe_fail(router_id, self._next_call())
         faults = tuple(self._faults.get(router_id, {}).values())

@@ -100,4 +100,5 @@ def test_what_others_load_is_seen_when_all_is_listed_again(started: Stage) -> No
     router = started.swan._router(started.west)
     router.commands.request("unload-conn", {"name": config.name})
     router.lists._clock = lambda: started.swan._clock() + WHOLE
+    assert started.swan.observe(started.west, recent=True).configs
     assert started.swan.observe(started.west).configs == frozenset()

@@ -49,10 +49,10 @@ class Charon(FakeCharon):
 
     deaf = False
 
-    def observe(self, router_id, spis=frozenset()):
+    def observe(self, router_id, spis=frozenset(), *, recent=False):
         if self.deaf:
             raise Temporary(router_id, Reason("charon_silent", "strongSwan doesn't answer."))
-        return super().observe(router_id)
+        return super().observe(router_id, spis, recent=recent)
 
 
 class Counts:
