@@ -86,6 +86,12 @@ def by_member(desired: DesiredRouter) -> Mapping[ConnectionId, Peering]:
 
 
 @remember
+def by_identity(desired: DesiredRouter) -> Mapping[ConnectionId, Peering]:
+    """Return each peering by the id that its connections share."""
+    return {p.config.connection.id: p for p in peerings(desired)}
+
+
+@remember
 def config_names(desired: DesiredRouter) -> frozenset[str]:
     """Return the names of all configs that charon should have loaded."""
     return frozenset(p.config.name for p in peerings(desired))

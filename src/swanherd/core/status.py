@@ -143,21 +143,20 @@ def _connection_rows(
     look: _Look, by_connection: Mapping[ConnectionId, Peering]
 ) -> Iterator[RowStatus]:
     """Yield the connections' rows; with many connections nearly all are as at the last look."""
-    public, calm = look.desired.public, look.is_calm
+    calm, public = look.is_calm, look.desired.public
+    path = None if public is None else public.mtu
     current = index_of(look.charon)
     faults = {fault.config: fault for fault in look.charon.faults}
     live = functools.cache(lambda: live_sas(look.charon.ike_sas))
     for connection in look.desired.connections:
         peering = by_connection.get(connection.id)
-        mtu = None
-        if public is not None and connection.local_address is not None:
-            mtu = tunnel_mtu(connection, look.plane, public.mtu)
         if calm and peering is not None and _may_be_active(look, connection, peering):
             sas = current.get(peering.config.name, ())
-            active = _active_row(connection, sas[0], mtu) if len(sas) == 1 else None
+            active = _active_row(connection, sas[0], look.plane, path) if len(sas) == 1 else None
             if active is not None:
                 yield active
                 continue
+        mtu = _mtu(connection, look.plane, path)
         details = _details(connection, peering, live())
         row = _connection_row(look, connection, peering, faults)
         yield dataclasses.replace(row, effective_mtu=mtu, details=details)
@@ -191,7 +190,9 @@ def _connection_row(
 
 
 @remember_pair
-def _active_row(connection: SiteConnection, sa: IkeSa, mtu: int | None) -> RowStatus | None:
+def _active_row(
+    connection: SiteConnection, sa: IkeSa, plane: DataPlane, path: int | None
+) -> RowStatus | None:
     """Return the row of a connection of which its config's only IKE SA carries all; else None.
 
     What others carry of it then counts for nothing (`details_of`).
@@ -200,7 +201,14 @@ def _active_row(connection: SiteConnection, sa: IkeSa, mtu: int | None) -> RowSt
     if not wanted or sa.details is None or not wanted <= carrying(sa.config, (sa,)):
         return None
     details = details_of(sa.config, wanted, live_sas((sa,)))
+    mtu = _mtu(connection, plane, path)
     return RowStatus(connection.id, Status.ACTIVE, effective_mtu=mtu, details=details)
+
+
+def _mtu(connection: SiteConnection, plane: DataPlane, path: int | None) -> int | None:
+    if path is None or connection.local_address is None:
+        return None
+    return tunnel_mtu(connection, plane, path)
 
 
 def _details(

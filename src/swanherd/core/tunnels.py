@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from swanherd.core import precedence, races
 from swanherd.core.ike import (
@@ -30,7 +30,7 @@ from swanherd.core.index import index_of, rests_with
 from swanherd.core.memo import remember_pair
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
-from swanherd.core.peering import Peering, config_names, peerings
+from swanherd.core.peering import Peering, by_identity, config_names, peerings
 
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
 # would go on asking for a minute and a half, long after the key is mended.
@@ -130,7 +130,10 @@ def plan_tunnels(
         return _View(peering, current.get(name, ()), faults.get(name), timing, idle)
 
     for peering in wanted:
-        if _rests(peering, current, faults):
+        # With many connections nearly all of them rest at each look.
+        name = peering.config.name
+        sas = current.get(name, ())
+        if len(sas) == 1 and rests_with(sas[0], peering.children) and name not in faults:
             continue
         view = view_of(peering)
         dead, wait = _dead(view)
@@ -152,24 +155,9 @@ def plan_tunnels(
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
     if strangers:
-        actions += _end_unwanted(views, list(map(view_of, wanted)), strangers)
+        actions += _end_unwanted(views, desired, view_of, strangers)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
-
-
-def _rests(
-    peering: Peering, current: Mapping[str, tuple[IkeSa, ...]], faults: Container[str]
-) -> bool:
-    """Tell at little cost of a peering that all of it is up, and so nothing is to be done.
-
-    With many connections nearly all of them rest at each look.
-    """
-    sas = current.get(peering.config.name, ())
-    return (
-        len(sas) == 1
-        and rests_with(sas[0], peering.children)
-        and peering.config.name not in faults
-    )
 
 
 def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
@@ -330,13 +318,16 @@ def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
 
 
 def _end_unwanted(
-    views: Iterable[_View], everyone: Iterable[_View], strangers: Iterable[IkeSa]
+    views: Iterable[_View],
+    desired: DesiredRouter,
+    view_of: Callable[[Peering], _View],
+    strangers: Iterable[IkeSa],
 ) -> Iterable[SwanAction]:
     """End IKE SAs of other generations and peers: not before what takes their place carries.
 
     `views` are of those peerings that don't rest.
     """
-    by_id = {view.peering.config.connection.id: view for view in everyone}
+    wanted = by_identity(desired)
     awaited = {pair_of(name) for view in views for name in view.awaited}
     for sa in strangers:
         if sa.state not in LIVE | COMING:
@@ -344,7 +335,8 @@ def _end_unwanted(
         carried = [child for child in sa.children if child.state in CARRYING]
         if any(pair_of(child.name) in awaited for child in carried):
             continue
-        view = by_id.get(peering_of(sa.config) or ConnectionId(""))
+        peering = wanted.get(peering_of(sa.config) or ConnectionId(""))
+        view = view_of(peering) if peering is not None else None
         if view is not None and view.peering.config.connection.ike.version is IkeVersion.V1:
             # The responder would keep the old child until its lifetime ends.
             yield from (TerminateChild(child.unique_id) for child in carried)

@@ -26,6 +26,9 @@ from swanherd.reconcile.ports import Node, Source, Swan
 
 LOG = logging.getLogger(__name__)
 
+# Seconds after which to see what a turn's actions have brought, if no event asks for it earlier.
+SOON = 1.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
@@ -100,7 +103,7 @@ def reconcile(
         look=Look(desired, observed.charon.running, report, NetworkSeen(observed.network, looked)),
         actions=len(todo.actions),
         failed=failed,
-        look_again=_next_look(desired, observed, todo, timing, world.plane),
+        look_again=_next_look(todo),
     )
 
 
@@ -115,13 +118,14 @@ def preview(
     return desired, observed, plan(desired, observed, world.plane, timing)
 
 
-def _next_look(
-    desired: DesiredRouter, observed: Observed, done: Plan, timing: Timing, plane: DataPlane
-) -> float | None:
-    """Return when time alone changes the plan, given what is true after this turn."""
+def _next_look(done: Plan) -> float | None:
+    """Return in how many seconds to turn again: when time alone changes the plan.
+
+    After actions that is soon, since they have changed it; mostly an event asks for it earlier.
+    """
     if not done.actions:
         return done.look_again
-    return plan(desired, observed, plane, timing).look_again
+    return SOON if done.look_again is None else min(SOON, done.look_again)
 
 
 def observe(router_id: RouterId, world: World, known: ObservedNetwork | None = None) -> Observed:

@@ -12,7 +12,6 @@ from typing import TypeGuard
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
     COMING,
-    LIVE,
     CharonOptions,
     ChildSa,
     DeclareDead,
@@ -210,21 +209,15 @@ class StrongSwan:
             router.commands.request("reload-settings")
         asked = self._clock()
         listed = router.lists.look(spis, within)
-        established: dict[str, frozenset[int]] = {}
-        for sa in listed.sas:
-            if sa.state in LIVE:
-                others = established.get(sa.config)
-                own = frozenset((sa.unique_id,))
-                established[sa.config] = own if others is None else others | own
         with router.lock:
             router.facts = listed.facts
             failing = {fault.config for fault in router.memory.faults}
             up = (
                 config.name
-                for config in listed.configs
+                for config in (listed.configs if failing else ())
                 if config.name in failing and config.children <= carrying(config.name, listed.sas)
             )
-            router.memory = router.memory.seen(established).keep_only(router.facts)
+            router.memory = router.memory.seen(listed.established).keep_only(router.facts)
             router.memory = router.memory.outlived(up, asked)
             faults = router.memory.faults
             router.tally = counting.counted(router.tally, listed)
@@ -238,10 +231,7 @@ class StrongSwan:
             options=self._life.options(router_id),
             configs=listed.configs,
             secrets=listed.secrets,
-            ike_sas=tuple(
-                replace(sa, unanswered=since[sa.unique_id]) if sa.unique_id in since else sa
-                for sa in listed.sas
-            ),
+            ike_sas=_with_silence(listed.sas, since),
             faults=faults,
             idle=idle,
         )
@@ -344,10 +334,21 @@ class StrongSwan:
                 raise
 
 
+def _with_silence(sas: tuple[IkeSa, ...], since: Mapping[int, float]) -> tuple[IkeSa, ...]:
+    """Return the IKE SAs with the time since when a question of ours is unanswered in them."""
+    if not since:
+        return sas
+    return tuple(
+        replace(sa, unanswered=since[sa.unique_id]) if sa.unique_id in since else sa for sa in sas
+    )
+
+
 def _idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
     """Return since when each config has had no IKE SA, neither up nor coming."""
-    busy = {sa.config for sa in listed.sas if sa.state in LIVE | COMING}
-    return {name: before.get(name, now) for name in listed.facts.keys() - busy}
+    idle = listed.facts.keys() - listed.established.keys()
+    if idle:
+        idle -= {sa.config for sa in listed.sas if sa.state in COMING}
+    return {name: before.get(name, now) for name in idle}
 
 
 def _matters(event: Event) -> bool:

@@ -21,6 +21,9 @@ EVENT_TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "log")
 _EXCHANGE = re.compile(r"(parsed|generating) ([A-Z0-9_]+) (request|response) \d+ \[(.*)\]")
 _RECEIVED = re.compile(r"received packet: from (\S+)\[\d+\] to ")
 _UNSENT = "error writing to socket: "
+# An event's packet begins so, and so do the lines have their group in it (vici/README.md).
+_LOG_EVENT = b"\x07\x03log"
+_GROUPS = (b"\x05group\x00\x03NET", b"\x05group\x00\x03ENC")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,6 +107,14 @@ def parse_record(record: bytes) -> Notice:
     return Notice(
         kind, _until_nul(text), _until_nul(config), address, identity=_until_nul(identity)
     )
+
+
+def is_chatter(packet: bytes) -> bool:
+    """Tell without decoding it whether a packet is a log line of a group that tells us nothing.
+
+    Most lines are: hundreds for each tunnel that comes up (the wire: vici's README, "Encoding").
+    """
+    return packet.startswith(_LOG_EVENT) and not any(group in packet for group in _GROUPS)
 
 
 class EventReader:

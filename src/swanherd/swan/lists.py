@@ -8,11 +8,12 @@ all of it once the last whole list is old, and after events may have been missed
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from swanherd.core.ike import IkeSa, LoadedConfig, SaState
+from swanherd.core.ike import LIVE, IkeSa, LoadedConfig, SaState
 from swanherd.core.model import ConnectionId
 from swanherd.swan import codec
 from swanherd.swan.codec import ConfigFacts
@@ -29,7 +30,7 @@ _MANY = 50
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """What charon has, with the facts of each config by its name.
+    """What charon has; by a config's name its facts, and the ids of its live IKE SAs.
 
     `fresh` are the IKE SAs that it told just now: all of them if the list is `whole`.
     """
@@ -38,6 +39,7 @@ class Listed:
     facts: Mapping[str, ConfigFacts]
     secrets: frozenset[ConnectionId]
     sas: tuple[IkeSa, ...]
+    established: Mapping[str, frozenset[int]]
     fresh: tuple[IkeSa, ...] = ()
     whole: bool = True
 
@@ -55,7 +57,9 @@ class Lists:
         self._changed_ids: set[int] = set()
         self._loaded = False
         self._configs: dict[str, tuple[LoadedConfig, ConfigFacts]] = {}
+        self._facts: Mapping[str, ConfigFacts] = {}
         self._sas: dict[str, tuple[IkeSa, ...]] = {}
+        self._live: dict[str, frozenset[int]] = {}
         self._restless: set[str] = set()  # whose SAs change without any event
         self._secrets: frozenset[ConnectionId] = frozenset()
         self._set: frozenset[LoadedConfig] = frozenset()
@@ -97,10 +101,11 @@ class Lists:
             except BaseException:
                 self.forget()
                 raise
-            sas = tuple(sa for same in self._sas.values() for sa in same)
-            facts = {name: facts for name, (_, facts) in self._configs.items()}
+            sas = tuple(itertools.chain.from_iterable(self._sas.values()))
             fresh = sas if names is None else tuple(self._of(names))
-            return Listed(self._set, facts, self._secrets, sas, fresh, names is None)
+            return Listed(
+                self._set, self._facts, self._secrets, sas, dict(self._live), fresh, names is None
+            )
 
     def _take(self, within: float) -> set[str] | None:
         """Return which configs to ask for; None for all."""
@@ -125,7 +130,7 @@ class Lists:
             loaded, self._loaded = self._loaded, False
         if names is None:
             self._configs = _by_name(self._commands.stream("list-conns", "list-conn"))
-            self._sas = {}
+            self._sas, self._live = {}, {}
             self._restless = set()
             self._take_sas(self._commands.stream("list-sas", "list-sa"))
         differs = names is None
@@ -135,11 +140,13 @@ class Lists:
             self._configs.update(found)
             differs |= before != found.get(name)
             self._sas.pop(name, None)
+            self._live.pop(name, None)
             self._restless.discard(name)
             self._take_sas(self._commands.stream("list-sas", "list-sa", {"ike": name}))
         if names is None or loaded:
             self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
         if differs:
+            self._facts = {name: facts for name, (_, facts) in self._configs.items()}
             configs = frozenset(config for config, _ in self._configs.values())
             # The same object while it is equal: what was worked out for it still holds.
             self._set = self._set if self._set == configs else configs
@@ -155,6 +162,9 @@ class Lists:
         for message in messages:
             for sa in codec.parse_sas(message):
                 same = self._sas[sa.config] = (*self._sas.get(sa.config, ()), sa)
+                if sa.state in LIVE:
+                    ids = self._live.get(sa.config, frozenset())
+                    self._live[sa.config] = ids | {sa.unique_id}
                 # Of several their ages decide, and those are as old as the list.
                 if len(same) > 1 or not _is_settled(sa):
                     self._restless.add(sa.config)

@@ -245,8 +245,11 @@ class _Ear:
             end = _LENGTH.size + length
             if len(buffer) < end:
                 break
-            packet = Packet.parse(bytes(buffer[_LENGTH.size : end]))
+            raw = bytes(buffer[_LENGTH.size : end])
             del buffer[:end]
+            if events.is_chatter(raw):
+                continue
+            packet = Packet.parse(raw)
             if packet.response_type == Packet.EVENT:
                 heard += self._read(packet)
         return tuple(heard)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vici.exception import DeserializationException
-from vici.protocol import FiniteStream, Message
+from vici.protocol import FiniteStream, Message, Packet
 
+from swanherd.swan.events import EventReader, is_chatter
 from swanherd.swan.wire import read_message
 
 NAMES = st.text(max_size=20).filter(lambda text: len(text.encode()) < 256)
@@ -85,3 +86,24 @@ def test_its_time_grows_with_the_message_and_no_faster():
         return min(took)
 
     assert seconds(20_000) < 40 * seconds(2_000)
+
+
+LINES = (
+    "received packet: from 198.51.100.2[500] to 203.0.113.2[500] (336 bytes)",
+    "error writing to socket: Network is unreachable",
+    "parsed IKE_SA_INIT response 0 [ SA KE No ]",
+)
+
+
+@given(
+    st.sampled_from(["log", "ike-updown", "child-updown"]),
+    st.sampled_from(["NET", "ENC", "IKE", "CFG", "KNL", "JOB"]),
+    st.sampled_from(LINES) | st.text(max_size=60),
+)
+def test_what_is_passed_over_unread_would_have_meant_nothing(kind, group, text):
+    """A line whose text says that it is of another group is read at worst."""
+    message = {"group": group, "level": "1", "thread": "3", "msg": text}
+    packet = Packet._named_request(Packet.EVENT, kind, Message.serialize(message))
+    told = EventReader().read(kind, read_message(packet[2 + len(kind) :])) if kind == "log" else ()
+    assert not (told and is_chatter(packet))
+    assert is_chatter(packet) is (kind == "log" and group not in ("NET", "ENC"))
