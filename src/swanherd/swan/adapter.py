@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeGuard
@@ -224,14 +223,14 @@ class StrongSwan:
             asked_in = (sa.unique_id for sa in listed.sas)
             # Each SA was listed within that time.
             router.silence = router.silence.keep_only(asked_in, asked - KEPT)
-            since = router.silence.since
+            silence = router.silence
             router.idle = idle = _idle(listed, router.idle, asked)
         return ObservedCharon(
             running=True,
             options=self._life.options(router_id),
             configs=listed.configs,
             secrets=listed.secrets,
-            ike_sas=_with_silence(listed.sas, since),
+            ike_sas=silence.noted_in(listed.sas),
             faults=faults,
             idle=idle,
         )
@@ -332,15 +331,6 @@ class StrongSwan:
                 found = (child for sa in sas for child in sa.children)
             if any(sa.unique_id == unique_id and sa.state not in _GOING for sa in found):
                 raise
-
-
-def _with_silence(sas: tuple[IkeSa, ...], since: Mapping[int, float]) -> tuple[IkeSa, ...]:
-    """Return the IKE SAs with the time since when a question of ours is unanswered in them."""
-    if not since:
-        return sas
-    return tuple(
-        replace(sa, unanswered=since[sa.unique_id]) if sa.unique_id in since else sa for sa in sas
-    )
 
 
 def _idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from swanherd.core.ike import IkeSa
 from swanherd.swan import causes
 from swanherd.swan.events import Event, Exchange, IkeChange, IkeRekeyed, Notice
 
@@ -47,6 +48,18 @@ class Silence:
             return self
         kept = frozenset(ike_ids)
         return Silence({i: at for i, at in self.since.items() if i in kept or at > listed})
+
+    def noted_in(self, sas: tuple[IkeSa, ...]) -> tuple[IkeSa, ...]:
+        """Return the IKE SAs with the time since when one owes an answer."""
+        since = self.since
+        if not since:
+            return sas
+        return tuple(
+            dataclasses.replace(sa, unanswered=since[sa.unique_id])
+            if sa.unique_id in since
+            else sa
+            for sa in sas
+        )
 
     def _with(self, ike_ids: Iterable[int], now: float) -> Silence:
         return Silence({**dict.fromkeys(ike_ids, now), **self.since})
