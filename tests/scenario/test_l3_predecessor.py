@@ -106,13 +106,16 @@ def test_and_the_node_is_left(operator, pairs, told):
         topics = (*ovs.TOPICS, *predecessor.TOPICS)
         ovs.wait_for_rpc(theirs.lab, theirs.plan, topics)
         operator.ours.stop_service(ovs.L3_AGENT)
-        operator.run("swanherdctl", "leave", "--config-file", str(file))
+        leave = ("swanherdctl", "leave", "--config-file", str(file))
+        operator.run(*leave, "--keep-closed")
         assert not any(daemons(operator, pair) for pair in pairs)
         predecessor.start_agent(theirs.lab, theirs.plan, theirs.plan.gateways[0])
         wait_for(lambda: all(daemons(operator, p) == THEIRS for p in pairs), 180, "their charons")
         for pair in pairs:
             pair.up(60)
     wait_for(lambda: all(rules(operator, pair) for pair in pairs), 60, "their rules")
+    operator.run(*leave)
+    assert all(pair.here.pings(pair.there.ipv4, count=3) for pair in pairs)
     for pair in pairs:
         (sa,) = predecessor.ike_sas(theirs.central, pair.other.site.router_id)
         assert sa["name"] == pair.connections[0][1]

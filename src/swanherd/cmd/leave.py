@@ -16,7 +16,6 @@ from swanherd.agent.telling import CONTROL_SOCKET
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
 from swanherd.core.ike import StopCharon
-from swanherd.core.model import RouterId
 from swanherd.core.network import RemoveNamespace
 from swanherd.dataplane import homes, namespace
 from swanherd.swan.adapter import StrongSwan
@@ -28,11 +27,18 @@ def add(commands: Any) -> None:
         "leave", help="remove all that is ours from a node of L3 agents; stop the agent first"
     )
     parser.add_argument("--config-file", action="append", required=True, help="the L3 agent's")
+    parser.add_argument(
+        "--keep-closed", action="store_true", help="end the daemons alone; the guards stay"
+    )
     parser.set_defaults(run=leave)
 
 
 def leave(arguments: argparse.Namespace) -> int:
-    """End every charon, and leave each namespace as Neutron has it; 1 if something fails."""
+    """End every charon, and leave each namespace as Neutron has it; 1 if something fails.
+
+    Kept closed, it is open for another daemon's tunnels alone, so that no flow begins in clear:
+    such a flow would keep its translated address in the tunnel.
+    """
     conf = cfg.ConfigOpts()
     options.register(conf)
     conf(["--config-file", *arguments.config_file], project="swanherd")
@@ -50,8 +56,12 @@ def leave(arguments: argparse.Namespace) -> int:
     )
     for key in sorted(swan.routers() | node.routers()):
         try:
-            _clear(key, swan, node)
-            print(f"{key}  left")
+            if key in swan.routers():
+                swan.apply(key, StopCharon())
+            # After charon, since nothing is closed any more then.
+            if key in node.routers() and not arguments.keep_closed:
+                node.apply(key, RemoveNamespace())
+            print(f"{key}  {'closed' if arguments.keep_closed else 'left'}")
         except Failure as failure:
             failed = True
             print(f"swanherdctl: {failure}", file=sys.stderr)
@@ -63,11 +73,3 @@ def _is_served(path: Path) -> bool:
     """Tell whether an agent has the socket: it would make all of it again."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         return link.connect_ex(str(path)) == 0
-
-
-def _clear(key: RouterId, swan: StrongSwan, node: HomeNode) -> None:
-    """End charon before its guard goes."""
-    if key in swan.routers():
-        swan.apply(key, StopCharon())
-    if key in node.routers():
-        node.apply(key, RemoveNamespace())

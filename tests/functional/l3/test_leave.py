@@ -44,7 +44,12 @@ def test_each_router_is_left_as_neutron_has_it(
         routers.symlink_to(stand.state / site.plan.name)
         file = tmp_path / f"{site.plan.name}.conf"
         file.write_text(f"[swanherd]\nstate_path = {routers.parent}\n")
-        assert main(["leave", "--config-file", str(file)]) == 0
+        command = ["leave", "--config-file", str(file)]
+        if site is west:
+            assert main([*command, "--keep-closed"]) == 0
+            assert not run("ip", "netns", "pids", west.key)
+            assert west.firewall.is_there(west.key)
+        assert main(command) == 0
         assert site.key in capsys.readouterr().out
     assert [seen(site.key) for site in (west, east)] == before
     assert main(["leave", "--config-file", str(file)]) == 0
