@@ -10,10 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from swanherd.core.home import key_of
+from tests.functional.l3.stand import Plan, legacy, within
 from tests.kernel.wires import batch, run
 
 WORKLOADS = ("10.11.0.10", "10.12.0.10")
 _NETWORKS = ("10.11.0.0/24", "10.12.0.0/24")
+# Sites beside those of `tests.functional.l3.stand`.
+ROUTERS = Plan("hand-west", 3), Plan("hand-east", 4)
 _PUBLIC = ("203.0.113.3", "198.51.100.3")
 _GATEWAYS = ("203.0.113.1", "198.51.100.1")
 
@@ -63,6 +67,21 @@ def gateways(directory: Path) -> Iterator[None]:
     for number, side in enumerate("we"):
         _wire(side, number)
     with _tunnel(directory, ("hand-w", "hand-e"), _PUBLIC, _NETWORKS):
+        yield
+
+
+@contextlib.contextmanager
+def routers(directory: Path) -> Iterator[None]:
+    """Have two legacy routers with Neutron's rules, and a tunnel between them.
+
+    Who does so by hand takes the tunnel's packets from Neutron's SNAT.
+    """
+    names = [key_of(plan.router_id, legacy(plan)) for plan in ROUTERS]
+    for name, plan in zip(names, reversed(ROUTERS), strict=True):
+        rule = ("POSTROUTING", "-d", plan.networks[0], "-j", "ACCEPT")
+        within(name, "iptables", "-t", "nat", "-I", *rule)
+    public, networks = ([getattr(p, what)[0] for p in ROUTERS] for what in ("public", "networks"))
+    with _tunnel(directory, names, public, networks):
         yield
 
 

@@ -2,51 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import statistics
 import time
 from collections.abc import Mapping
 
-from swanherd.core.model import IkeVersion
+import pytest
+
+from swanherd.core.model import IkeVersion, Status
+from swanherd.testing import builders as make
+from tests.functional.l3.stand import EAST, WEST, Plan, desired, legacy
 from tests.kernel import by_hand
+from tests.kernel.homes import own_namespaces
 from tests.kernel.stage import HERE, INNER, THERE, Stage, ends
-from tests.kernel.wires import transfer
+from tests.kernel.wires import Connection, connected
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "build" / "kernel" / "throughput.json"
-SIZE = 6_000_000
-# Both are measured in turn, so that what slows the machine down slows both; on a busy machine it
-# takes many rounds until the medians are about the same twice.
-ROUNDS, MOST = 9, 60
+# A piece takes some 50 ms: what slows the machine down for longer slows both ways alike.
+PIECE = 1_000_000
+# On a busy machine it takes many rounds until the medians are about the same twice.
+ROUNDS, MOST = 40, 400
 # Of the medians, the agent's by the other's.
 LIMIT = 0.95
+# Times that a stalled connection is made anew: a guest may not run for seconds.
+STALLS = 2
 
 # Namespace and address of both ends.
 Way = tuple[str, str, str, str]
 
 
-def measured(here: str, source: str, there: str, target: str) -> float:
-    """Return Mbit/s of one transfer by TCP."""
-    began = time.perf_counter()
-    assert transfer(here, source, there, target, SIZE) == SIZE
-    return SIZE * 8 / 1e6 / (time.perf_counter() - began)
+class Pipe:
+    """A connection that stays open, so that no piece pays for a slow start."""
+
+    def __init__(self, way: Way, opened: contextlib.ExitStack) -> None:
+        self._way = way
+        self._opened = opened
+        self._connection: Connection | None = None
+        self.stalls = 0
+
+    def measured(self) -> float:
+        """Return Mbit/s of one piece."""
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = self._opened.enter_context(connected(*self._way))
+                began = time.perf_counter()
+                assert self._connection.send(PIECE) == PIECE
+                return PIECE * 8 / 1e6 / (time.perf_counter() - began)
+            except TimeoutError:
+                self._connection = None
+                self.stalls += 1
+                assert self.stalls <= STALLS, f"{self._way} stalls"
 
 
 def compare(shape: str, ways: Mapping[str, Way]) -> None:
     """Measure both ways in turn, leave the figures, and hold the agent's to the limit."""
-    for way in ways.values():
-        measured(*way)
     figures: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(1, MOST + 1):
-        for name, way in ways.items():
-            figures[name].append(measured(*way))
-        medians = {name: statistics.median(values) for name, values in figures.items()}
-        ratio = medians["agent"] / medians["by_hand"]
-        if number >= ROUNDS and ratio >= LIMIT:
-            break
+    with contextlib.ExitStack() as opened:
+        pipes = {name: Pipe(way, opened) for name, way in ways.items()}
+        for pipe in pipes.values():
+            for _ in range(3):
+                pipe.measured()
+        for number in range(1, MOST + 1):
+            for name, pipe in pipes.items():
+                figures[name].append(pipe.measured())
+            medians = {name: statistics.median(values) for name, values in figures.items()}
+            ratio = medians["agent"] / medians["by_hand"]
+            if number >= ROUNDS and ratio >= LIMIT:
+                break
     OUT.parent.mkdir(parents=True, exist_ok=True)
     told = json.loads(OUT.read_text()) if OUT.exists() else {}
-    told[shape] = {"Mbit/s": figures, "medians": medians, "ratio": ratio}
+    stalls = {name: pipe.stalls for name, pipe in pipes.items()}
+    told[shape] = {"Mbit/s": figures, "medians": medians, "ratio": ratio, "stalls": stalls}
     OUT.write_text(json.dumps(told, indent=2) + "\n")
     assert ratio >= LIMIT, medians
 
@@ -60,3 +89,22 @@ def test_as_fast_as_by_hand(stage: Stage, tmp_path: pathlib.Path) -> None:
         here, there = by_hand.WORKLOADS
         agent = (HERE, INNER[4][0], THERE, INNER[4][1])
         compare("qvpn", {"agent": agent, "by_hand": (HERE, here, THERE, there)})
+
+
+@pytest.mark.long
+def test_as_fast_as_by_hand_in_routers_own_namespaces(tmp_path: pathlib.Path) -> None:
+    """Beside two of the same with Neutron's rules, whose tunnel isn't the agent's."""
+    with own_namespaces() as stand:
+        west, east = (stand.site(plan, legacy) for plan in (WEST, EAST))
+        west.source.desired = desired(WEST, EAST, make.home())
+        east.source.desired = desired(EAST, WEST, make.home())
+        east.turn()
+        west.until(Status.ACTIVE)
+        east.until(Status.ACTIVE)
+        with by_hand.routers(tmp_path):
+            one, other = by_hand.ROUTERS
+            compare("qrouter", {"agent": between(WEST, EAST), "by_hand": between(one, other)})
+
+
+def between(one: Plan, other: Plan) -> Way:
+    return f"vm-{one.name}", one.inner(5)[0], f"vm-{other.name}", other.inner(5)[0]
