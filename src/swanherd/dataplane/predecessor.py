@@ -33,7 +33,7 @@ NO_ROOM = Reason(
 )
 
 # The starter would start charon again. Ours is `charon-systemd`, so it isn't among them.
-_DAEMONS = frozenset({"starter", "charon", "pluto", "_plutorun"})
+_DAEMONS = ("starter", "charon", "pluto", "_plutorun")
 
 
 def is_device(name: str) -> bool:

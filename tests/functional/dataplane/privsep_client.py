@@ -10,8 +10,9 @@ from oslo_config import cfg
 from swanherd.agent.node import OvnNode
 from swanherd.core import network as net
 from swanherd.core.failures import Temporary
+from swanherd.core.model import RouterId
 from swanherd.core.network import ObservedNetwork
-from swanherd.dataplane import guards, namespace, privileged
+from swanherd.dataplane import guards, namespace, predecessor, privileged
 from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.privileged import iptables
 from swanherd.testing.node_contract import OTHER, ROUTER, TRANSIT, assert_whole, build
@@ -35,6 +36,8 @@ def main() -> None:
     assert namespace.spawn(ROUTER, ["/bin/true"], {}) > 0
     assert _is_temporary(lambda: namespace.spawn(ROUTER, ["/no/such"], {}))
     assert _is_temporary(lambda: node.apply(OTHER, net.EnsureLink(TRANSIT)))
+    # As before charon starts in a router's own namespace, whose name is the key.
+    predecessor.succeed(RouterId(namespace.name_of(ROUTER)))
     node.apply(ROUTER, net.RemoveNamespace())
     assert ObservedNetwork(exists=False) == node.observe(ROUTER)
     assert privileged.default.channel is not None

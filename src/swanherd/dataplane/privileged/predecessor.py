@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from swanherd.dataplane.privileged import default, inside
 
@@ -29,7 +29,7 @@ def devices(namespace: str) -> list[str]:
 
 
 @default.entrypoint
-def end_processes(namespace: str, commands: Collection[str] = ()) -> list[int]:
+def end_processes(namespace: str, commands: Sequence[str] = ()) -> list[int]:
     """Kill the processes of the namespace and wait until they are gone; return which.
 
     All of them, or those of these names (proc(5), comm). What this process may neither see nor
