@@ -10,7 +10,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 .DEFAULT_GOAL := help
 .PHONY: help messages browser install tools matrix demo up down enter status format check lint types contracts \
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
-	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-pages test-browser test-dashboard-clouds \
+	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-short test-dashboard-clouds test-pages test-browser \
 	test-kernel test-long test-releases recovery \
 	soak bench bench-beside losses losses-kernel
 
@@ -135,7 +135,11 @@ IN_BROWSER := tests/dashboard/browser
 browser: install
 	@$(PYTHON) lab/install.py --browser
 
-test-dashboard: browser ## the Horizon panel, in an environment of its own: DASHBOARD_TESTS=tests/dashboard
+test-dashboard: ## the Horizon panel: pages, browser, and all of its way on two clouds
+	@$(MAKE) --no-print-directory test-dashboard-short
+	@$(MAKE) --no-print-directory test-dashboard-clouds
+
+test-dashboard-short: browser ## its pages and Chromium alone: DASHBOARD_TESTS=tests/dashboard/test_speed.py
 	@$(BIN)/python -m tests.oracles.environments horizon
 	@$(if $(DASHBOARD_TESTS),$(IN_HORIZON) $(DASHBOARD_TESTS),$(MAKE) --no-print-directory test-pages test-browser)
 

@@ -1,8 +1,8 @@
 """Horizon with the dashboard's panel, on both clouds: it runs in the user's box.
 
 `python -m lab.horizon` brings it up on a lab that is up and prints its address, on the machine's
-loopback. The environment with Horizon in it is made before: `make test-dashboard` or `make demo
-DASHBOARD=1`.
+loopback. The environment with Horizon in it is made before: `make test-dashboard-short`, or
+`make demo DASHBOARD=1`.
 """
 
 from __future__ import annotations
