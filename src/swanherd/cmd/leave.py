@@ -11,14 +11,10 @@ from typing import Any
 
 from oslo_config import cfg
 
-from swanherd.agent.homes import HomeNode
-from swanherd.agent.telling import CONTROL_SOCKET
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
 from swanherd.core.ike import StopCharon
 from swanherd.core.network import RemoveNamespace
-from swanherd.dataplane import homes, namespace
-from swanherd.swan.adapter import StrongSwan
 
 
 def add(commands: Any) -> None:
@@ -39,6 +35,12 @@ def leave(arguments: argparse.Namespace) -> int:
     Kept closed, it is open for another daemon's tunnels alone, so that no flow begins in clear:
     such a flow would keep its translated address in the tunnel.
     """
+    # What it needs is slow to import, and the program is a pod's probe too.
+    from swanherd.agent.homes import HomeNode
+    from swanherd.agent.telling import CONTROL_SOCKET
+    from swanherd.dataplane import homes, namespace
+    from swanherd.swan.adapter import StrongSwan
+
     conf = cfg.ConfigOpts()
     options.register(conf)
     conf(["--config-file", *arguments.config_file], project="swanherd")

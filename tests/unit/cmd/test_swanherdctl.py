@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -90,3 +92,12 @@ def test_no_agent_is_no_health(tmp_path, capsys):
     path = tmp_path / "nobody.sock"
     assert swanherdctl.main(["--socket", str(path), "health", "--live"]) == 1
     assert "no agent answers" in capsys.readouterr().err
+
+
+def test_a_probe_imports_nothing_that_is_slow_or_warns():
+    """A pod's probe runs it every few seconds, and shows what it says."""
+    heavy = ("eventlet", "neutron", "oslo_privsep", "pyroute2", "sqlalchemy", "vici")
+    code = "import sys, swanherd.cmd.swanherdctl; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name.partition(".")[0] for name in done.stdout.split()}.isdisjoint(heavy)
+    assert done.stderr == ""
