@@ -93,8 +93,9 @@ ON_DAEMONS := tests/functional $(ON_API:%=--ignore %)
 functional-daemons: tools
 	@$(call twice,$(PYTEST),$(ON_DAEMONS),20)
 
+functional-server: NICELY := nice -n 10
 functional-server: tools
-	@$(call twice,$(PYTEST),$(ON_API),20)
+	@$(call twice,$(NICELY) $(PYTEST),$(ON_API),20)
 
 environments: tools
 	@$(BIN)/python -m tests.oracles.environments

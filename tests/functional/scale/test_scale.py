@@ -17,7 +17,7 @@ def figures() -> dict[str, float]:
     """Bring them up, edit some, restart the agent under traffic (bench/scale)."""
     command = [sys.executable, "-m", "bench.scale", "--name", "scaletest", "--idle", "1"]
     done = subprocess.run(
-        [*command, "--connections", str(COUNT), "--edits", "3"],
+        [*command, "--connections", str(COUNT), "--edits", "2"],
         capture_output=True,
         text=True,
         timeout=240,
