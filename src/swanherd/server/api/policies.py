@@ -21,10 +21,6 @@ _RESOURCES = {
     "endpoint_group": "endpoint-groups",
 }
 
-# neutron-lib's ADMIN_OR_PROJECT_MEMBER, the usual case first. Neutron asks for each row of a list,
-# and each step of the answer costs more than to read the row (oslo_policy._checks._check).
-_MEMBER_OR_ADMIN = f"({lib_rules.PROJECT_MEMBER}) or ({lib_rules.ADMIN})"
-
 _SCHEDULING = (
     ("get_vpn-routers", "GET", "/agents/{agent_id}/vpn-routers"),
     ("create_vpn-router", "POST", "/agents/{agent_id}/vpn-routers"),
@@ -37,7 +33,7 @@ def _rule(action: str, resource: str, before: str, operations: list[tuple[str, s
     name = f"{action}_{resource}"
     return policy.DocumentedRuleDefault(
         name=name,
-        check_str=_MEMBER_OR_ADMIN,
+        check_str=lib_rules.ADMIN_OR_PROJECT_MEMBER,
         description=f"{action.capitalize()} a VPN {resource}",
         operations=[{"method": method, "path": path} for method, path in operations],
         scope_types=["project"],
@@ -53,7 +49,7 @@ def _rule(action: str, resource: str, before: str, operations: list[tuple[str, s
 def _psk_rule() -> object:
     return policy.DocumentedRuleDefault(
         name="get_ipsec_site_connection:psk",
-        check_str=_MEMBER_OR_ADMIN,
+        check_str=lib_rules.ADMIN_OR_PROJECT_MEMBER,
         description="See the pre-shared key of a VPN ipsec_site_connection",
         operations=[{"method": "GET", "path": "/vpn/ipsec-site-connections/{id}"}],
         scope_types=["project"],
