@@ -24,14 +24,15 @@ Lane = tuple[str, ...]
 Phase = tuple[Lane, ...]
 
 # A kernel in user mode needs one processor for itself; what runs beside it, on the other one, is
-# nice and waits for a database. Then two lanes of about the same length: the live charons' times
-# are those of protocols, and what needs most of a core is spread over both.
+# nice and waits for a database. Then the lane of live charons, which mostly wait for a protocol's
+# time, and two that need most of a core each.
 PHASES: tuple[Phase, ...] = (
     (("check",),),
     (("test-kernel",), ("functional-server",)),
     (
-        ("functional-daemons", "scenario-ovs", "scenario-ha", "scenario-failover", "oracles"),
-        ("scenario", "test-dashboard-short"),
+        ("functional-daemons", "oracles"),
+        ("scenario-ovs", "scenario-ha", "scenario-failover", "test-dashboard-short"),
+        ("scenario",),
     ),
 )
 LOGS = ROOT / "build" / "gate"
