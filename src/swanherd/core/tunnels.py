@@ -35,6 +35,9 @@ from swanherd.core.peering import Peering, by_identity, config_names, peerings
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
 # would go on asking for a minute and a half, long after the key is mended.
 HOPELESS = 2.0
+# Seconds for which a peer refuses, without a reason that IKE has a word for, all that is asked for
+# in an IKE SA that carries nothing: then the two sides don't mean the same one.
+HOLLOW = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ def plan_tunnels(
         hopeless, wait = _hopeless(view)
         actions += hopeless
         waits += [wait] if wait is not None else []
+        actions += _hollow(view)
         initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []
@@ -315,6 +319,23 @@ def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     }
     ends = tuple(TerminateIke(ike_id, force=True) for ike_id, left in due.items() if left <= 0)
     return ends, min((left for left in due.values() if left > 0), default=None)
+
+
+def _hollow(view: _View) -> Iterable[TerminateIke]:
+    """End an IKE SA of IKEv1 in which nothing can be agreed on; in a new one it can.
+
+    After a race of both sides each may have another one: what one encrypts the other can't read
+    (PAYLOAD-MALFORMED, RFC 2409 §5.5), and charon would go on asking in it until it expires.
+    """
+    fault = view.fault
+    if view.peering.config.connection.ike.version is not IkeVersion.V1 or view.carrying:
+        return
+    if fault is None or fault.code != "peer_refused" or fault.last - fault.first < HOLLOW:
+        return
+    for sa in view.current:
+        began = view.timing.now - sa.age
+        if sa.state is SaState.ESTABLISHED and not sa.children and began + HOLLOW <= fault.last:
+            yield TerminateIke(sa.unique_id, force=True)
 
 
 def _end_unwanted(

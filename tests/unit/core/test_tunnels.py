@@ -296,3 +296,30 @@ def test_children_carry_while_their_new_ike_sa_comes_up():
     names = frozenset(LOADED.children)
     assert carrying(CONFIG.name, [ike_sa(state=SaState.CONNECTING)]) == names
     assert carrying(CONFIG.name, [ike_sa(state=SaState.DELETING)]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "refused", "age", "ended"),
+    [
+        (IkeVersion.V1, "peer_refused", 20.0, 30, True),
+        (IkeVersion.V1, "peer_refused", 20.0, 3, False),  # younger than what it was refused for
+        (IkeVersion.V1, "peer_refused", 1.0, 30, False),
+        (IkeVersion.V1, "esp_proposal_mismatch", 20.0, 30, False),
+        (IkeVersion.V2, "peer_refused", 20.0, 30, False),
+    ],
+)
+def test_an_ike_sa_in_which_all_is_refused_without_a_reason_makes_room_for_a_new_one(
+    version, code, refused, age, ended
+):
+    """In IKEv1, where a race can leave each side with another one; it stayed so for an hour."""
+    connection = make.connection(ike=make.ike_policy(version=version))
+    config = ike_config(connection, DESIRED.naming_key)
+    loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
+    observed = charon(
+        ike_sa(config=config.name, children=(), age=age),
+        configs=[loaded],
+        secrets=frozenset({config.connection.id}),
+        faults=[Fault(config.name, code, "text", "hint", 100.0 - refused, 100.0)],
+    )
+    got = actions(observed, make.desired(connection), now=100.0)
+    assert (TerminateIke(1, force=True) in got) is ended
