@@ -18,7 +18,7 @@ ROOMS = ("agent", "cmd", "core", "dataplane", "ovn", "reconcile", "rpc", "server
 TESTS = (
     *(f"tests/unit/{room}" for room in ROOMS),
     *("tests/functional/server/test_api.py", "tests/functional/server/test_secrets.py"),
-    "tests/functional/server/test_migrations.py",
+    *("tests/functional/server/test_migrations.py", "tests/functional/l3/test_eventlet.py"),
 )
 SCENARIO = "tests/scenario/test_releases.py"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
