@@ -93,9 +93,9 @@ ON_DAEMONS := tests/functional $(ON_API:%=--ignore %)
 functional-daemons: tools
 	@$(call twice,$(PYTEST),$(ON_DAEMONS),20)
 
-functional-server: NICELY := nice -n 10
+# Nice, since it runs beside the kernel.
 functional-server: tools
-	@$(call twice,$(NICELY) $(PYTEST),$(ON_API),20)
+	@$(call twice,nice -n 10 $(PYTEST),$(ON_API),20)
 
 environments: tools
 	@$(BIN)/python -m tests.oracles.environments

@@ -262,7 +262,7 @@ class Stage:
             self._state,
             namespace.spawn,
             namespace.namespace_inode,
-            lambda router_id: self.wheel.look_at_tunnels(router_id),
+            lambda router_id: self.wheel.look(router_id),
             time.monotonic,
             self.settings.retransmission,
         )

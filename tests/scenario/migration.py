@@ -10,6 +10,7 @@ from lab import neutron, predecessor
 from lab.cloud import Cloud
 from lab.layout import VENV
 from lab.stream import Stream
+from lab.vpn import join
 
 # Seconds without an answer that nobody calls an outage: a ping's own, on a busy machine.
 NOTHING = 1.5
@@ -24,12 +25,15 @@ class Operator:
     before: str  # the server's settings
 
     @classmethod
-    def of(cls, lab, cloud):
-        """Return who does it in a cloud of the lab that has neutron-vpnaas."""
+    @contextlib.contextmanager
+    def at_work(cls, lab, cloud):
+        """Let them work in a cloud that has neutron-vpnaas; its settings are restored."""
         shape = dataclasses.replace(lab.shape, predecessor_a=0, predecessor_b=0)
         ours = Cloud(dataclasses.replace(lab, shape=shape), cloud.plan.name)
         settings = neutron.configuration(lab, cloud.plan, cloud.central)
-        return cls(cloud, ours, settings.read_text())
+        operator = cls(cloud, ours, settings.read_text())
+        yield operator
+        settings.write_text(operator.before)
 
     @property
     def settings(self):
@@ -80,6 +84,25 @@ class Operator:
     def agent_lives(self, binary):
         agents = self.ours.connect("admin").network.agents(binary=binary)
         return any(agent.is_alive for agent in agents)
+
+
+def joined(make_pair):
+    """Return two pairs; of each the second router, of neutron-vpnaas, has a tunnel that works."""
+    pairs = [make_pair() for _ in range(2)]
+    for pair in pairs:
+        pair.connections = (join(*pair.ends, 4, 4),)
+    for pair in pairs:
+        pair.up(180)
+        pair.there.wait_for_ping(pair.here.ipv4)
+    return pairs
+
+
+@contextlib.contextmanager
+def noted(file):
+    """Give a place for what each step cost, by router; written when all is done."""
+    steps = {}
+    yield steps
+    file.write_text(json.dumps(steps, indent=2) + "\n")
 
 
 @contextlib.contextmanager

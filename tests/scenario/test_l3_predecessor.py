@@ -5,16 +5,14 @@ network node's L3 agent, which takes over all its routers. Pings watch each step
 tunnels of two routers: the longest time without an answer is in build/migration-l3.json.
 """
 
-import json
-
 import pytest
 
 from lab import ovs, predecessor, services
 from lab.capture import Capture
 from lab.layout import ROOT
 from lab.processes import wait_for
-from lab.vpn import join, namespace_of
-from tests.scenario.migration import NOTHING, Operator, clear, watched
+from lab.vpn import namespace_of
+from tests.scenario.migration import NOTHING, Operator, clear, joined, noted, watched
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -24,30 +22,19 @@ THEIRS, OURS = {"starter", "charon"}, {"charon-systemd"}
 
 @pytest.fixture(scope="module")
 def pairs(make_pair):
-    """Two routers of the cloud that has neutron-vpnaas, each with a tunnel that passes packets."""
-    pairs = [make_pair() for _ in range(2)]
-    for pair in pairs:
-        pair.connections = (join(*pair.ends, 4, 4),)
-    for pair in pairs:
-        pair.up(180)
-        pair.there.wait_for_ping(pair.here.ipv4)
-    return pairs
+    return joined(make_pair)
 
 
 @pytest.fixture(scope="module")
 def told():
-    """What each step cost, by router; written when all is done."""
-    steps = {}
-    yield steps
-    RESULT.write_text(json.dumps(steps, indent=2) + "\n")
+    with noted(RESULT) as steps:
+        yield steps
 
 
 @pytest.fixture(scope="module")
 def operator(lab, clouds):
-    """The person who migrates cloud b; its settings are as they were afterwards."""
-    operator = Operator.of(lab, clouds[1])
-    yield operator
-    operator.settings.write_text(operator.before)
+    with Operator.at_work(lab, clouds[1]) as operator:
+        yield operator
 
 
 def daemons(operator, pair):

@@ -163,7 +163,7 @@ class L3Agent:
         self.wheel.look_again(key)
 
     def _on_charon_event(self, key: RouterId) -> None:
-        self.wheel.look_at_tunnels(key)
+        self.wheel.look(key)
 
     def _follow_names(self) -> None:
         """Look again at the routers that have a peer whose name has moved."""
@@ -176,7 +176,7 @@ class L3Agent:
 
     def _look_at_wanted(self, router_id: RouterId) -> None:
         for kind in HomeNamespace:
-            self.wheel.look_at_wanted(key_of(router_id, kind))
+            self.wheel.look(key_of(router_id, kind))
 
     def _catch_up(self) -> None:
         """Look at the routers whose newer answer has come at last."""

@@ -138,7 +138,7 @@ class OvnAgent:
 
     def _on_hint(self, router_id: RouterId) -> None:
         self._source.forget(router_id)
-        self.wheel.look_at_wanted(router_id)
+        self.wheel.look(router_id)
 
     def _on_port(self, port_id: PortId) -> None:
         self.takeover.on_port(port_id)
@@ -156,7 +156,7 @@ class OvnAgent:
         return Where(remote, chassis)
 
     def _on_charon_event(self, router_id: RouterId) -> None:
-        self.wheel.look_at_tunnels(router_id)
+        self.wheel.look(router_id)
 
     def _follow_names(self) -> None:
         """Look again at the routers that have a peer whose name has moved."""
@@ -166,7 +166,7 @@ class OvnAgent:
     def _catch_up(self) -> None:
         """Look at the routers whose newer answer has come at last."""
         for router_id in self._source.catch_up():
-            self.wheel.look_at_wanted(router_id)
+            self.wheel.look(router_id)
 
     def _compare(self) -> None:
         """Compare revisions with the server's, and tell it all again."""

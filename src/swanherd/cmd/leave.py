@@ -14,7 +14,9 @@ from oslo_config import cfg
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
 from swanherd.core.ike import StopCharon
+from swanherd.core.model import RouterId
 from swanherd.core.network import RemoveNamespace
+from swanherd.reconcile.ports import Node, Swan
 
 
 def add(commands: Any) -> None:
@@ -47,7 +49,7 @@ def leave(arguments: argparse.Namespace) -> int:
     if _is_served(path := options.state_path(conf) / CONTROL_SOCKET):
         print(f"swanherdctl: an agent answers at {path}: stop it first", file=sys.stderr)
         return 1
-    node, failed = HomeNode(), False
+    node = HomeNode()
     node.find_touched()
     swan = StrongSwan(
         options.state_path(conf) / "routers",
@@ -56,19 +58,25 @@ def leave(arguments: argparse.Namespace) -> int:
         lambda _: None,
         time.monotonic,
     )
-    for key in sorted(swan.routers() | node.routers()):
-        try:
-            if key in swan.routers():
-                swan.apply(key, StopCharon())
-            # After charon, since nothing is closed any more then.
-            if key in node.routers() and not arguments.keep_closed:
-                node.apply(key, RemoveNamespace())
-            print(f"{key}  {'closed' if arguments.keep_closed else 'left'}")
-        except Failure as failure:
-            failed = True
-            print(f"swanherdctl: {failure}", file=sys.stderr)
+    keys = sorted(swan.routers() | node.routers())
+    done = [_leave(swan, node, key, closed=arguments.keep_closed) for key in keys]
     swan.close()
-    return 1 if failed else 0
+    return 0 if all(done) else 1
+
+
+def _leave(swan: Swan, node: Node, key: RouterId, *, closed: bool) -> bool:
+    """Leave one namespace, and print so; tell whether that succeeded."""
+    try:
+        if key in swan.routers():
+            swan.apply(key, StopCharon())
+        # After charon, since nothing is closed any more then.
+        if key in node.routers() and not closed:
+            node.apply(key, RemoveNamespace())
+    except Failure as failure:
+        print(f"swanherdctl: {failure}", file=sys.stderr)
+        return False
+    print(f"{key}  {'closed' if closed else 'left'}")
+    return True
 
 
 def _is_served(path: Path) -> bool:

@@ -66,7 +66,7 @@ class Outcome:
     """What a turn found: the report, and why and when to turn again.
 
     `look` has the report and what it was made of. `failed` asks for another turn with backoff;
-    `look_again` in seconds is when time alone changes the plan.
+    `look_again` in seconds is when time alone changes the plan, or soon after actions.
     """
 
     look: Look | None = None

@@ -100,12 +100,11 @@ class CachedSource:
             LOG.warning("Router %s: going on with what was wanted before: %s", router_id, failure)
             return known.desired
         with self._lock:
+            self._late.pop(router_id, None)
             if desired is None:
                 self._answers.pop(router_id, None)
                 self._hints.pop(router_id, None)
-                self._late.pop(router_id, None)
             else:
-                self._late.pop(router_id, None)
                 # A hint that came meanwhile makes this answer old from the start.
                 self._answers[router_id] = _Answer(desired, asked, hints)
         return desired

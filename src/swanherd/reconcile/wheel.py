@@ -87,12 +87,8 @@ class Wheel:
             self._afresh.add(router_id)
         self._queue.add(router_id)
 
-    def look_at_tunnels(self, router_id: RouterId) -> None:
-        """Queue a router of which charon tells something: its network is as it was."""
-        self._queue.add(router_id)
-
-    def look_at_wanted(self, router_id: RouterId) -> None:
-        """Queue a router of which something else may be wanted: what is here is as it was."""
+    def look(self, router_id: RouterId) -> None:
+        """Queue a router of which charon or the server tells: its network is as it was."""
         self._queue.add(router_id)
 
     @contextlib.contextmanager

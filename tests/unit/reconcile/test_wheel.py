@@ -182,19 +182,18 @@ def test_the_network_is_looked_at_unless_only_charon_or_the_server_tells_somethi
     assert turn(stage.wheel.look_again) > 0
     assert turn(stage.wheel.look_again) == 1
     stage.now += RECENT - 1
-    assert turn(stage.wheel.look_at_tunnels) == 0
-    assert turn(stage.wheel.look_at_wanted) == 0
+    assert turn(stage.wheel.look) == 0
     other = (make.selector("10.1.0.0/24", "198.18.0.0/24"),)
     wider = make.connection(initiator=Initiator.RESPONSE_ONLY, selectors=other)
     stage.server.routers[make.ROUTER] = make.desired(wider, revision=2)
     stage.source.forget(make.ROUTER)
-    assert turn(stage.wheel.look_at_wanted) > 0, "what it has become is looked at"
+    assert turn(stage.wheel.look) > 0, "what it has become is looked at"
     stage.now += 1
-    assert turn(stage.wheel.look_at_tunnels) == 1
+    assert turn(stage.wheel.look) == 1
     stage.node.lose_namespace(make.ROUTER)
     assert turn(lambda _: stage.wheel.look_at_known()) > 1
     stage.wheel._retry(make.ROUTER)
-    assert turn(stage.wheel.look_at_tunnels) > 0
+    assert turn(stage.wheel.look) > 0
 
 
 def test_a_hint_during_a_fetch_is_not_lost():
