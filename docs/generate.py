@@ -275,13 +275,13 @@ def topic_table() -> str:
 def method_table() -> str:
     """Return the methods on both topics, from the classes that answer them."""
     rows = [
-        *_methods("rpc/server.py", "Endpoint", f"`{topics.SERVER_TOPIC}`"),
-        *_methods("rpc/client.py", "_HintEndpoint", f"`{topics.AGENT_TOPIC}`"),
+        *_methods("rpc/server.py", "Endpoint", topics.SERVER_TOPIC, "call"),
+        *_methods("rpc/client.py", "_HintEndpoint", topics.AGENT_TOPIC, "cast"),
     ]
     return table(("topic", "method", "arguments", "returns", "meaning"), rows)
 
 
-def _methods(path: str, name: str, topic: str) -> Iterator[Sequence[str]]:
+def _methods(path: str, name: str, topic: str, how: str) -> Iterator[Sequence[str]]:
     tree = ast.parse((SOURCE / path).read_text())
     owner = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == name)
     for method in owner.body:
@@ -291,9 +291,9 @@ def _methods(path: str, name: str, topic: str) -> Iterator[Sequence[str]]:
                 for a in method.args.args[2:]
             )
             returns = ast.unparse(method.returns) if method.returns else "None"
-            how = "nothing (cast)" if returns == "None" else f"`{returns}` (call)"
+            answer = "nothing" if returns == "None" else f"`{returns}`"
             first = (ast.get_docstring(method) or "").partition("\n")[0]
-            yield topic, f"`{method.name}`", f"`{arguments}`", how, first
+            yield f"`{topic}`", f"`{method.name}`", f"`{arguments}`", f"{answer} ({how})", first
 
 
 # Metrics

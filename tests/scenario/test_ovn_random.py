@@ -1,9 +1,10 @@
 """Changes and faults in a random order; afterwards API, database, OVN and charon are equal.
 
-SEED replays a run, MINUTES says for how long; both are printed, and each step is in
-build/random.log.
+A run lasts MINUTES, or STEPS where that is given. It prints how to replay it, whatever becomes of
+it, and each step is in build/random.log, with the seconds since the begin.
 """
 
+import contextlib
 import os
 import random
 import sys
@@ -21,6 +22,8 @@ from lab.vpn import join
 
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
 MINUTES = os.environ.get("MINUTES")
+STEPS = int(os.environ.get("STEPS") or 0)
+REPLAY = "SEED={} STEPS={} .venv/bin/pytest -q -m long tests/scenario/test_ovn_random.py"
 LOG = ROOT / "build" / "random.log"
 
 
@@ -30,10 +33,18 @@ class Run:
     def __init__(self, pair, seed, log):
         self.pair = pair
         self.random = random.Random(seed)
+        self.steps = 0
+        self._began = time.monotonic()
         self._log = log
         self._key = "the lab's own key"
         self._changes = (self._mtu, self._psk, self._dpd, self._down_up, self._policy, self._again)
         self._faults = [fault for fault in faults.FAULTS if not fault.long]
+
+    def go_on(self, minutes, steps):
+        """Do so many steps; if that is 0, as many as fit in the minutes."""
+        while self.steps < steps or (not steps and time.monotonic() - self._began < minutes * 60):
+            self.steps += 1
+            self.step()
 
     def step(self):
         """Do one thing, or break one."""
@@ -44,7 +55,7 @@ class Run:
             return
         fault = self.random.choice(self._faults)
         self._tell(fault.name)
-        fault.begin(self.pair.one)
+        self._break(fault)
         until = time.monotonic() + self.random.uniform(0, 3)
         try:
             if self.random.random() < 0.5:
@@ -53,8 +64,15 @@ class Run:
         finally:
             fault.end(self.pair.one)
 
+    def _break(self, fault):
+        """Begin a fault; what an earlier one has left broken can't be broken again."""
+        try:
+            fault.begin(self.pair.one)
+        except LabError as trouble:
+            self._tell(f"not there to be broken: {trouble}")
+
     def _tell(self, what):
-        self._log.write(f"{what}\n")
+        self._log.write(f"{time.monotonic() - self._began:6.1f}  {what}\n")
         self._log.flush()
 
     def _try(self, change):
@@ -132,41 +150,55 @@ class Run:
         return answers[0]
 
 
+def equal_within(pair, limit):
+    """Wait until nothing differs on either side; AssertionError with what still does."""
+    left = ["never looked"]
+
+    def equal():
+        try:
+            left[:] = [
+                one
+                for number, side in enumerate(pair.ends)
+                for one in differences(side, [ids[number] for ids in pair.connections])
+            ]
+        except UNANSWERED as trouble:
+            left[:] = [repr(trouble)]
+        return not left
+
+    try:
+        wait_for(equal, limit, "API, database, OVN and charon agree", every=1)
+    except LabError as error:
+        raise AssertionError(left) from error
+
+
+@contextlib.contextmanager
+def pinging(pair, log):
+    """Have packets in the tunnel meanwhile; how many got lost is only noted."""
+    pings = Stream.start(pair.here, pair.there.ipv4)
+    try:
+        yield
+    finally:
+        log.write(f"{pings.stop()}\n")
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("minutes", [pytest.param(10, marks=pytest.mark.long)])
 def test_after_any_history_everything_agrees(breakable, lab, minutes):
     """Nothing differs within 60 s after the last step, and nothing was ever in clear."""
-    minutes = float(MINUTES or minutes)
-    sys.stdout.write(f"\nSEED={SEED} MINUTES={minutes}\n")
     LOG.parent.mkdir(exist_ok=True)
     inner = " or ".join(
         f"host {a}" for w in (breakable.here, breakable.there) for a in w.addresses
     )
     with LOG.open("w") as log, Capture.on_wire(lab, breakable.one.cloud.plan, inner) as wire:
-        log.write(f"SEED={SEED}\n")
         run = Run(breakable, SEED, log)
-        pings = Stream.start(breakable.here, breakable.there.ipv4)
-        end = time.monotonic() + minutes * 60
-        while time.monotonic() < end:
-            run.step()
-        left = ["never looked"]
-
-        def equal():
-            try:
-                left[:] = [
-                    one
-                    for number, side in enumerate(breakable.ends)
-                    for one in differences(side, [ids[number] for ids in breakable.connections])
-                ]
-            except UNANSWERED as trouble:
-                left[:] = [repr(trouble)]
-            return not left
-
         try:
-            wait_for(equal, 60, "API, database, OVN and charon agree", every=1)
-        except LabError as error:
-            raise AssertionError(f"SEED={SEED}: {left}") from error
-        for address in breakable.there.addresses:
-            breakable.here.wait_for_ping(address)
-        log.write(f"lost {pings.stop()}\n")
-        assert wire.lines() == [], f"SEED={SEED}"
+            with pinging(breakable, log):
+                run.go_on(float(MINUTES or minutes), STEPS)
+                equal_within(breakable, 60)
+                for address in breakable.there.addresses:
+                    breakable.here.wait_for_ping(address)
+            assert wire.lines() == []
+        finally:
+            replay = REPLAY.format(SEED, run.steps)
+            log.write(f"{replay}\n")
+            sys.__stdout__.write(f"\nreplay: {replay}\n")

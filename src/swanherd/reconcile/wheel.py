@@ -197,19 +197,18 @@ class Wheel:
     def _send_reports(self) -> None:
         """Send the newest report of each router that has one to tell, several at once.
 
-        By one thread alone: sending waits while the bus is away, and no report overtakes another.
-        What a comparison asks for is told whole, so that what was lost is told again.
+        By one thread alone: sending waits until the server has taken in what it was told, so no
+        report overtakes another. What a comparison asks for is told whole, so that what was lost
+        is told again.
         """
         told: dict[RouterId, Look] = {}
-        while (telling := self._untold.get()) is not None:
-            tellings = {telling}
-            with contextlib.suppress(queue.Empty):
-                while (more := self._untold.get_nowait()) is not None:
-                    tellings.add(more)
-                return
-            again = {router_id for router_id, whole in tellings if whole}
+        owed: set[_Telling] = set()
+        failures = 0
+        while (tellings := self._tellings(failures)) is not None:
+            owed |= tellings
+            again = {router_id for router_id, whole in owed if whole}
             with self._lock:
-                ids = sorted({router_id for router_id, _ in tellings})
+                ids = sorted({router_id for router_id, _ in owed})
                 looks = {i: self._applied[i] for i in ids if i in self._applied}
                 kept = self._applied.keys() - again
             told = {i: look for i, look in told.items() if i in kept}
@@ -217,11 +216,24 @@ class Wheel:
             try:
                 self._reporter.report(reports)
             except Failure as failure:
-                # The next comparison sends them again.
-                LOG.warning("%d report(s) not sent: %s", len(reports), failure)
+                LOG.warning("%d report(s) not taken in: %s", len(reports), failure)
                 told.clear()
+                failures += 1
             else:
                 told |= looks
+                owed.clear()
+                failures = 0
+
+    def _tellings(self, failures: int) -> set[_Telling] | None:
+        """Wait for what is to be told, after failures not for long; None when all is over."""
+        pause = backoff.delay(failures, self._jitter()) if failures else None
+        tellings: set[_Telling] = set()
+        with contextlib.suppress(queue.Empty):
+            while (more := self._untold.get(timeout=pause)) is not None:
+                tellings.add(more)
+                pause = 0
+            return None
+        return tellings
 
     def _retry(self, router_id: RouterId, reason: Reason | None = None) -> None:
         with self._lock:

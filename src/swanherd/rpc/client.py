@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -51,14 +52,21 @@ class ServerClient:
     """Asks and tells the server on behalf of the agent on `host`.
 
     `timeout`: for how long an answer is waited for at most, in seconds (see `Patience`); `binary`
-    is the program that the agent is a part of.
+    is the program that the agent is a part of; `clock` tells monotonic seconds.
     """
 
     def __init__(
-        self, conf: Any, host: str, timeout: float, *, binary: str = AGENT_BINARY
+        self,
+        conf: Any,
+        host: str,
+        timeout: float,
+        *,
+        binary: str = AGENT_BINARY,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         transport = open_transport(conf)
         self._binary = binary
+        self._clock = clock
         self._host = host
         self._reader = codec.RouterReader()
         self._client = oslo_messaging.get_rpc_client(
@@ -98,16 +106,13 @@ class ServerClient:
         return plain
 
     def report(self, reports: Sequence[RouterReport]) -> None:
-        """Send reports; Temporary if the bus is away."""
-        try:
-            self._client.cast(
-                _CONTEXT,
-                "report_status",
-                host=self._host,
-                reports=[codec.dump(r) for r in reports],
-            )
-        except oslo_messaging.MessagingException as error:
-            raise _unreachable(NOWHERE, error) from error
+        """Send reports, and wait until the server has taken them in; Temporary if it doesn't.
+
+        A server works on several messages at once: it would show what is past if it took in the
+        next report first.
+        """
+        plain = [codec.dump(report) for report in reports]
+        self._call(NOWHERE, "report_status", {"host": self._host, "reports": plain})
 
     def report_agent(self, configurations: Mapping[str, Any], *, start: bool) -> None:
         """Send the heartbeat that Neutron's agents table shows; Temporary if the bus is away."""
@@ -141,15 +146,16 @@ class ServerClient:
     ) -> Any:
         patience = self._patience[method]
         patient = self._client.prepare(timeout=patience.seconds, version=version)
+        asked = self._clock()
         try:
             answer = patient.call(_CONTEXT, method, **arguments)
         except oslo_messaging.MessagingException as error:
             if _is_unsupported(error):
-                patience.answered()
+                patience.answered(self._clock() - asked)
                 raise _Older from error
             patience.missed()
             raise _unreachable(router_id, error) from error
-        patience.answered()
+        patience.answered(self._clock() - asked)
         return answer
 
 

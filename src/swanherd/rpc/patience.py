@@ -16,14 +16,22 @@ class Patience:
         self._longest = longest
         self._first = first
         self._missed = 0
+        self._took = 0.0
 
     @property
     def seconds(self) -> float:
         """For how long to wait for the next answer."""
-        return float(min(self._longest, self._first * 2 ** min(self._missed, 16)))
+        least = max(self._first, 2 * self._took)
+        return float(min(self._longest, least * 2 ** min(self._missed, 16)))
 
-    def answered(self) -> None:
-        """Note that an answer has come."""
+    def answered(self, took: float) -> None:
+        """Note that an answer has come, after so many seconds.
+
+        With those in which the bus was away and nothing could be asked it may be more than was
+        allowed: that tells nothing of the server.
+        """
+        if took <= self.seconds:
+            self._took = took
         self._missed = 0
 
     def missed(self) -> None:

@@ -23,6 +23,7 @@ class Server:
     def __init__(self, *routers):
         self.routers = {r.id: r for r in routers}
         self.away = False
+        self.deaf = 0
         self.reports = []
         self.told = threading.Condition()
         self.bus = threading.Event()
@@ -44,6 +45,9 @@ class Server:
 
     def report(self, reports):
         assert self.bus.wait(LIMIT)
+        if self.deaf:
+            self.deaf -= 1
+            raise Temporary(make.ROUTER, Reason("server_unreachable", "no answer"))
         with self.told:
             self.reports += reports
             self.told.notify_all()
@@ -85,6 +89,14 @@ def test_what_is_queued_is_done_and_told(stage):
     """A hint leads to a turn, and the turn to a report."""
     stage.wheel.look_again(make.ROUTER)
     stage.server.wait_for_report(is_active(make.ROUTER))
+
+
+def test_a_report_that_was_not_taken_in_is_told_again(stage):
+    """Without a comparison: nobody else would tell of it for its interval."""
+    stage.server.deaf = 1
+    stage.wheel.look_again(make.ROUTER)
+    stage.server.wait_for_report(is_active(make.ROUTER))
+    assert not stage.server.deaf
 
 
 def test_a_bus_that_is_away_keeps_no_worker(stage):

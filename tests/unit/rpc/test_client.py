@@ -1,10 +1,12 @@
 import contextlib
+import threading
 
 import oslo_messaging
 import pytest
 from oslo_config import cfg
 
 from swanherd.core.failures import Temporary
+from swanherd.core.model import RouterReport
 from swanherd.rpc import codec, server
 from swanherd.rpc.client import ServerClient
 from swanherd.rpc.patience import Patience
@@ -46,9 +48,21 @@ def test_patience_grows_with_each_missed_answer_and_begins_anew_with_one():
         waits.append(patience.seconds)
         patience.missed()
     assert waits == [3.0, 6.0, 12.0, 15.0, 15.0]
-    patience.answered()
+    patience.answered(0.1)
     assert patience.seconds == 3.0
     assert Patience(2.0).seconds == 2.0
+
+
+def test_patience_learns_how_slow_a_server_is():
+    """One that takes four seconds isn't asked twice each time; an outage teaches nothing."""
+    patience = Patience(15.0)
+    patience.missed()
+    patience.answered(4.0)
+    assert patience.seconds == 8.0
+    patience.answered(60.0)
+    assert patience.seconds == 8.0
+    patience.answered(0.5)
+    assert patience.seconds == 3.0
 
 
 def answered(ask):
@@ -87,6 +101,55 @@ def test_a_short_answer_that_comes_takes_no_patience_from_a_long_one(bus, monkey
         listening.stop()
     assert client._patience["get_router"].seconds == 0.4
     assert client._patience["get_revisions"].seconds == 0.2
+
+
+class SlowHandler(Handler):
+    """Takes its first report in only when it may."""
+
+    def __init__(self):
+        self.taken = []
+        self.began = threading.Event()
+        self.overtaken = threading.Event()
+        self.may = threading.Event()
+
+    def report_status(self, host, reports):
+        if not self.began.is_set():
+            self.began.set()
+            assert self.may.wait(20)
+        else:
+            self.overtaken.set()
+        self.taken += [report.revision for report in reports]
+
+
+def test_no_report_is_taken_in_before_an_earlier_one(bus):
+    """A server works on several messages at once: "swapping" would be shown after ACTIVE."""
+    handler = SlowHandler()
+    listening = server.start(handler, bus, "server-1", workers=4)
+    client = ServerClient(bus, "node-1", timeout=20)
+    client._patience["report_status"] = Patience(20.0, first=20.0)
+    reports = [RouterReport("r", revision, 1, (), ()) for revision in (1, 2)]
+
+    def tell():
+        for report in reports:
+            client.report([report])
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        assert handler.began.wait(20)
+        handler.overtaken.wait(0.3)  # time for the second one, if it is sent
+        handler.may.set()
+        teller.join(20)
+    finally:
+        listening.stop()
+    assert handler.taken == [1, 2]
+
+
+def test_a_report_that_nobody_takes_in_is_known_not_to_be(bus):
+    """So that it is told again."""
+    client = ServerClient(bus, "node-1", timeout=0.2)
+    with pytest.raises(Temporary):
+        client.report([RouterReport("r", 1, 1, (), ())])
 
 
 class Older:
