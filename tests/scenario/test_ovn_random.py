@@ -36,7 +36,8 @@ class Run:
         self.steps = 0
         self._began = time.monotonic()
         self._log = log
-        self._key = "the lab's own key"
+        # What the connections to one peer must have in common.
+        self._common = {"psk": "the lab's own key"}
         self._changes = (self._mtu, self._psk, self._dpd, self._down_up, self._policy, self._again)
         self._faults = [fault for fault in faults.FAULTS if not fault.long]
 
@@ -103,12 +104,17 @@ class Run:
         self._put(mtu=self.random.randrange(1280, 1400))
 
     def _psk(self):
-        self._key = f"key {self.random.random()}"
-        self._put(psk=self._key)
+        self._common["psk"] = f"key {self.random.random()}"
+        self._put(psk=self._common["psk"])
 
     def _dpd(self):
         interval = self.random.randrange(2, 10)
-        self._put(dpd={"action": "restart", "interval": interval, "timeout": 3 * interval})
+        self._common["dpd"] = {
+            "action": "restart",
+            "interval": interval,
+            "timeout": 3 * interval,
+        }
+        self._put(dpd=self._common["dpd"])
 
     def _down_up(self):
         self._put(admin_state_up=False)
@@ -132,7 +138,7 @@ class Run:
             end.made.remove(("connection", connection_id))
         self.pair.connections = (
             self.pair.connections[0],
-            self._again_until(lambda: join(*self.pair.ends, 4, 6, psk=self._key)),
+            self._again_until(lambda: join(*self.pair.ends, 4, 6, **self._common)),
         )
 
     def _again_until(self, act):

@@ -84,10 +84,12 @@ def _is_superseded(status: StatusRow | None) -> bool:
 
 
 def _is_settled(row: SiteConnectionRow, status: StatusRow | None) -> bool:
-    """Tell whether a report that says the same as the last one would change nothing."""
-    if status is None or row.status != Status.ACTIVE:
-        return False
-    return status.applied_revision >= status.revision
+    """Tell whether a report that says the same as the last one would change nothing.
+
+    What raises a row's revision makes it pending, so ACTIVE says that it is applied. A row of
+    neutron-vpnaas that wasn't adopted yet may be ACTIVE too.
+    """
+    return status is not None and row.status == Status.ACTIVE
 
 
 def _by_id(session: Any, model: Any, ids: list[str]) -> Mapping[str, Any]:
