@@ -56,12 +56,17 @@ def start(lab: Lab, cloud: CloudPlan) -> None:
 def wait(lab: Lab, cloud: CloudPlan) -> None:
     """Wait until the bus takes connections."""
     box = Box(lab, cloud.central.name)
+    services.wait(box, SERVICE, lambda: answers(lab, cloud), 90, "no answer on 5672")
 
-    def answers() -> bool:
+
+def answers(lab: Lab, cloud: CloudPlan) -> bool:
+    """Tell whether the bus takes connections now."""
+
+    def connect() -> bool:
         try:
             socket.create_connection((cloud.api_address, 5672), timeout=2).close()
         except OSError:
             return False
         return True
 
-    services.wait(box, SERVICE, lambda: within(box, answers), 90, "no answer on 5672")
+    return within(Box(lab, cloud.central.name), connect)

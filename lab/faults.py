@@ -6,7 +6,7 @@ import dataclasses
 import signal
 from collections.abc import Callable
 
-from lab import false_clock, faulty_bus, power, services
+from lab import bus, false_clock, faulty_bus, power, services, wsgi
 from lab.boxes import Box
 from lab.faulty_bus import Faults
 from lab.layout import FABRIC_BOX, LabError
@@ -23,11 +23,17 @@ def _nothing(_end: End) -> None:
     """End what ends by itself, or needs repair and no end."""
 
 
+def _at_once(_end: End) -> bool:
+    """Tell that everything of others is there as soon as the fault has ended."""
+    return True
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
     """What breaks, and what its end is (a supervisor starts a program again, power comes back).
 
-    `hold`: for how many seconds it lasts. `long`: too slow for every run of the
+    `hold`: for how many seconds it lasts. `back`: whether what others have in it (the bus, the
+    cloud's APIs) answers again. `long`: too slow for every run of the
     tests, or much like what other tests do in every run.
     """
 
@@ -36,6 +42,7 @@ class Fault:
     end: Act = _nothing
     hold: float = 0
     long: bool = False
+    back: Callable[[End], bool] = _at_once
 
 
 # Programs
@@ -181,6 +188,16 @@ def _empty_disk(end: End) -> None:
     end.cloud.central.run(["rm", "-f", f"{STATE}/full"])
 
 
+def _bus_answers(end: End) -> bool:
+    return bus.answers(end.cloud.lab, end.cloud.plan)
+
+
+def _cloud_answers(end: End) -> bool:
+    """Tell whether the bus, Keystone and Neutron's API answer."""
+    lab, plan = end.cloud.lab, end.cloud.plan
+    return _bus_answers(end) and all(wsgi.answers(lab, plan, port) for port in (5000, 9696))
+
+
 CLOCKED = (
     "swanherd-ovn-agent",
     "neutron-api",
@@ -238,11 +255,12 @@ FAULTS = (
         lambda end: end.cloud.start_service("rabbitmq"),
         hold=60,
         long=True,
+        back=_bus_answers,
     ),
     Fault("MariaDB away", _stop_database, _start_database, hold=60, long=True),
     Fault("clock 7 min ahead", _jump_to(420), hold=10, long=True),
     Fault("clock 14 min back", _jump_to(-420), hold=10, long=True),
     Fault("clock right again", _jump_to(0), hold=10, long=True),
     Fault("disk full", _fill_disk, _empty_disk, hold=10),
-    Fault("power cut and boot", _cut_power, _boot, hold=3, long=True),
+    Fault("power cut and boot", _cut_power, _boot, hold=3, long=True, back=_cloud_answers),
 )

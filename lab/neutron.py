@@ -92,7 +92,6 @@ host = {host}
 transport_url = {bus}
 [oslo_messaging_rabbit]
 rabbit_quorum_queue = False
-rabbit_interval_max = 5
 [ovs]
 ovsdb_connection = {ovsdb}
 [ovn]

@@ -28,7 +28,8 @@ class Row:
     """What was seen of one fault: seconds until all was well (None: not while anybody waited).
 
     `lost`: pings, of 100 a second of each family; `clear`: packets in clear on the wire; `load`:
-    the machine's at the end.
+    the machine's at the end. `others`: of the seconds those until the programs of others that
+    were away answered again.
     """
 
     fault: str
@@ -36,6 +37,7 @@ class Row:
     lost: int
     clear: int
     load: float
+    others: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -72,10 +74,11 @@ def load() -> float:
 
 def table(rows: Iterable[Row]) -> str:
     """Return the rows as a Markdown table."""
-    lines = [["fault", "s", "pings lost", "in clear", "load"], ["---"] * 5]
+    lines = [["fault", "s", "of these others'", "pings lost", "in clear", "load"], ["---"] * 6]
     for row in rows:
         seconds = _NEVER if row.seconds is None else str(row.seconds)
-        lines.append([row.fault, seconds, str(row.lost), str(row.clear), str(row.load)])
+        others = str(row.others) if row.others else ""
+        lines.append([row.fault, seconds, others, str(row.lost), str(row.clear), str(row.load)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -83,8 +86,15 @@ def parse(text: str) -> list[Row]:
     """Return the rows of such a table."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     return [
-        Row(fault, None if took == _NEVER else float(took), int(lost), int(clear), float(load))
-        for fault, took, lost, clear, load in lines[2:]
+        Row(
+            fault,
+            None if took == _NEVER else float(took),
+            int(lost),
+            int(clear),
+            float(load),
+            float(others or 0),
+        )
+        for fault, took, others, lost, clear, load in lines[2:]
     ]
 
 

@@ -250,6 +250,17 @@ def agent_view(end: End, command: str = "show") -> dict[str, Any]:
     return found[serving]
 
 
+def doctor(end: End, asked: str) -> dict[str, Any]:
+    """Return what `swanherdctl doctor` finds on the gateway node that serves the end's router."""
+    serving = next((name for name, role in roles(end).items() if role == "active"), "none")
+    for box in end.cloud.gateways:
+        if box.name == serving:
+            told = box.run(["swanherdctl", "doctor", "--json", asked], check=False).stdout
+            found: dict[str, Any] = json.loads(told)
+            return found
+    raise LabError(f"no agent of cloud {end.cloud.name} serves router {end.site.router_id}")
+
+
 def namespace_of(end: End) -> str:
     """Return the name of the namespace in which the router's charon runs, on a gateway node."""
     if end.cloud.plan.has_ovn:

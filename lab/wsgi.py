@@ -38,8 +38,13 @@ def start(
 def wait(lab: Lab, cloud: CloudPlan, name: str, port: int, path: str = "/") -> None:
     """Wait until a web service of the cloud answers."""
     box = Box(lab, cloud.central.name)
+    services.wait(box, name, lambda: answers(lab, cloud, port, path), 120, f"no answer on {port}")
 
-    def answers() -> bool:
+
+def answers(lab: Lab, cloud: CloudPlan, port: int, path: str = "/") -> bool:
+    """Tell whether a web service of the cloud answers now."""
+
+    def ask() -> bool:
         connection = http.client.HTTPConnection(cloud.api_address, port, timeout=10)
         try:
             connection.request("GET", path)
@@ -49,4 +54,4 @@ def wait(lab: Lab, cloud: CloudPlan, name: str, port: int, path: str = "/") -> N
         finally:
             connection.close()
 
-    services.wait(box, name, lambda: within(box, answers), 120, f"no answer on {port}")
+    return within(Box(lab, cloud.central.name), ask)

@@ -9,16 +9,18 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
+import json
 import threading
 import time
 
 import pytest
 
 from lab.boxes import Box
-from lab.layout import INTERNET_BOX, LabError
+from lab.layout import INTERNET_BOX, ROOT, LabError
 from lab.processes import wait_for
 from lab.sites import add_subnet, make_site
-from lab.vpn import agent_view, kill_charons, make_end, remove_end
+from lab.vpn import agent_view, doctor, kill_charons, make_end, remove_end
+from swanherd.cmd import findings
 
 # The first test waits for all faults.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
@@ -336,11 +338,15 @@ def break_all(rooms):
 
 @dataclasses.dataclass
 class Story:
-    """What happened: by connection, the codes; by router, the faults that its agent knew."""
+    """What happened: by connection, the codes; by router, the faults that its agent knew.
+
+    `doctors`: by connection, what `swanherdctl doctor` says of it while it is broken.
+    """
 
     links: dict
     watch: Watch
     known: dict
+    doctors: dict
 
 
 @pytest.fixture(scope="module")
@@ -356,12 +362,12 @@ def story(clouds, rooms):
             for _, act in acts:
                 act()
             _wait(lambda: all(_told(watch, k) for k in links.values()), 45)
-            known = _known(rooms)
+            known, doctors = _known(rooms), _doctors(links.values())
         finally:
             for link in links.values():
                 link.mend()
         _wait(lambda: all(_active(watch, k) for k in links.values()), 120)
-        yield Story(links, watch, known)
+        yield Story(links, watch, known, doctors)
     finally:
         watch.stop()
 
@@ -389,10 +395,25 @@ def _known(rooms):
     """Return when each agent first knew a fault: (router, code) → monotonic seconds."""
     known = {}
     for room in rooms.values():
-        for end in (room.west, room.east):
+        for end in _ends(room):
             for fault in agent_view(end)["observed"]["charon"]["faults"]:
                 known[end.site.router_id, fault["code"]] = fault["first"]
     return known
+
+
+def _doctors(links):
+    """Ask the doctor about every connection; build/doctor.txt has it as people read it."""
+    ends = [(link.ids[n], end) for link in links for n, end in enumerate(_ends(link.room))]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asked = {i: pool.submit(doctor, end, i) for i, end in ends}
+        told = {i: answer.result() for i, answer in asked.items()}
+    tables = ["\n".join(findings.render(result)) for result in told.values()]
+    (ROOT / "build" / "doctor.txt").write_text("\n\n".join(tables) + "\n")
+    return told
+
+
+def _ends(room):
+    return room.west, room.east
 
 
 NAMES = [
@@ -416,12 +437,38 @@ def test_the_cause_is_told(story, name, side):
     if expected is not None:
         assert expected in told
         assert len(told[expected]) > 20
-        end = (link.room.west, link.room.east)[side]
+        end = _ends(link.room)[side]
         knew = story.known.get((end.site.router_id, expected))
         if knew is not None:
             assert story.watch.first[link.ids[side]][expected][0] - knew < WITHIN
     now = story.watch.now[link.ids[side]]
     assert (now["status"], now["status_code"]) == ("ACTIVE", None)
+
+
+# What the doctor adds to a cause: the check that fails, on the side that begins.
+CHECKS = {"silent": ("peer reached", "silent"), "charon": ("charon", "not running")}
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["begins", "responds"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_doctor_names_the_cause(story, name, side):
+    """By its code, with what is wanted, what is, the plan, the way to the peer; and no secret."""
+    link = story.links[name]
+    told = story.doctors[link.ids[side]]
+    found = told["findings"]
+    expected = link.expected[side]
+    if expected not in (None, "admin_down", "waiting_for_peer"):
+        assert told["verdict"] == "failed"
+        (cause,) = {f["hint"] for f in found if f["seen"].startswith(f"{expected}: ")}
+        assert cause
+    checks = {f["check"]: f for f in found if f["subject"] in ("router", link.ids[side])}
+    assert {"revision", "charon", "plan", "clock", "status"} <= checks.keys()
+    assert {"route to the peer", "peer reached", "path MTU"} <= checks.keys()
+    if side == 0 and link.name in CHECKS:
+        check, seen = CHECKS[link.name]
+        assert checks[check]["verdict"] != "ok"
+        assert seen in checks[check]["seen"]
+    assert not any(key in json.dumps(told) for key in (KEY, "another key"))
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -15,6 +15,7 @@ from oslo_log import log
 from swanherd.agent.ovn import OvnAgent
 from swanherd.config import agent as options
 from swanherd.dataplane import privileged
+from swanherd.rpc.transport import find_bus_soon
 
 
 def main() -> int:
@@ -25,6 +26,7 @@ def main() -> int:
     conf = cfg.CONF
     log.register_options(conf)
     options.register(conf)
+    find_bus_soon(conf)
     conf(sys.argv[1:], project="swanherd", version=metadata.version("swanherd"))
     log.setup(conf, "swanherd")
     return OvnAgent(conf).run()

@@ -4,12 +4,14 @@ from lab import faults, recovery
 from lab.recovery import BEGIN, END, Row
 
 FIRST, SECOND = (Row(fault.name, 1.5, 3, 0, 2.0) for fault in faults.FAULTS[:2])
+OTHERS = Row(SECOND.fault, 9.5, 3, 0, 2.0, 4.5)
 NEVER = Row(FIRST.fault, None, 9, 1, 0.5)
 
 
 def test_a_table_is_read_as_it_was_written():
-    """Also the row of what wasn't repaired."""
-    assert recovery.parse(recovery.table([NEVER, SECOND])) == [NEVER, SECOND]
+    """Also the row of what wasn't repaired, and what was others' of the time."""
+    for rows in ([NEVER, SECOND], [FIRST, OTHERS]):
+        assert recovery.parse(recovery.table(rows)) == rows
 
 
 def test_only_the_rows_of_what_was_tried_change_in_the_document():
