@@ -38,6 +38,9 @@ HOPELESS = 2.0
 # Seconds for which a peer refuses, without a reason that IKE has a word for, all that is asked for
 # in an IKE SA that carries nothing: then the two sides don't mean the same one.
 HOLLOW = 5.0
+# Seconds without an answer after which what is to end in any case isn't ended in agreement: the
+# end would wait behind the question, for as long as charon goes on asking (two minutes and more).
+DEAF = 4.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def plan_tunnels(
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
     if strangers:
-        actions += _end_unwanted(views, desired, view_of, strangers)
+        actions += _end_unwanted(views, desired, view_of, strangers, timing.now)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
 
@@ -343,6 +346,7 @@ def _end_unwanted(
     desired: DesiredRouter,
     view_of: Callable[[Peering], _View],
     strangers: Iterable[IkeSa],
+    now: float,
 ) -> Iterable[SwanAction]:
     """End IKE SAs of other generations and peers: not before what takes their place carries.
 
@@ -361,6 +365,7 @@ def _end_unwanted(
         if view is not None and view.peering.config.connection.ike.version is IkeVersion.V1:
             # The responder would keep the old child until its lifetime ends.
             yield from (TerminateChild(child.unique_id) for child in carried)
-        # A peer that moved or is refused may not answer.
+        # A peer that moved or is refused may not answer, and one that began anew has forgotten it.
         done = view is not None and view.peering.children <= view.carrying
-        yield TerminateIke(sa.unique_id, force=not done)
+        deaf = sa.unanswered is not None and now - sa.unanswered >= DEAF
+        yield TerminateIke(sa.unique_id, force=deaf or not done)

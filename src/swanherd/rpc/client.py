@@ -155,6 +155,10 @@ class ServerClient:
                 raise _Older from error
             patience.missed()
             raise _unreachable(router_id, error) from error
+        except Exception as error:
+            # What broke in the server: Python's own exceptions come as what they are there
+            # (oslo_messaging._drivers.common, deserialize_remote_exception).
+            raise _unreachable(router_id, error) from error
         patience.answered(self._clock() - asked)
         return answer
 

@@ -93,6 +93,12 @@ class TestOldGeneration:
         assert actions(charon(old, ike_sa(2, state=SaState.CONNECTING, children=()))) == ()
         assert (TerminateIke(1, force=True),) == actions(charon(old, ike_sa(2)))
 
+    @pytest.mark.parametrize(("since", "force"), [(None, False), (97.0, False), (95.0, True)])
+    def test_a_peer_that_forgot_it_is_not_waited_for(self, since, force):
+        """One that began anew answers nothing in it: the end would wait behind the question."""
+        old = ike_sa(1, OLD, unanswered=since)
+        assert (TerminateIke(1, force=force),) == actions(charon(old, ike_sa(2)), now=100.0)
+
     def test_it_stays_for_the_grace_time_when_the_peer_refuses(self):
         """And the plan says when to look again."""
         observed = charon(ike_sa(1, OLD), faults=[fault(first=0.0, last=100.0)])

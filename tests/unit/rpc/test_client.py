@@ -152,6 +152,29 @@ def test_a_report_that_nobody_takes_in_is_known_not_to_be(bus):
         client.report([RouterReport("r", 1, 1, (), ())])
 
 
+class BrokenHandler(Handler):
+    """Has a bug."""
+
+    def get_revisions(self, host):
+        return {}["nothing"]
+
+    def report_status(self, host, reports):
+        raise ValueError("no such thing")
+
+
+def test_a_bug_of_the_server_breaks_no_agent(bus):
+    """Python's own exceptions cross the bus as what they are; a thread of the agent would end."""
+    listening = server.start(BrokenHandler(), bus, "server-1", workers=1)
+    client = ServerClient(bus, "node-1", timeout=5)
+    try:
+        for ask in (client.get_revisions, lambda: client.report([])):
+            with pytest.raises(Temporary) as failure:
+                ask()
+            assert failure.value.reason.code == "server_unreachable"
+    finally:
+        listening.stop()
+
+
 class Older:
     """A server of before version 1.1: it answers whole."""
 
