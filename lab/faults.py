@@ -6,12 +6,15 @@ import dataclasses
 import signal
 from collections.abc import Callable
 
+from keystoneauth1.exceptions import ClientException
+from openstack.exceptions import SDKException
+
 from lab import bus, false_clock, faulty_bus, power, services, wsgi
 from lab.boxes import Box
 from lab.faulty_bus import Faults
 from lab.layout import FABRIC_BOX, LabError
 from lab.processes import wait_for
-from lab.vpn import End, namespace_of
+from lab.vpn import ANSWER, End, namespace_of
 
 STATE = "/var/lib/swanherd"
 DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
@@ -193,9 +196,14 @@ def _bus_answers(end: End) -> bool:
 
 
 def _cloud_answers(end: End) -> bool:
-    """Tell whether the bus, Keystone and Neutron's API answer."""
-    lab, plan = end.cloud.lab, end.cloud.plan
-    return _bus_answers(end) and all(wsgi.answers(lab, plan, port) for port in (5000, 9696))
+    """Tell whether the bus and Neutron's API answer, which asks Keystone who asks."""
+    if not (_bus_answers(end) and wsgi.answers(end.cloud.lab, end.cloud.plan, 9696)):
+        return False
+    try:
+        reply = end.client.network.get("/networks?limit=1", timeout=ANSWER)
+    except (SDKException, ClientException):
+        return False
+    return bool(reply.status_code == 200)
 
 
 CLOCKED = (

@@ -12,6 +12,14 @@ from swanherd.reconcile import backoff
 
 LOG = logging.getLogger(__name__)
 
+# The longest pause in seconds after a failure: a server that comes up takes half a minute, and
+# what isn't known of its routers until the comparison has been answered waits for it.
+SOON = 3.0
+
+
+def _soon(failures: int, jitter: float) -> float:
+    return min(backoff.delay(failures, jitter), SOON)
+
 
 class Life:
     """Ends with `end`; until then each work is done again and again in a thread of its own.
@@ -25,7 +33,7 @@ class Life:
         self,
         after_failure: float = 1.0,
         jitter: Callable[[], float] = random.random,
-        delay: Callable[[int, float], float] = backoff.delay,
+        delay: Callable[[int, float], float] = _soon,
     ) -> None:
         self._over = threading.Event()
         self._after_failure = after_failure

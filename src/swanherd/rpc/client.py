@@ -32,7 +32,7 @@ NOWHERE = RouterId("-")
 _CONTEXT = {"is_admin": True}
 
 
-def _unreachable(router_id: RouterId, error: Exception) -> Temporary:
+def _unreachable(router_id: RouterId, error: Exception | str) -> Temporary:
     return Temporary(
         router_id, Reason("server_unreachable", f"The Neutron server didn't answer: {error}")
     )
@@ -72,6 +72,8 @@ class ServerClient:
         self._client = oslo_messaging.get_rpc_client(
             transport,
             oslo_messaging.Target(topic=SERVER_TOPIC, version=VERSION),
+            # The bus says at once if no server has listened since it began: no answer would come.
+            transport_options=oslo_messaging.TransportOptions(at_least_once=True),
         )
         # Each question has its own: that a short answer comes tells nothing of a long one.
         self._patience = defaultdict[str, Patience](lambda: Patience(timeout))
@@ -155,6 +157,8 @@ class ServerClient:
                 raise _Older from error
             patience.missed()
             raise _unreachable(router_id, error) from error
+        except oslo_messaging.MessageUndeliverable as error:
+            raise _unreachable(router_id, "nobody listens") from error
         except Exception as error:
             # What broke in the server: Python's own exceptions come as what they are there
             # (oslo_messaging._drivers.common, deserialize_remote_exception).

@@ -42,3 +42,10 @@ def test_failed_work_is_done_again_long_before_its_interval():
     life.every(3600.0, work, "failing")
     assert again.wait(5)
     life.end()
+
+
+def test_what_failed_is_never_put_off_for_long():
+    """A server that comes up after half a minute is asked within seconds."""
+    life = Life(jitter=lambda: 1.0)
+    assert max(life._pause(20.0, failures) for failures in range(1, 100)) <= 3.0
+    assert life._pause(20.0, 0) == 20.0
