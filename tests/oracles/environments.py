@@ -34,9 +34,10 @@ REQUIREMENTS = {
     ),
 }
 
-# Older releases of Neutron, whole, with pins of their own: what is shared is Swanherd alone.
+# Older releases of Neutron, whole, with pins of their own: what is shared is Swanherd alone,
+# installed as the operator's guide has it.
 _TOOLS = ("pytest", "pytest-timeout", "hypothesis", "PyYAML", "PyMySQL")
-_OURS = ("-e", f"{ROOT}", "vici", "dnspython", "cryptography")
+_OURS = ("-e", f"{ROOT}[server,agent]")
 RELEASES = {
     "neutron-24": (*_OURS, *_TOOLS, "neutron==24.2.2", "neutron-lib==3.11.1", "pyroute2==0.7.12"),
     "neutron-26": (*_OURS, *_TOOLS, "neutron==26.0.6", "neutron-lib==3.18.3"),

@@ -2,12 +2,14 @@
 
 Unit tests and the API's on MariaDB run in each release's own environment
 (tests/oracles/environments.py; warnings are theirs); then a cloud on it has tunnels to one on the
-newest (tests/scenario/test_releases.py).
+newest, once on OVN and once on Open vSwitch (tests/scenario/test_releases.py). What fell runs once
+more, and both runs are printed.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent import futures
 
@@ -21,19 +23,25 @@ TESTS = (
     *("tests/functional/server/test_migrations.py", "tests/functional/l3/test_eventlet.py"),
 )
 SCENARIO = "tests/scenario/test_releases.py"
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+BACKENDS = {"OVN": "", "Open vSwitch": "-ovs"}
+PYTEST = ("-m", "pytest", "-q")
 
 
 def main(names):
     """Run them on each named release; the exit status is 1 if any failed.
 
-    The tests of all releases run at once; then the tunnels, one release after the other.
+    The tests of all releases run at once; then the tunnels, one cloud after the other.
     """
     chosen = names or list(RELEASES)
     with futures.ThreadPoolExecutor(len(chosen)) as pool:
         codes = pool.map(_units, chosen)
     failed = [f"units and API on {n}" for n, code in zip(chosen, codes, strict=True) if code]
-    failed += [f"tunnels on {name}" for name in chosen if _tunnels(name)]
+    failed += [
+        f"tunnels on {name}, {backend}"
+        for name in chosen
+        for backend, ending in BACKENDS.items()
+        if _tunnels(name, backend, ending)
+    ]
     if failed:
         sys.stdout.write(f"failed: {', '.join(failed)}\n")
     return 1 if failed else 0
@@ -41,13 +49,23 @@ def main(names):
 
 def _units(name):
     argv = (environment(name) / "bin" / "python", *PYTEST, "-W", "ignore", *TESTS)
-    return _run(f"{name}: units and API", argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    beside = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return _twice(f"{name}: units and API", argv, **beside)
 
 
-def _tunnels(name):
+def _tunnels(name, backend, ending):
     # The lab itself is always of the newest release.
     argv = (VENV / "bin" / "python", *PYTEST, SCENARIO)
-    return _run(f"{name}: tunnels", argv, env=os.environ | {"BACKEND": name})
+    env = os.environ | {"BACKEND": name + ending}
+    return _twice(f"{name}, {backend}: tunnels", argv, env=env)
+
+
+def _twice(what, argv, **options):
+    """Run it, and what failed of it once more; return the last exit status."""
+    with tempfile.TemporaryDirectory() as failed:
+        argv = (*argv, "-o", f"cache_dir={failed}")
+        again = (*argv, "--last-failed", "--last-failed-no-failures", "none")
+        return _run(what, argv, **options) and _run(f"{what}, once more", again, **options)
 
 
 def _run(what, argv, **options):

@@ -1,4 +1,4 @@
-"""What older releases of Neutron and neutron-lib have elsewhere or not at all: the one home of it.
+"""What older releases of Neutron and its libraries have elsewhere or not at all: its one home.
 
 Neutron 24 (2024.1, neutron-lib 3.11), 26 (2025.1, neutron-lib 3.18) and 29 are supported.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from neutron_lib import constants
 from neutron_lib.api.definitions import vpn
+from sqlalchemy import Column, orm
 
 
 def _either(*names: str) -> Any:
@@ -27,6 +28,8 @@ def _either(*names: str) -> Any:
 rules = _either("neutron_lib.policy.rules", "neutron.conf.policies.base")
 wsgi = _either("neutron.api.wsgi", "neutron.wsgi")
 vpn_aes_ctr = _either("neutron_lib.api.definitions.vpn_aes_ctr")
+# A mapped column, which OpenStack 2024.1's SQLAlchemy (1.4) has no word of its own for.
+column: Any = getattr(orm, "mapped_column", Column)
 # neutron-lib's older definitions name no filter: to validate filters there would refuse them all.
 FILTERS_ARE_NAMED: bool = vpn.RESOURCE_ATTRIBUTE_MAP[vpn.VPNSERVICES]["name"].get(
     "is_filter", False

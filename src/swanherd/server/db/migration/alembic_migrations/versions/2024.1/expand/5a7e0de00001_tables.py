@@ -166,10 +166,11 @@ def upgrade() -> None:
     theirs = {**_policies(), **_services(), **_gateways()}
     there = set()
     if not op.get_context().as_sql:
-        inspector = sa.inspect(op.get_bind())
-        for name in inherited.never_used(op.get_bind(), inspector.get_table_names()):
+        names = sa.inspect(op.get_bind()).get_table_names()
+        for name in inherited.never_used(op.get_bind(), names):
             op.drop_table(name)
-        inspector.clear_cache()
+        # One of its own, since an inspector remembers.
+        inspector = sa.inspect(op.get_bind())
         inherited.check(inspector, theirs)
         there = set(inspector.get_table_names())
     tables = {**theirs, **_ours()}

@@ -10,7 +10,8 @@ down_revision = "5a7e0de00001"
 
 def upgrade() -> None:
     """Add the columns."""
-    json = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    large = mysql.MEDIUMTEXT()
+    json = sa.Text().with_variant(large, "mysql").with_variant(large, "mariadb")
     for name, kind in (
         ("told_at", sa.DateTime()),
         ("effective_mtu", sa.Integer()),
