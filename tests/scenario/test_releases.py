@@ -16,7 +16,7 @@ from lab.layout import NEWEST
 from lab.neutron import AGENT, API
 from lab.ovs import L3_AGENT
 from lab.processes import wait_for
-from lab.vpn import agent_of, agent_view, child_sas, leftovers
+from lab.vpn import agent_of, agent_view, child_sas, join, leftovers
 from tests.scenario.test_changes import update
 from tests.scenario.test_self_healing import lost, stream, view
 
@@ -114,3 +114,18 @@ def test_what_is_deleted_leaves_nothing(clouds, pair):
     pair.remove()
     for cloud in clouds:
         wait_for(lambda c=cloud: not leftovers(c), 30, f"nothing is left in {cloud.name}")
+
+
+@pytest.mark.parametrize("kind", ["ha", "dvr"])
+def test_redundant_and_distributed_routers_have_tunnels_too(clouds, make_pair, kind):
+    """Of Open vSwitch: ACTIVE, both ways are answered, and nothing is left of it."""
+    if clouds[0].plan.has_ovn:
+        pytest.skip("routers of OVN are of one kind")
+    pair = make_pair(inner=(4,), kinds=(kind, ""))
+    pair.connections = (join(*pair.ends, 4, 4),)
+    pair.up(60)
+    pair.here.wait_for_ping(pair.there.ipv4)
+    pair.there.wait_for_ping(pair.here.ipv4)
+    assert pair.here.pings(pair.there.ipv4, count=20)
+    pair.remove()
+    wait_for(lambda: not leftovers(clouds[0]), 30, "nothing is left")
