@@ -45,11 +45,12 @@ from swanherd.core.model import (
     TrafficSelector,
 )
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import namespace
+from swanherd.dataplane import daemons, namespace
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.ports import Node
 from swanherd.reconcile.wheel import Wheel
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.swan.settings import Retransmission
 from swanherd.testing import builders
 
@@ -258,12 +259,12 @@ class Stage:
 
     def start_agent(self) -> None:
         """Start what an agent process is; the daemons of the last one go on."""
+        surroundings = Surroundings(
+            self._state, namespace.spawn, namespace.namespace_inode, daemons, time.monotonic
+        )
         self.swan = StrongSwan(
-            self._state,
-            namespace.spawn,
-            namespace.namespace_inode,
+            surroundings,
             lambda router_id: self.wheel.look(router_id),
-            time.monotonic,
             self.settings.retransmission,
         )
         world = World(self.cloud, self.node, self.swan, self.settings.plane)

@@ -28,7 +28,9 @@ from swanherd.core.ike import CharonOptions, LoadConfig, LoadSecret, StartCharon
 from swanherd.core.model import DataPlane, RouterId, SiteConnection
 from swanherd.core.peering import ike_config
 from swanherd.core.steering import public_port_id
+from swanherd.dataplane import daemons
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.testing import builders
 
 PEERS = RouterId(builders.make_id("peers"))
@@ -40,7 +42,8 @@ class Peers:
 
     def __init__(self, box: Box, state: Path) -> None:
         self._box = box
-        self.swan = StrongSwan(state, self._spawn, self._inode, lambda _: None, time.monotonic)
+        around = Surroundings(state, self._spawn, self._inode, daemons, time.monotonic)
+        self.swan = StrongSwan(around, lambda _: None)
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, count: int) -> None:

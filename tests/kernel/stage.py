@@ -37,12 +37,13 @@ from swanherd.core.model import (
     Status,
 )
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import namespace
+from swanherd.dataplane import daemons, namespace
 from swanherd.dataplane.privileged import inside
 from swanherd.ovn.vswitch import PluggedPort
 from swanherd.reconcile.loop import World, preview
 from swanherd.reconcile.wheel import Wheel
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.swan.settings import Retransmission
 from swanherd.testing import builders
 from tests.functional.swan.stage import mirror
@@ -102,14 +103,10 @@ class Agent:
         self._desired = desired
         self._changed = threading.Condition()
         self.reports: dict[RouterId, RouterReport] = {}
-        self.swan = StrongSwan(
-            state,
-            namespace.spawn,
-            namespace.namespace_inode,
-            self._on_event,
-            time.monotonic,
-            BRISK,
+        surroundings = Surroundings(
+            state, namespace.spawn, namespace.namespace_inode, daemons, time.monotonic
         )
+        self.swan = StrongSwan(surroundings, self._on_event, BRISK)
         self.node = OvnNode(bridges, maker=maker)
         self.world = World(self, self.node, self.swan, DataPlane.KERNEL)
         self.wheel = Wheel(self.world, self, Timing(0.0), time.monotonic, random.random)

@@ -21,7 +21,7 @@ from swanherd.agent.life import Life
 from swanherd.agent.listener import listening
 from swanherd.agent.monitor import Monitor, about
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
-from swanherd.agent.surroundings import choose_data_plane
+from swanherd.agent.surroundings import choose_data_plane, own_state
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
@@ -30,7 +30,7 @@ from swanherd.core.ike import StopCharon
 from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
 from swanherd.core.network import RemoveNamespace
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import homes, namespace
+from swanherd.dataplane import daemons, homes, namespace, privileged
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.queue import KeyedQueue
 from swanherd.reconcile.resolver import ResolvingSource
@@ -38,6 +38,7 @@ from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 
 LOG = logging.getLogger(__name__)
 
@@ -63,13 +64,15 @@ class L3Agent:
         self._announced = False
         self.plane = choose_data_plane(options_.data_plane)
         self._node = HomeNode()
-        self.swan = StrongSwan(
-            options.state_path(conf) / "routers",
+        self._state = own_state(conf)
+        surroundings = Surroundings(
+            self._state / "routers",
             homes.spawn,
             namespace.namespace_inode,
-            self._on_charon_event,
+            daemons,
             time.monotonic,
         )
+        self.swan = StrongSwan(surroundings, self._on_charon_event)
         self._server = client.ServerClient(
             conf, conf.host, options_.rpc_timeout, binary="neutron-l3-agent"
         )
@@ -106,7 +109,7 @@ class L3Agent:
             self.monitor.health,
             self._tunnel_key,
         )
-        path = options.state_path(self._conf) / CONTROL_SOCKET
+        path = self._state / CONTROL_SOCKET
         self._stops.append(control.serve(path, teller.commands()))
         self._stops.append(listening(self._conf.metrics, self.monitor, self._life))
         self.wheel.start(options_.workers)
@@ -273,6 +276,7 @@ class SwanherdL3Extension(l3_extension.L3AgentExtension):
     def initialize(self, connection: Any, driver_type: str) -> None:
         """Set up and begin; called once, after `consume_api` and before any router."""
         options.register_beside_neutron(cfg.CONF)
+        privileged.follow_neutron(cfg.CONF)
         self._agent = L3Agent(cfg.CONF, self._scope_marks)
         registry.subscribe(self._before_update, resources.ROUTER, events.BEFORE_UPDATE)
         self._agent.start()

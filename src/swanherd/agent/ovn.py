@@ -18,15 +18,14 @@ from swanherd.agent.listener import listening
 from swanherd.agent.monitor import Monitor, about
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import OvnNode
-from swanherd.agent.surroundings import choose_data_plane
+from swanherd.agent.surroundings import choose_data_plane, own_state
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
-from swanherd.config.agent import state_path
 from swanherd.core.failures import Temporary
 from swanherd.core.health import Southbound
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import namespace
+from swanherd.dataplane import daemons, namespace
 from swanherd.dataplane.keeper import Keeper
 from swanherd.ovn.bindings import Bindings, Certificates, Where
 from swanherd.ovn.database import EVERY_ROUTER
@@ -37,6 +36,7 @@ from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class OvnAgent:
     def __init__(self, conf: Any) -> None:
         options = conf.swanherd
         self._conf = conf
-        self._state = state_path(conf)
+        self._state = own_state(conf)
         self._life = Life()
         self._announced = False
         self._broken = False
@@ -58,13 +58,14 @@ class OvnAgent:
         keeper = options.namespace_keeper
         maker = Keeper(Path(keeper)) if keeper else namespace.HERE
         node = OvnNode(self._vswitch, maker=maker)
-        self.swan = StrongSwan(
+        surroundings = Surroundings(
             self._state / "routers",
             namespace.spawn,
             namespace.namespace_inode,
-            self._on_charon_event,
+            daemons,
             time.monotonic,
         )
+        self.swan = StrongSwan(surroundings, self._on_charon_event)
         self._server = client.ServerClient(conf, conf.host, options.rpc_timeout)
         self._names = Names(look_up, time.monotonic)
         self._peers = ResolvingSource(self._server, self._names.resolve)

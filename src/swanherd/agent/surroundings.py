@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
+from swanherd.config import agent as options
+from swanherd.core.failures import Failure
 from swanherd.core.model import DataPlane
-from swanherd.dataplane import esp
+from swanherd.dataplane import daemons, esp
 
 LOG = logging.getLogger(__name__)
 
@@ -23,3 +27,16 @@ def choose_data_plane(wanted: str) -> DataPlane:
         "It is slower; load the modules and restart the agent to use the kernel."
     )
     return DataPlane.USERSPACE
+
+
+def own_state(conf: Any) -> Path:
+    """Return the directory of the daemons' files, which is ours now, whoever's it was.
+
+    So what runs is found again after an agent that was root is Neutron's user, or the reverse.
+    """
+    if (earlier := options.earlier_state(conf)) is not None:
+        try:
+            daemons.take(earlier)
+        except Failure as failure:
+            LOG.warning("%s stays as it is: %s", earlier, failure)
+    return options.state_path(conf)

@@ -40,8 +40,9 @@ def leave(arguments: argparse.Namespace) -> int:
     # What it needs is slow to import, and the program is a pod's probe too.
     from swanherd.agent.homes import HomeNode
     from swanherd.agent.telling import CONTROL_SOCKET
-    from swanherd.dataplane import homes, namespace
+    from swanherd.dataplane import daemons, homes, namespace
     from swanherd.swan.adapter import StrongSwan
+    from swanherd.swan.charon import Surroundings
 
     conf = cfg.ConfigOpts()
     options.register(conf)
@@ -51,13 +52,14 @@ def leave(arguments: argparse.Namespace) -> int:
         return 1
     node = HomeNode()
     node.find_touched()
-    swan = StrongSwan(
-        options.state_path(conf) / "routers",
+    surroundings = Surroundings(
+        path.parent / "routers",
         homes.spawn,
         namespace.namespace_inode,
-        lambda _: None,
+        daemons,
         time.monotonic,
     )
+    swan = StrongSwan(surroundings, lambda _: None)
     keys = sorted(swan.routers() | node.routers())
     done = [_leave(swan, node, key, closed=arguments.keep_closed) for key in keys]
     swan.close()

@@ -177,10 +177,19 @@ def register_beside_neutron(conf: cfg.ConfigOpts) -> None:
 
 
 def state_path(conf: Any, first: Path = Path(STATE_PATH)) -> Path:
-    """Return the directory of the daemons' files: as configured, else where it can be."""
+    """Return the directory of the daemons' files: as configured, else where it is or can be."""
+    there = earlier_state(conf, first)
+    if there is not None and (conf.swanherd.state_path or _can_be_made(there)):
+        return there
+    return first if _can_be_made(first) else Path(conf.state_path) / BESIDE_NEUTRON
+
+
+def earlier_state(conf: Any, first: Path = Path(STATE_PATH)) -> Path | None:
+    """Return the directory as configured, else the one that an agent already had, whoever's."""
     if conf.swanherd.state_path:
         return Path(conf.swanherd.state_path)
-    return first if _can_be_made(first) else Path(conf.state_path) / BESIDE_NEUTRON
+    beside = Path(conf.state_path) / BESIDE_NEUTRON
+    return next((path for path in (first, beside) if path.is_dir()), None)
 
 
 def _can_be_made(directory: Path) -> bool:

@@ -8,12 +8,16 @@ from typing import Protocol
 
 from swanherd.core.home import parse_key
 from swanherd.core.model import RouterId
+from swanherd.dataplane import privileged
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.privileged import inside, namespaces
 
 _PREFIX = "qvpn-"
 _CODE = "namespace_failed"
+
+_SETPRIV = "/usr/bin/setpriv"  # util-linux
+_DAEMONS_CAPABILITIES = ("net_admin", "net_raw", "net_bind_service")
 
 
 class Maker(Protocol):
@@ -72,9 +76,24 @@ def spawn(
 ) -> int:
     """Start a daemon inside the namespace, in a session of its own; return its process id.
 
-    What it prints is appended to the file `output`, which only its owner can read. Raises
-    Temporary or Permanent with the code `namespace_failed`.
+    It is this process' user, with the capabilities that it needs. What it prints is appended to
+    the file `output`, which only its owner can read. Raises Temporary or Permanent with the code
+    `namespace_failed`.
     """
     with failing(router_id, _CODE):
-        pid: int = namespaces.spawn(name_of(router_id), list(argv), dict(env), output)
+        command = [*_as_ourselves(), *argv]
+        pid: int = namespaces.spawn(name_of(router_id), command, dict(env), output)
         return pid
+
+
+def _as_ourselves() -> tuple[str, ...]:
+    """Return what a privsep helper, which is root, puts before the command of our daemon.
+
+    charon keeps CAP_NET_ADMIN alone, also as root: it couldn't read our files (capabilities(7)).
+    """
+    user, group = os.geteuid(), os.getegid()
+    if user == 0 or not privileged.default.client_mode:
+        return ()
+    kept = ",".join(f"+{name}" for name in _DAEMONS_CAPABILITIES)
+    who = (f"--reuid={user}", f"--regid={group}", "--clear-groups")
+    return (_SETPRIV, *who, f"--inh-caps={kept}", f"--ambient-caps={kept}", "--")

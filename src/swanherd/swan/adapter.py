@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TypeGuard
 
 from swanherd.core.failures import Permanent, Temporary
@@ -35,7 +34,7 @@ from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.core.tally import DEAD, Tally
 from swanherd.core.tunnels import carrying
 from swanherd.swan import causes, codec, counting
-from swanherd.swan.charon import CharonLife, NamespaceInode, Spawn, Surroundings
+from swanherd.swan.charon import CharonLife, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
 from swanherd.swan.events import (
     ChildChange,
@@ -74,22 +73,18 @@ class _Router:
 class StrongSwan:
     """The strongSwan daemons of this node.
 
-    `state`, `spawn`, `namespace_inode` and `clock` are as `Surroundings` says; `on_event` is
-    called from a thread of ours when it is time to look at the router again.
+    `on_event` is called from a thread of ours when it is time to look at the router again.
     """
 
     def __init__(
         self,
-        state: Path,
-        spawn: Spawn,
-        namespace_inode: NamespaceInode,
+        surroundings: Surroundings,
         on_event: Callable[[RouterId], None],
-        clock: Callable[[], float],
         retransmission: Retransmission = Retransmission(),  # noqa: B008 (frozen)
     ) -> None:
-        self._life = CharonLife(Surroundings(state, spawn, namespace_inode, clock), retransmission)
+        self._life = CharonLife(surroundings, retransmission)
         self._on_event = on_event
-        self._clock = clock
+        self._clock = surroundings.clock
         self._lock = threading.Lock()
         self._routers: dict[RouterId, _Router] = {}
         self._listener = Listener(self._on_events)
@@ -138,6 +133,8 @@ class StrongSwan:
     ) -> None:
         match action:
             case StartCharon(options):
+                self._start(router_id, router, options)
+            case ReloadCharon(options) if self._life.is_strangers(router_id):
                 self._start(router_id, router, options)
             case ReloadCharon(options):
                 reload = partial(router.commands.request, "reload-settings")

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import CharonOptions
 from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.swan import process, settings
-from swanherd.swan.process import Process
+from swanherd.swan.process import Process, Processes
 from swanherd.swan.settings import Paths, Retransmission
 
 LOG = logging.getLogger(__name__)
@@ -41,12 +40,14 @@ class Surroundings:
     `state` holds a directory for each router; `spawn(router_id, argv, env, output)` starts a
     command in the router's namespace, in a session of its own and with its output in that file,
     returns its process id and reaps it; `namespace_inode` returns the inode of that namespace,
-    None if there is none; `clock` tells monotonic seconds.
+    None if there is none; `processes` are the daemons, which may be another user's than the
+    agent; `clock` tells monotonic seconds.
     """
 
     state: Path
     spawn: Spawn
     namespace_inode: NamespaceInode
+    processes: Processes
     clock: Callable[[], float]
     binary: str = f"/usr/sbin/{process.BINARY}"
 
@@ -58,6 +59,7 @@ class CharonLife:
         self._state = surroundings.state
         self._spawn = surroundings.spawn
         self._namespace_inode = surroundings.namespace_inode
+        self._processes = surroundings.processes
         self._clock = surroundings.clock
         self._binary = surroundings.binary
         self._retransmission = retransmission
@@ -76,7 +78,8 @@ class CharonLife:
     def is_running(self, router_id: RouterId) -> bool:
         """Tell whether a charon of ours lives in the router's namespace as it is now."""
         found = self._find(router_id)
-        return found is not None and found.namespace == self._namespace_inode(router_id)
+        inode = self._namespace_inode(router_id) if found is not None else None
+        return found is not None and inode is not None and self._is_in(router_id, found, inode)
 
     def options(self, router_id: RouterId) -> CharonOptions | None:
         """Return what the running daemon was started with, None if that isn't known."""
@@ -145,18 +148,31 @@ class CharonLife:
 
     def end_orphans(self) -> None:
         """End every charon with a configuration of ours whose directory is gone."""
-        for found, conf in process.configured():
-            if conf.parent.parent == self._state and not conf.parent.is_dir():
-                LOG.warning("Process %s is a charon of a router that is gone: it ends", found.pid)
-                process.end(found, _STOP_LIMIT)
+        for pid, conf in self._processes.configured():
+            if conf.parent.parent != self._state or conf.parent.is_dir():
+                continue
+            if (found := process.look_up(pid)) is not None:
+                LOG.warning("Process %s is a charon of a router that is gone: it ends", pid)
+                process.end(found, self._processes, _STOP_LIMIT)
+
+    def is_strangers(self, router_id: RouterId) -> bool:
+        """Tell whether the daemon is of an agent that was another user: it reads no file anew."""
+        pid = self._record(router_id).get("pid")
+        owner = process.owner(pid) if isinstance(pid, int) else None
+        return owner not in (None, os.geteuid())
 
     def rotate_log(self, router_id: RouterId) -> bool:
         """Put the log aside if it is long; True if charon has to open a new one."""
         paths = self.paths(router_id)
         with contextlib.suppress(FileNotFoundError):
-            if paths.log.stat().st_size > _LOG_LIMIT:
+            if paths.log.stat().st_size <= _LOG_LIMIT:
+                return False
+            if not self.is_strangers(router_id):
                 paths.log.replace(paths.old_log)
                 return True
+            # It goes on in the same file, which it appends to.
+            shutil.copyfile(paths.log, paths.old_log)
+            os.truncate(paths.log, 0)
         return False
 
     # Which process
@@ -172,6 +188,17 @@ class CharonLife:
         listener = process.behind(self.paths(router_id).vici)
         return process.look_up(listener) if listener else None
 
+    def _is_in(self, router_id: RouterId, found: Process, inode: int) -> bool:
+        """Tell whether it is in that namespace, which it never leaves: noted at its start."""
+        record = self._record(router_id)
+        noted = record.get("namespace")
+        if noted is None or (record.get("pid"), record.get("started")) != (
+            found.pid,
+            found.started,
+        ):
+            noted = self._processes.namespace_of(found.pid)
+        return noted == inode
+
     def _record(self, router_id: RouterId) -> Mapping[str, object]:
         try:
             record = json.loads(self.paths(router_id).state.read_text())
@@ -181,7 +208,7 @@ class CharonLife:
 
     def _end(self, router_id: RouterId) -> None:
         found = self._find(router_id)
-        if found is not None and not process.end(found, _STOP_LIMIT):
+        if found is not None and not process.end(found, self._processes, _STOP_LIMIT):
             raise Temporary(router_id, _stop_failed(found.pid))
         record = self._record(router_id)
         pid = record.get("pid")
@@ -224,16 +251,19 @@ class CharonLife:
         }
         pid = self._spawn(router_id, (self._binary,), environment, str(paths.output))
         if not self._wait_ready(pid, ready):
+            process.kill(pid, self._processes)
             raise Temporary(router_id, self._start_failed(paths))
         started = process.look_up(pid)
         if started is None:
             raise Temporary(router_id, self._start_failed(paths))
-        record = {"pid": pid, "started": started.started, **dataclasses.asdict(options)}
+        namespace = self._processes.namespace_of(pid)
+        told = {"pid": pid, "started": started.started, "namespace": namespace}
+        record = {**told, **dataclasses.asdict(options)}
         _write(paths.state, json.dumps(record))
         LOG.info("Router %s: charon runs as process %s (%s)", router_id, pid, options.data_plane)
 
     def _wait_ready(self, pid: int, ready: socket.socket) -> bool:
-        """Wait for READY=1 (sd_notify(3)); what takes too long is killed."""
+        """Wait for READY=1 (sd_notify(3)); False if it ends instead, or takes too long."""
         try:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -247,7 +277,6 @@ class CharonLife:
                         return True
                 elif handle in readable:
                     return False
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
             return False
         finally:
             os.close(handle)

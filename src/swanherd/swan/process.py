@@ -9,39 +9,52 @@ import selectors
 import signal
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 BINARY = "charon-systemd"
+
+
+class Processes(Protocol):
+    """What of daemons only root may do; `dataplane.daemons` fits."""
+
+    def namespace_of(self, pid: int) -> int | None:
+        """Return the inode of the process' network namespace; None if it has ended."""
+        ...
+
+    def send(self, pid: int, started: int, number: int) -> None:
+        """Send a signal to the process that began then; none if it has ended."""
+        ...
+
+    def configured(self) -> Sequence[tuple[int, Path]]:
+        """Return every process with STRONGSWAN_CONF in its environment, and where that is."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Process:
     """A process that can't be mistaken for a later one of the same id.
 
-    `started` in clock ticks since boot; `namespace` is the inode of its network namespace.
+    `started` in clock ticks since boot.
     """
 
     pid: int
     started: int
-    namespace: int
 
 
 def look_up(pid: int) -> Process | None:
-    """Return the charon of that id, or None if none such lives."""
+    """Return the charon of that id, whoever's it is, or None if none such lives."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
-        namespace = os.stat(f"/proc/{pid}/ns/net").st_ino
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name in brackets may itself contain anything (proc(5)).
-    fields = stat.rpartition(b")")[2].split()
-    if fields[0] in (b"Z", b"X"):
+    if _fields(stat)[0] in (b"Z", b"X"):
         return None
     if os.path.basename(command) != BINARY.encode():
         return None
-    return Process(pid, int(fields[19]), namespace)
+    return Process(pid, _started(stat))
 
 
 def memory(pid: int) -> int | None:
@@ -51,25 +64,6 @@ def memory(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError, IndexError):
         return None
     return int(resident) * os.sysconf("SC_PAGE_SIZE")
-
-
-def configured() -> Iterator[tuple[Process, Path]]:
-    """Yield every charon that was told by its environment where its configuration is."""
-    for entry in Path("/proc").iterdir():
-        try:
-            found = look_up(int(entry.name)) if entry.name.isdigit() else None
-        except PermissionError:
-            continue  # another's
-        if found is None:
-            continue
-        try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it has ended, or isn't ours to look at
-        for variable in environment:
-            name, _, value = variable.partition(b"=")
-            if name == b"STRONGSWAN_CONF":
-                yield found, Path(os.fsdecode(value))
 
 
 def behind(path: Path) -> int | None:
@@ -84,7 +78,7 @@ def behind(path: Path) -> int | None:
     return int(struct.unpack("3i", credentials)[0])
 
 
-def end(process: Process, patience: float) -> bool:
+def end(process: Process, processes: Processes, patience: float) -> bool:
     """Send SIGTERM and, after `patience` seconds, SIGKILL; return whether it is gone."""
     try:
         handle = os.pidfd_open(process.pid)
@@ -95,13 +89,35 @@ def end(process: Process, patience: float) -> bool:
         if look_up(process.pid) != process:
             return True
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, number)
+            _send(handle, process, processes, number)
             if has_ended(handle, patience):
                 return True
         return False
     finally:
         os.close(handle)
+
+
+def kill(pid: int, processes: Processes) -> None:
+    """Kill a process that we have just started, if it still lives."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            _send(handle, Process(pid, _started(stat)), processes, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+
+def owner(pid: int) -> int | None:
+    """Return the user that a process acts as (proc(5), status); None if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(status.split("\nUid:")[1].split()[1])
 
 
 def wait_ended(pid: int, started: object, patience: float) -> bool:
@@ -115,12 +131,31 @@ def wait_ended(pid: int, started: object, patience: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[19]) != started or has_ended(handle, patience)
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return _started(stat) != started or has_ended(handle, patience)
     except (FileNotFoundError, ProcessLookupError):
         return True
     finally:
         os.close(handle)
+
+
+def _send(handle: int, process: Process, processes: Processes, number: int) -> None:
+    """Send a signal to the process of a pidfd, by whoever may."""
+    try:
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        processes.send(process.pid, process.started, number)
+
+
+def _fields(stat: bytes) -> list[bytes]:
+    # The command's name in brackets may itself contain anything (proc(5)).
+    return stat.rpartition(b")")[2].split()
+
+
+def _started(stat: bytes) -> int:
+    return int(_fields(stat)[19])
 
 
 def has_ended(handle: int, patience: float) -> bool:

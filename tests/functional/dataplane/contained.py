@@ -17,9 +17,10 @@ from swanherd.core.ike import IkeConfig, Initiate, LoadConfig, LoadSecret, Start
 from swanherd.core.model import PortId, RouterId
 from swanherd.core.network import Guard, GuardPair, Link
 from swanherd.core.peering import ike_config
-from swanherd.dataplane import namespace
+from swanherd.dataplane import daemons, namespace
 from swanherd.dataplane.keeper import Keeper
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.testing.node_contract import OTHER, ROUTER
 from tests.functional.dataplane.stand import MemoryBridge
 from tests.functional.swan.stage import BRISK, KEY, OPTIONS, Looks, children_up, pair
@@ -49,9 +50,10 @@ def main() -> None:
     """Fail if anything doesn't work."""
     west, east = (ike_config(connection, KEY) for connection in pair())
     looks = Looks()
-    swan = StrongSwan(
-        STATE, namespace.spawn, namespace.namespace_inode, looks, time.monotonic, BRISK
+    surroundings = Surroundings(
+        STATE, namespace.spawn, namespace.namespace_inode, daemons, time.monotonic
     )
+    swan = StrongSwan(surroundings, looks, BRISK)
     bridge = MemoryBridge()
     node = OvnNode(bridge, maker=Keeper(KEEPER))
     print("found", *sorted(node.routers()))

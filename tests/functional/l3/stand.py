@@ -31,11 +31,12 @@ from swanherd.core.model import (
     Status,
 )
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import homes, namespace
+from swanherd.dataplane import daemons, homes, namespace
 from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside
 from swanherd.reconcile.loop import Outcome, World, reconcile
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.testing import builders as make
 from tests.functional.l3 import rules
 from tests.functional.swan.stage import BRISK, Looks
@@ -132,14 +133,14 @@ class Site:
         self.source = OneRouter()
         self.marks: tuple[ScopeMark, ...] = ()
         self.node = HomeNode(self.firewall)
-        self.swan = StrongSwan(
+        surroundings = Surroundings(
             stand.state / plan.name,
             homes.spawn,
             namespace.namespace_inode,
-            self.looks,
+            daemons,
             time.monotonic,
-            BRISK,
         )
+        self.swan = StrongSwan(surroundings, self.looks, BRISK)
         self.questions: list[RouterId] = []
         self.homes = HomeSource(
             self.source, lambda _: self.marks, time.monotonic, ask=self.questions.append

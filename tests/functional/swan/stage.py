@@ -26,7 +26,9 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import DataPlane, RouterId, Secret, SiteConnection, TrafficSelector
 from swanherd.core.peering import ike_config
+from swanherd.dataplane import daemons
 from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.swan.settings import Retransmission
 from swanherd.testing import builders
 
@@ -82,9 +84,10 @@ class Stage:
 
     def new_agent(self) -> StrongSwan:
         """Another adapter on the same state: what an agent is after its restart."""
-        return StrongSwan(
-            self.state, self.spawn, self.namespace_inode, self.looks, time.monotonic, BRISK
+        surroundings = Surroundings(
+            self.state, self.spawn, self.namespace_inode, daemons, time.monotonic
         )
+        return StrongSwan(surroundings, self.looks, BRISK)
 
     def spawn(
         self, router_id: RouterId, argv: Sequence[str], env: Mapping[str, str], output: str

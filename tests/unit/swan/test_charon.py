@@ -9,6 +9,7 @@ import pytest
 from swanherd.core.failures import Temporary
 from swanherd.core.ike import CharonOptions
 from swanherd.core.model import DataPlane, RouterId
+from swanherd.dataplane import daemons
 from swanherd.swan.charon import CharonLife, Surroundings
 from swanherd.swan.settings import Retransmission
 
@@ -19,7 +20,7 @@ def test_a_state_directory_that_cannot_be_written_is_a_cause(tmp_path: Path) -> 
     """It is told and tried again, not a broken turn that nobody hears of."""
     (tmp_path / "file").touch()
     surroundings = Surroundings(
-        tmp_path / "file" / "routers", lambda *_: 0, lambda _: None, lambda: 0.0
+        tmp_path / "file" / "routers", lambda *_: 0, lambda _: None, daemons, lambda: 0.0
     )
     life = CharonLife(surroundings, Retransmission())
     with pytest.raises(Temporary) as raised:

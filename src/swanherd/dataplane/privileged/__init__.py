@@ -2,12 +2,16 @@
 
 They run in this process if it has the capabilities (a container's root, a unit with ambient
 capabilities), else in a privsep daemon that the first call starts. Whatever fails raises OSError.
+
+An agent without them is another user than its daemons, so the privsep daemon also has what that
+takes, as far as it can have it.
 """
 
 from __future__ import annotations
 
 import pathlib
 import sys
+from typing import Any
 
 from oslo_config import cfg
 from oslo_privsep import capabilities as caps
@@ -21,23 +25,45 @@ NEEDED = (
     caps.CAP_DAC_OVERRIDE,  # /run/netns
 )
 
+# Of a daemon whose agent is another user: to see whose processes are, and to give it files that
+# were root's.
+BETWEEN_USERS = (caps.CAP_CHOWN, caps.CAP_SYS_PTRACE)
+
+_SECTION = "swanherd_privileged"
+
+
+def _has(capability: int, which: str) -> bool:
+    """Tell whether this process has it in that set of its own (proc(5))."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return bool(int(status.split(f"{which}:")[1].split()[0], 16) & (1 << capability))
+
+
 default = priv_context.PrivContext(
     __name__,
-    cfg_section="swanherd_privileged",
+    cfg_section=_SECTION,
     pypath=f"{__name__}.default",
-    capabilities=NEEDED,
+    # The daemon imports this before it drops the others: what a container hasn't can't be kept.
+    capabilities=(*NEEDED, *(each for each in BETWEEN_USERS if _has(each, "CapPrm"))),
 )
 
 # One call may wait for what happens in namespaces (`watch.wait`) while the others work; privsep's
 # own default is the number of processors.
-cfg.CONF.set_default("thread_pool_size", 16, group="swanherd_privileged")
+cfg.CONF.set_default("thread_pool_size", 16, group=_SECTION)
 
 
 def has_capabilities() -> bool:
     """Tell whether this process may do it all itself (proc(5), CapEff)."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    effective = int(status.split("CapEff:")[1].split()[0], 16)
-    return all(effective & (1 << cap) for cap in NEEDED)
+    return all(_has(each, "CapEff") for each in NEEDED)
+
+
+def follow_neutron(conf: Any) -> None:
+    """Let the daemon be started as Neutron's own context is, if it wasn't said how.
+
+    Without either, Neutron's agents put `[AGENT] root_helper` before it (`config.setup_privsep`).
+    """
+    theirs = conf.privsep.helper_command if "privsep" in conf else None
+    if theirs:
+        conf.set_default("helper_command", theirs, group=_SECTION)
 
 
 def _has_green_threads() -> bool:

@@ -171,6 +171,7 @@ def _spawn(argv: Sequence[str], env: Mapping[str, str], output: str | None) -> i
             stdout=fd,
             stderr=fd,
             cwd="/",
+            umask=0o077,  # a privsep daemon has none
             start_new_session=True,
         )
     finally:
