@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
         bring.add_argument(
             f"--predecessor-{name}", type=int, choices=PREDECESSORS, default=0, help=text
         )
+    bring.add_argument(
+        "--neutron-user", action="store_true", help="L3 agents as Neutron's user, by sudo"
+    )
     bring.add_argument("--debug", action="store_true", help="services log at debug level")
     commands.add_parser("down", help="remove the lab")
     enter = commands.add_parser("enter", help="a shell, or a command, in a box")
@@ -87,6 +90,7 @@ def _up(options: argparse.Namespace, lab: Lab) -> int:
         predecessor_a=options.predecessor_a,
         predecessor_b=options.predecessor_b,
         swanherd=has_swanherd_server() and not options.no_swanherd,
+        neutron_user=options.neutron_user,
         debug=options.debug,
     )
     timings = up.up(Lab(lab.name, shape))

@@ -158,6 +158,7 @@ class Shape:
     predecessor_a: int = 0
     predecessor_b: int = 0
     swanherd: bool = True
+    neutron_user: bool = False  # L3 agents aren't root (lab/neutron_user.py)
     debug: bool = False
 
     def cloud(self, name: str) -> CloudPlan:

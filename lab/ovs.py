@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import amqp  # type: ignore[import-untyped]
 
-from lab import agents, services
+from lab import agents, neutron_user, services
 from lab.boxes import Box, search_path
 from lab.layout import BUS_PASSWORD, Chassis, CloudPlan, Lab
 from lab.netns import within
@@ -89,6 +89,10 @@ def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis, agent: str) -> Non
     """Start an agent of a chassis; what it starts lives on when it is stopped."""
     box = Box(lab, chassis.name)
     file = str(box.directory / f"{agent}.conf")
-    argv = (f"{cloud.neutron}/bin/{agent}", "--config-file", file)
+    argv: tuple[str, ...] = (f"{cloud.neutron}/bin/{agent}", "--config-file", file)
+    if agent == L3_AGENT and lab.shape.neutron_user:
+        known = (box.directory / f"{agent}.conf").read_text()
+        path = neutron_user.prepare(box, cloud, known)
+        argv = (*neutron_user.RUN, argv[0], "--config-file", str(path))
     env = {"PATH": search_path(cloud.neutron)}
     services.start(box, Service(agent, argv, env, alone=True))

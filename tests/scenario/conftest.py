@@ -28,6 +28,7 @@ SHAPES = {
     "ovs": Shape(backend_a="ovs", backend_b="ovs"),
     "failover": Shape(gateways=2),
     "ha": Shape(gateways=2, backend_a="ovs"),
+    "neutron_user": Shape(gateways=2, backend_a="ovs", neutron_user=True),
     "neutron-24": Shape(release_a=24),
     "neutron-26": Shape(release_a=26),
     "neutron-24-ovs": Shape(release_a=24, backend_a="ovs"),

@@ -29,6 +29,7 @@ def main() -> int:
     find_bus_soon(conf)
     conf(sys.argv[1:], project="swanherd", version=metadata.version("swanherd"))
     log.setup(conf, "swanherd")
+    privileged.follow_neutron(conf)
     return OvnAgent(conf).run()
 
 

@@ -142,16 +142,24 @@ exec neutron-ovn-vpn-agent \\
 """
 # What an image with Swanherd brings: Neutron's user may start this one program as root.
 SUDOERS = f"neutron ALL = (root) NOPASSWD: {BIN}/neutron-ovn-vpn-agent, {BIN}/swanherdctl\n"
+# What every image of Neutron has, and the configuration that goes with it.
+ROOTWRAP = f"sudo {BIN}/neutron-rootwrap /etc/neutron/rootwrap.conf"
+ROOTWRAP_SUDOERS = f"neutron ALL = (root) NOPASSWD: {ROOTWRAP.removeprefix('sudo ')} *\n"
+ROOTWRAP_CONF = (
+    "[DEFAULT]\nfilters_path=/etc/neutron/rootwrap.d\nuse_syslog=False\n"
+    f"exec_dirs=/sbin,/usr/sbin,/bin,/usr/bin,{BIN}\n"
+)
 HIDDEN = "hidden-password"
 
 
-def agent_pod(tmp_path, user):
+def agent_pod(tmp_path, user, sudoers):
     (tmp_path / "pod").mkdir()
     files = {
         "/etc/neutron/neutron.conf": (
             "[DEFAULT]\nhost = gateway-1\nstate_path = /var/lib/neutron\ntransport_url = fake:/\n"
             "service_plugins = ovn-router,ovn-vpnaas\n"
             f"[database]\nconnection = mysql+pymysql://neutron:{HIDDEN}@db/neutron\n"
+            f"[agent]\nroot_helper = {ROOTWRAP}\n"
             + AGENTS["rockoon"]["neutron.conf"]
         ),
         "/etc/neutron/plugins/ml2/ml2_conf.ini": AGENTS["rockoon"]["ml2_conf.ini"],
@@ -160,7 +168,9 @@ def agent_pod(tmp_path, user):
         ].format(ovs="tcp:127.0.0.1:6640"),
         "/tmp/neutron-ovn-vpn-agent.sh": AGENT_SCRIPT,
         "/etc/sudoers": f"Defaults secure_path={BIN}:/usr/bin\n@includedir /etc/sudoers.d\n",
-        "/etc/sudoers.d/swanherd": SUDOERS,
+        "/etc/sudoers.d/neutron": sudoers,
+        "/etc/neutron/rootwrap.conf": ROOTWRAP_CONF,
+        "/etc/hosts": f"127.0.0.1 localhost gateway-1 {socket.gethostname()}\n",
     }
     return Pod(tmp_path / "pod", files, user=user, own_network=True)
 
@@ -181,19 +191,22 @@ def databases(tmp_path):
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("user", [None, NEUTRON], ids=["root", "42424"])
-def test_the_ovn_agent_boots_in_its_container(user, tmp_path):
+@pytest.mark.parametrize(
+    ("user", "sudoers"),
+    [(None, ""), (NEUTRON, SUDOERS), (NEUTRON, ROOTWRAP_SUDOERS)],
+    ids=["root", "42424", "42424 with rootwrap alone"],
+)
+def test_the_ovn_agent_boots_in_its_container(user, sudoers, tmp_path):
     """It lives under its old name, answers, and keeps its state in the emptyDir."""
     if user is not None and not shutil.which("sudo"):
         pytest.skip("needs sudo")
-    pod = agent_pod(tmp_path, user)
+    pod = agent_pod(tmp_path, user, sudoers)
+    as_root = ("sudo", "-n") if sudoers == SUDOERS else ()
     with pod.running("/tmp/neutron-ovn-vpn-agent.sh", before=databases(tmp_path)) as process:
         until(pod.inside("/var/lib/neutron/swanherd/agent.sock").exists, LIMIT)
         names = command_lines(process)
         assert any(f"{BIN}/neutron-ovn-vpn-agent --config-file" in name for name in names), names
-        shown = pod.execute(
-            process, *(("sudo", "-n") if user else ()), f"{BIN}/swanherdctl", "show"
-        )
+        shown = pod.execute(process, *as_root, f"{BIN}/swanherdctl", "show")
         assert "data plane" in shown.stdout, shown.stderr
         assert process.poll() is None
     said = (tmp_path / "pod" / "log").read_text()

@@ -24,3 +24,12 @@ def test_beside_neutrons_state_where_the_default_cant_be():
     """As on a container's read-only root; /proc can't be written by anybody."""
     found = state_path(conf(), pathlib.Path("/proc/swanherd"))
     assert pathlib.Path("/var/lib/neutron/swanherd") == found
+
+
+def test_where_an_agent_had_it_already_it_stays(tmp_path):
+    """Whoever that was: what runs is told of there."""
+    told = SimpleNamespace(state_path=str(tmp_path), swanherd=SimpleNamespace(state_path=None))
+    (tmp_path / "swanherd").mkdir()
+    assert tmp_path / "swanherd" == state_path(told, tmp_path / "first")
+    (tmp_path / "first").mkdir()
+    assert tmp_path / "first" == state_path(told, tmp_path / "first")

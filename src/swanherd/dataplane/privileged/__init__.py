@@ -9,7 +9,9 @@ takes, as far as it can have it.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import shlex
 import sys
 from typing import Any
 
@@ -30,6 +32,12 @@ NEEDED = (
 BETWEEN_USERS = (caps.CAP_CHOWN, caps.CAP_SYS_PTRACE)
 
 _SECTION = "swanherd_privileged"
+
+# Where Neutron is told how its own are started; its agents have these options already.
+_NEUTRONS = (
+    ("AGENT", [cfg.StrOpt("root_helper")]),
+    ("privsep", [cfg.StrOpt("helper_command")]),
+)
 
 
 def _has(capability: int, which: str) -> bool:
@@ -57,13 +65,18 @@ def has_capabilities() -> bool:
 
 
 def follow_neutron(conf: Any) -> None:
-    """Let the daemon be started as Neutron's own context is, if it wasn't said how.
+    """Let the daemon be started as Neutron's own are, unless we were told how.
 
-    Without either, Neutron's agents put `[AGENT] root_helper` before it (`config.setup_privsep`).
+    Rootwrap lets privsep-helper pass whatever its filters are, so nothing has to be configured
+    for us.
     """
-    theirs = conf.privsep.helper_command if "privsep" in conf else None
-    if theirs:
-        conf.set_default("helper_command", theirs, group=_SECTION)
+    for group, options in _NEUTRONS:
+        with contextlib.suppress(cfg.DuplicateOptError):
+            conf.register_opts(options, group=group)
+    if conf.AGENT.root_helper:
+        priv_context.init(root_helper=shlex.split(conf.AGENT.root_helper))
+    if conf.privsep.helper_command:
+        conf.set_default("helper_command", conf.privsep.helper_command, group=_SECTION)
 
 
 def _has_green_threads() -> bool:
