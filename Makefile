@@ -189,6 +189,7 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@$(BIN)/pytest -q tests --ignore tests/kernel -m long --durations=10
 	@$(MAKE) --no-print-directory test-kernel KERNEL_WHICH=long KERNEL_TESTS=tests/kernel
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
+	@BACKEND=neutron_user $(BIN)/pytest -q tests/scenario/test_neutron_user.py --durations=3
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
 	@BACKEND=predecessor $(BIN)/pytest -q tests/scenario/test_predecessor*.py --durations=3
 	@BACKEND=l3_predecessor $(BIN)/pytest -q tests/scenario/test_l3_predecessor.py --durations=3

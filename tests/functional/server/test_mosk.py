@@ -159,8 +159,7 @@ def agent_pod(tmp_path, user, sudoers):
             "[DEFAULT]\nhost = gateway-1\nstate_path = /var/lib/neutron\ntransport_url = fake:/\n"
             "service_plugins = ovn-router,ovn-vpnaas\n"
             f"[database]\nconnection = mysql+pymysql://neutron:{HIDDEN}@db/neutron\n"
-            f"[agent]\nroot_helper = {ROOTWRAP}\n"
-            + AGENTS["rockoon"]["neutron.conf"]
+            f"[agent]\nroot_helper = {ROOTWRAP}\n" + AGENTS["rockoon"]["neutron.conf"]
         ),
         "/etc/neutron/plugins/ml2/ml2_conf.ini": AGENTS["rockoon"]["ml2_conf.ini"],
         "/etc/neutron/plugins/ml2/ovn_vpn_agent.ini": AGENTS["rockoon"][

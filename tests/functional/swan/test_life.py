@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from swanherd.core.failures import Permanent, Temporary
-from swanherd.core.ike import DataPlane, IkeConfig, LoadConfig, StartCharon, StopCharon
+from swanherd.core.ike import (
+    DataPlane,
+    IkeConfig,
+    LoadConfig,
+    ReloadCharon,
+    StartCharon,
+    StopCharon,
+)
 from swanherd.core.model import Secret
+from swanherd.dataplane import daemons
 from swanherd.swan import sessions
+from swanherd.swan.adapter import StrongSwan
+from swanherd.swan.charon import Surroundings
 from swanherd.testing import builders
 from tests.functional.swan.stage import OPTIONS, PLANE, Stage, children_up, pair, run
 
@@ -202,3 +214,35 @@ def test_a_long_log_is_put_aside(started: Stage) -> None:
     bring_up(started)
     assert (started.state / started.west / "charon.log.1").stat().st_size > 1 << 20
     assert 0 < log.stat().st_size < 1 << 20
+
+
+ANOTHER = 42424
+
+
+def test_a_daemon_of_another_user_is_spared_what_it_cant_read(stage: Stage) -> None:
+    """It can't read an agent's files: its log is cut where it is, and it ends for new options."""
+    stage.state.chmod(0o711)
+
+    def spawn(router, argv, env, output):
+        directory = Path(output).parent
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, ANOTHER, ANOTHER)
+        kept = "+net_admin,+net_bind_service"
+        user = (f"--reuid={ANOTHER}", f"--regid={ANOTHER}", "--clear-groups")
+        become = ("setpriv", *user, f"--inh-caps={kept}", f"--ambient-caps={kept}", "--")
+        return stage.spawn(router, (*become, *argv), env, output)
+
+    around = Surroundings(stage.state, spawn, stage.namespace_inode, daemons, time.monotonic)
+    before = StrongSwan(around, stage.looks)
+    before.apply(stage.west, StartCharon(OPTIONS))
+    before.close()
+    pid, directory = stage.pid(stage.west), stage.state / stage.west
+    with (directory / "charon.log").open("a") as log:
+        log.write("x" * ((1 << 19) + 1))
+    assert stage.swan.observe(stage.west).options == OPTIONS
+    assert (directory / "charon.log").stat().st_size == 0
+    assert (directory / "charon.log.1").stat().st_size > 1 << 19
+    changed = dataclasses.replace(OPTIONS, aggressive_psk=not OPTIONS.aggressive_psk)
+    stage.swan.apply(stage.west, ReloadCharon(changed))
+    assert stage.swan.observe(stage.west).options == changed
+    assert charons(stage) == {stage.pid(stage.west)} != {pid}
