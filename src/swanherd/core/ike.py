@@ -73,10 +73,14 @@ class IkeConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """An IKE config that charon has, as `list-conns` tells: its name and its children's names."""
+    """An IKE config that charon has, as `list-conns` tells: its name and its children's names.
+
+    `quiet`: as `LoadConfig` says.
+    """
 
     name: str
     children: frozenset[str]
+    quiet: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,7 +143,8 @@ class ObservedCharon:
     """What the router's charon is and has. Not running: everything else is empty.
 
     `options` is None when it isn't known what the running daemon was started with; `idle` tells
-    since when it has had a config without an IKE SA, in monotonic seconds, as far as was seen.
+    since when it has had a config without an IKE SA, and `lacking` since when one of IKEv1 with an
+    IKE SA, but not all children; in monotonic seconds, as far as was seen.
     """
 
     running: bool
@@ -149,6 +154,7 @@ class ObservedCharon:
     ike_sas: tuple[IkeSa, ...] = ()
     faults: tuple[Fault, ...] = ()
     idle: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    lacking: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def spis(self) -> frozenset[int]:
@@ -194,9 +200,13 @@ class UnloadSecret:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoadConfig:
-    """Load an IKE config, or replace the children of the one of that name; no SA is touched."""
+    """Load an IKE config, or replace the children of the one of that name; no SA is touched.
+
+    `quiet`: the peer isn't told to forget what it had with us before (docs/adr/0020).
+    """
 
     config: IkeConfig
+    quiet: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from swanherd.core.ike import ObservedCharon
+from swanherd.core import precedence
+from swanherd.core.ike import LIVE, ObservedCharon
 from swanherd.core.model import DesiredRouter, TrafficSelector
 from swanherd.core.network import (
     KernelPolicy,
@@ -32,7 +33,7 @@ def leftovers(
         return
     wanted = peerings(desired)
     known = charon.spis
-    waiting = {_ends(p) for p in wanted if p.children - carrying(p.config.name, charon.ike_sas)}
+    waiting = {_ends(p) for p in wanted if _is_awaited(p, charon)}
     for sa in sorted(network.kernel_sas, key=repr):
         if sa.spi not in known and not waiting & {_of(sa), _of(sa)[::-1]}:
             yield RemoveKernelSa(sa)
@@ -40,6 +41,34 @@ def leftovers(
     if all(child.name in names for sa in charon.ike_sas for child in sa.children):
         selectors = [s for peering in wanted for _, s in peering.config.children]
         yield from map(RemoveKernelPolicy, _stale(network.kernel_policies, selectors))
+
+
+def bereft(
+    desired: DesiredRouter, network: ObservedNetwork, charon: ObservedCharon
+) -> frozenset[str]:
+    """Return the configs that have no IKE SA yet, but SAs of a dead charon that carry on.
+
+    The first negotiation tells the peer nothing of a new beginning: it would end the old SAs of
+    all pairs, and those that aren't negotiated yet had none (docs/adr/0020).
+    """
+    orphans = {_of(sa) for sa in network.kernel_sas if sa.spi not in charon.spis}
+    if not orphans:
+        return frozenset()
+    up = {sa.config for sa in charon.ike_sas if sa.state in LIVE}
+    return frozenset(
+        peering.config.name
+        for peering in peerings(desired)
+        if peering.config.name not in up and _ends(peering) in orphans
+    )
+
+
+def _is_awaited(peering: Peering, charon: ObservedCharon) -> bool:
+    """Tell whether a pair has nothing new yet, or nothing that the peer is sure to use."""
+    name = peering.config.name
+    if peering.children - carrying(name, charon.ike_sas):
+        return True
+    own = (sa for sa in charon.ike_sas if sa.config == name)
+    return bool(precedence.young(peering.config.connection, own))
 
 
 def _ends(peering: Peering) -> tuple[str, str]:

@@ -84,6 +84,15 @@ def pair_of(child: str) -> str:
     return child.partition("-")[0]
 
 
+def reqid_of(child: str) -> int:
+    """Return the number by which the kernel tells the pair's SAs: the same in each charon.
+
+    charon would count from 1 as children come. Of two charons one after the other the second
+    one's SA of one pair would have the number of the first one's of another, and be taken for it.
+    """
+    return int(child[:8], 16) | 1 << 31
+
+
 def config_name(peering: ConnectionId, digest: str) -> str:
     """Return the name of an IKE config."""
     return f"{peering}-{digest}"

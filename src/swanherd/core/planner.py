@@ -17,7 +17,7 @@ from swanherd.core.ike import (
     StopCharon,
     SwanAction,
 )
-from swanherd.core.leftovers import leftovers
+from swanherd.core.leftovers import bereft, leftovers
 from swanherd.core.memo import equal, remember
 from swanherd.core.model import (
     DataPlane,
@@ -81,7 +81,8 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
         charon = ObservedCharon(running=True, options=options, faults=charon.faults)
         last = ()
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
-    tunnels, look_again = plan_tunnels(possible, charon, timing)
+    quiet = bereft(possible, observed.network, charon) if plane is KERNEL else frozenset()
+    tunnels, look_again = plan_tunnels(possible, charon, timing, quiet)
     return Plan((*early, *restart, *late, *tunnels, *last), look_again)
 
 

@@ -6,14 +6,16 @@ children to whichever came up last, on each side to another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from swanherd.core.ike import LIVE, IkeSa
+from swanherd.core.ike import CARRYING, LIVE, IkeSa
 from swanherd.core.model import IkeVersion, SiteConnection
 
 # Seconds for which the side that comes second lets the other one begin: more than a change of
 # both sides is apart, and than the three round trips of a main mode.
 COURTESY = 1.0
+# Seconds after which the peer has a child SA that a Quick Mode of ours made.
+SETTLED = 2
 # Seconds for which who didn't begin an IKE SA leaves it to the other to make its children.
 HANDED = 2
 
@@ -39,6 +41,38 @@ def courtesy(
         return 0.0
     since = now if idle is None else idle
     return (since if retry is None else max(since, retry)) + COURTESY - now
+
+
+def handed(
+    connection: SiteConnection, lacking: float | None, retry: float | None, now: float
+) -> float:
+    """Return for how many seconds it is the other side's to make what an IKE SA lacks.
+
+    `lacking`: since when it does; None if that hasn't been seen yet. It is longer than the
+    other side's pause after an attempt that came before this side had the change.
+    """
+    if not comes_second(connection):
+        return 0.0
+    since = now if lacking is None else lacking
+    return (since if retry is None else max(since, retry)) + HANDED - now
+
+
+def young(connection: SiteConnection, sas: Iterable[IkeSa]) -> Mapping[str, float]:
+    """Return the children of IKEv1 that the peer may not use yet, and for how many seconds more.
+
+    Who begins a Quick Mode has the SAs a way of the last message before the peer (RFC 2409
+    §5.5). Until then the peer sends by those of before, which this side must not end so soon.
+    """
+    if connection.ike.version is not IkeVersion.V1:
+        return {}
+    return {
+        child.name: float(SETTLED - child.details.installed)
+        for sa in sas
+        for child in sa.children
+        if child.state in CARRYING
+        and child.details is not None
+        and child.details.installed < SETTLED
+    }
 
 
 def handed_in(connection: SiteConnection, live: Iterable[IkeSa]) -> float:

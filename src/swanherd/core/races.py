@@ -48,8 +48,9 @@ def needless(
         moved, wait = _settle_v1(current, peering.children)
         waits += [wait] if wait is not None else []
     else:
-        # The younger of the two says how long they have been side by side.
-        ends = [(sa, min(sa.age, keeper.age)) for sa in _lost_races(current, keeper)]
+        ends = []
+        moved, wait = _settle_v2(current, keeper, peering.children)
+        waits += [wait] if wait is not None else []
     due = [(sa, float(SETTLED - age)) for sa, age in ends] + list(_attempts(current, keeper))
     waits += [left for _, left in due if left > 0]
     told = tuple(TerminateIke(sa.unique_id, force=True) for sa, left in due if left <= 0)
@@ -111,6 +112,47 @@ def _lost_races(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
             continue
         if _are_rivals(sa, keeper):
             yield sa
+
+
+def replaced(current: Sequence[IkeSa], children: frozenset[str]) -> frozenset[int]:
+    """Return the IKE SAs beside which a younger one carries everything: nobody needs them."""
+    return frozenset(
+        sa.unique_id
+        for sa in current
+        for other in current
+        if other.state in LIVE
+        and other.age < sa.age
+        and other.unanswered is None
+        and children <= _carried(other)
+    )
+
+
+def _settle_v2(
+    current: Sequence[IkeSa], keeper: IkeSa, children: frozenset[str]
+) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
+    """Settle a race of both sides in IKEv2, and tell when to ask again.
+
+    Each side sends by the children that it installed last, maybe into the IKE SA that is to end:
+    then the packets that are under way would be lost. So who began the one that stays makes its
+    children anew, and so the newest on both sides; then the others end. Of a peer that doesn't,
+    this side does it later; what can't be renewed doesn't keep the others for ever.
+    """
+    rivals = list(_lost_races(current, keeper))
+    if not rivals:
+        return (), None
+    # The youngest says how long they have been side by side.
+    age = min(sa.age for sa in (keeper, *rivals))
+    if age < SETTLED:
+        return (), float(SETTLED - age)
+    held = [c for c in keeper.children if c.state in CARRYING and c.name in children]
+    stale = tuple(RekeyChild(c.unique_id) for c in held if _installed(c) >= age)
+    if age < ABANDONED and stale:
+        if not keeper.initiator and age < 2 * SETTLED:
+            return (), float(2 * SETTLED - age)
+        return () if keeper.busy else stale, 1.0
+    if age < ABANDONED and any(_installed(c) < 1 for c in held):
+        return (), 1.0  # the peer may not use them yet
+    return tuple(TerminateIke(sa.unique_id, force=True) for sa in rivals), None
 
 
 def _settle_v1(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from swanherd.core import precedence, races
 from swanherd.core.ike import (
@@ -15,19 +15,14 @@ from swanherd.core.ike import (
     Fault,
     IkeSa,
     Initiate,
-    LoadConfig,
-    LoadedConfig,
-    LoadSecret,
     ObservedCharon,
     SaState,
     SwanAction,
     TerminateChild,
     TerminateIke,
-    UnloadConfig,
-    UnloadSecret,
 )
 from swanherd.core.index import index_of, rests_with
-from swanherd.core.memo import remember_pair
+from swanherd.core.loading import load
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
@@ -61,7 +56,8 @@ class Timing:
 class _View:
     """One peering as a look at charon shows it; `current` are its generation's IKE SAs.
 
-    `idle`: since when there has been none of them; None if that wasn't seen, or not yet.
+    `idle` and `lacking`: since when there has been none of them, or one without all children; None
+    if that wasn't seen, or not yet. `quiet`: what was before carries on in the kernel.
     """
 
     peering: Peering
@@ -69,6 +65,8 @@ class _View:
     fault: Fault | None
     timing: Timing
     idle: float | None
+    lacking: float | None
+    quiet: bool
 
     @property
     def name(self) -> str:
@@ -82,11 +80,19 @@ class _View:
     def awaited(self) -> frozenset[str]:
         """The children for which what was there before stays: missing, ours to begin, in time.
 
-        Who never initiates can only make room for the peer to come again.
+        Also those that the peer may not use yet. Who never initiates can only make room for the
+        peer to come again.
         """
         if self.patience <= 0:
             return frozenset()
-        return (self.peering.children - self.carrying) & self.peering.initiable()
+        return (self.peering.children - self.carrying | self.young.keys()) & (
+            self.peering.initiable()
+        )
+
+    @property
+    def young(self) -> Mapping[str, float]:
+        """The children that the peer may not use yet, and for how many seconds more."""
+        return precedence.young(self.peering.config.connection, self.current)
 
     @property
     def patience(self) -> float:
@@ -114,14 +120,18 @@ def retry_at(fault: Fault, timing: Timing) -> float:
 
 
 def plan_tunnels(
-    desired: DesiredRouter, charon: ObservedCharon, timing: Timing
+    desired: DesiredRouter,
+    charon: ObservedCharon,
+    timing: Timing,
+    quiet: frozenset[str] = frozenset(),
 ) -> tuple[tuple[SwanAction, ...], float | None]:
     """Return the actions in charon, and in how many seconds time alone will change them.
 
-    A standby has all loaded, never initiates, and has no IKE SA.
+    A standby has all loaded, never initiates, and has no IKE SA. `quiet` are the configs whose
+    SAs of before shall stay at the peer.
     """
     wanted = peerings(desired)
-    actions = list(_load(desired, charon.configs, charon.secrets))
+    actions = load(desired, charon, quiet)
     if desired.role is Role.STANDBY:
         return (*actions, *_silence(charon.ike_sas)), None
     actions += _doubted(desired, charon.ike_sas, timing.now)
@@ -132,16 +142,21 @@ def plan_tunnels(
 
     def view_of(peering: Peering) -> _View:
         name = peering.config.name
-        idle = charon.idle.get(name)
-        return _View(peering, current.get(name, ()), faults.get(name), timing, idle)
+        idle, lacking = charon.idle.get(name), charon.lacking.get(name)
+        sas = current.get(name, ())
+        return _View(peering, sas, faults.get(name), timing, idle, lacking, name in quiet)
 
+    names = config_names(desired)
+    strangers = [sa for sa in charon.ike_sas if sa.config not in names]
     for peering in wanted:
         # With many connections nearly all of them rest at each look.
         name = peering.config.name
         sas = current.get(name, ())
-        if len(sas) == 1 and rests_with(sas[0], peering.children) and name not in faults:
+        rests = len(sas) == 1 and rests_with(sas[0], peering.children) and name not in faults
+        if rests and not (strangers and precedence.young(peering.config.connection, sas)):
             continue
         view = view_of(peering)
+        waits += view.young.values()
         dead, wait = _dead(view)
         actions += dead
         waits += [wait] if wait is not None else []
@@ -159,8 +174,6 @@ def plan_tunnels(
         waits += [wait] if wait is not None else []
         views.append(view)
     actions += _dead_with_their_peer(views, map(view_of, wanted), timing.now)
-    names = config_names(desired)
-    strangers = [sa for sa in charon.ike_sas if sa.config not in names]
     if strangers:
         actions += _end_unwanted(views, desired, view_of, strangers, timing.now)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
@@ -171,25 +184,6 @@ def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
     """End every IKE SA of a standby. The guard is silent by now: the peer hears nothing of it."""
     live = (sa for sa in sas if sa.state in LIVE | COMING)
     return (TerminateIke(sa.unique_id, force=True) for sa in live)
-
-
-@remember_pair
-def _load(
-    desired: DesiredRouter, configs: frozenset[LoadedConfig], secrets: frozenset[ConnectionId]
-) -> tuple[SwanAction, ...]:
-    wanted = peerings(desired)
-    loaded = {config.name: config.children for config in configs}
-    actions: list[SwanAction] = []
-    for peering in wanted:
-        config, children = peering.config, loaded.get(peering.config.name)
-        # A new generation may mean a new key; the secret's id stays the peering's.
-        if children is None or config.connection.id not in secrets:
-            actions.append(LoadSecret(config.connection))
-        if children != peering.children:
-            actions.append(LoadConfig(config))
-    actions += map(UnloadConfig, sorted(loaded.keys() - config_names(desired)))
-    ids = {peering.config.connection.id for peering in wanted}
-    return (*actions, *map(UnloadSecret, sorted(secrets - ids)))
 
 
 def _doubted(desired: DesiredRouter, sas: Iterable[IkeSa], now: float) -> Iterable[TerminateIke]:
@@ -225,7 +219,13 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
             for sa in view.current
             if sa.state in LIVE and sa.unanswered is not None
         }
-    dead = tuple(DeclareDead(view.name, ike_id) for ike_id, left in due.items() if left <= 0)
+    # One that has been replaced is no news: a peer needn't end it (docs/adr/0020).
+    old = races.replaced(view.current, view.peering.children)
+    dead = tuple(
+        TerminateIke(ike_id, force=True) if ike_id in old else DeclareDead(view.name, ike_id)
+        for ike_id, left in due.items()
+        if left <= 0
+    )
     return dead, min((left for left in due.values() if left > 0), default=None)
 
 
@@ -285,12 +285,16 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
         return (), retry - timing.now
     connection = view.peering.config.connection
     if any(sa.state in LIVE for sa in view.current):
-        if left := precedence.handed_in(connection, view.current):
+        left = precedence.handed_in(connection, view.current)
+        handed = precedence.handed(connection, view.lacking, retry, timing.now)
+        if (left := max(left, handed)) > 0:
             return (), left
         return tuple(Initiate(view.name, name) for name in missing), None
     if (left := precedence.courtesy(connection, view.idle, retry, timing.now)) > 0:
         return (), left
-    return (Initiate(view.name, missing[0]),), None
+    # charon makes the others in the same IKE SA as soon as that is up.
+    first = missing if view.quiet else missing[:1]
+    return tuple(Initiate(view.name, name) for name in first), None
 
 
 def _prune_children(view: _View) -> Iterable[SwanAction]:

@@ -9,7 +9,6 @@ from typing import TypeGuard
 
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
-    COMING,
     CharonOptions,
     ChildSa,
     DeclareDead,
@@ -33,7 +32,7 @@ from swanherd.core.ike import (
 from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.core.tally import DEAD, Tally
 from swanherd.core.tunnels import carrying
-from swanherd.swan import causes, codec, counting
+from swanherd.swan import causes, codec, counting, since
 from swanherd.swan.charon import CharonLife, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
 from swanherd.swan.events import (
@@ -45,7 +44,7 @@ from swanherd.swan.events import (
     Notice,
 )
 from swanherd.swan.faults import FaultMemory
-from swanherd.swan.lists import KEPT, WHOLE, Listed, Lists
+from swanherd.swan.lists import KEPT, WHOLE, Lists
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 from swanherd.swan.silence import Silence
@@ -68,6 +67,7 @@ class _Router:
         self.tally = Tally()
         self.facts: Mapping[str, ConfigFacts] = {}
         self.idle: Mapping[str, float] = {}
+        self.lacking: Mapping[str, float] = {}
 
 
 class StrongSwan:
@@ -145,8 +145,8 @@ class StrongSwan:
                     self._routers.pop(router_id, None)
                 router.commands.end()
                 self._life.stop(router_id)
-            case LoadConfig(config):
-                self._load(router_id, router, config)
+            case LoadConfig(config, quiet):
+                self._load(router_id, router, config, quiet=quiet)
             case LoadSecret(connection):
                 secret = _rendered(router_id, lambda: codec.render_secret(connection))
                 router.commands.request("load-shared", secret)
@@ -221,7 +221,8 @@ class StrongSwan:
             # Each SA was listed within that time.
             router.silence = router.silence.keep_only(asked_in, asked - KEPT)
             silence = router.silence
-            router.idle = idle = _idle(listed, router.idle, asked)
+            router.idle = idle = since.idle(listed, router.idle, asked)
+            router.lacking = lacking = since.lacking(listed, router.lacking, asked)
         return ObservedCharon(
             running=True,
             options=self._life.options(router_id),
@@ -230,6 +231,7 @@ class StrongSwan:
             ike_sas=silence.noted_in(listed.sas),
             faults=faults,
             idle=idle,
+            lacking=lacking,
         )
 
     def _lost(self, router_id: RouterId, router: _Router) -> None:
@@ -239,7 +241,7 @@ class StrongSwan:
         router.lists.forget()
         with router.lock:
             router.memory = router.memory.seen({})
-            router.idle = {}
+            router.idle = router.lacking = {}
             router.tally = router.tally.gone()
 
     def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:
@@ -282,10 +284,12 @@ class StrongSwan:
             self._lost(router_id, router)
         self._life.start(router_id, options, check)
 
-    def _load(self, router_id: RouterId, router: _Router, config: IkeConfig) -> None:
+    def _load(
+        self, router_id: RouterId, router: _Router, config: IkeConfig, *, quiet: bool
+    ) -> None:
         options = self._life.options(router_id)
         plane = options.data_plane if options is not None else DataPlane.USERSPACE
-        message = _rendered(router_id, lambda: codec.render(config, plane))
+        message = _rendered(router_id, lambda: codec.render(config, plane, quiet=quiet))
         with router.lock:
             # Before charon has it, so that no event about it comes too early.
             router.facts = {**router.facts, config.name: codec.facts_of(config)}
@@ -328,14 +332,6 @@ class StrongSwan:
                 found = (child for sa in sas for child in sa.children)
             if any(sa.unique_id == unique_id and sa.state not in _GOING for sa in found):
                 raise
-
-
-def _idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
-    """Return since when each config has had no IKE SA, neither up nor coming."""
-    idle = listed.facts.keys() - listed.established.keys()
-    if idle:
-        idle -= {sa.config for sa in listed.sas if sa.state in COMING}
-    return {name: before.get(name, now) for name in idle}
 
 
 def _matters(event: Event) -> bool:

@@ -19,12 +19,16 @@ from swanherd.core.model import (
     SiteConnection,
     TrafficSelector,
 )
+from swanherd.core.naming import reqid_of
 from swanherd.swan import identity, negotiated, proposals
 
 Message = dict[str, Any]
 
 # What the API may say for "a peer of any address".
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bound)
+
+# `unique = never` as list-conns tells it (peer_cfg.c, unique_policy_names).
+_NEVER = b"UNIQUE_NEVER"
 
 _HOST_NAME = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z")
 
@@ -69,13 +73,13 @@ class ConfigFacts:
 # Values → messages
 
 
-def render(config: IkeConfig, plane: DataPlane) -> Message:
+def render(config: IkeConfig, plane: DataPlane, *, quiet: bool = False) -> Message:
     """Return the message of `load-conn`; equal configs yield equal messages."""
     connection = config.connection
     if connection.local_address is None:
         raise Unrenderable("The public port has no address of the peer's family.")
     try:
-        return {config.name: _render_ike(config, plane)}
+        return {config.name: _render_ike(config, plane, quiet=quiet)}
     except ValueError as error:
         raise Unrenderable(f"strongSwan can't be told this: {error}.") from error
 
@@ -101,7 +105,7 @@ def render_secret(connection: SiteConnection) -> Message:
     }
 
 
-def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
+def _render_ike(config: IkeConfig, plane: DataPlane, *, quiet: bool) -> Message:
     connection = config.connection
     ike, dpd = connection.ike, connection.dpd
     policies = dict(config.policies)
@@ -115,8 +119,9 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
         "keyingtries": 1,
         "mobike": "no",
         "fragmentation": "yes",
-        # "replace" would end the old SA in the middle of a swap (live: §1 fact 3).
-        "unique": "no",
+        # "replace" would end the old SA in the middle of a swap (live: §1 fact 3); with "never"
+        # no INITIAL_CONTACT is sent (docs/adr/0020).
+        "unique": "never" if quiet else "no",
         "encap": "yes" if plane is DataPlane.USERSPACE else "no",
         "dpd_delay": dpd.interval if watch else 0,
         **_ike_times(config.name, ike.lifetime, eager=eager),
@@ -129,7 +134,10 @@ def _render_ike(config: IkeConfig, plane: DataPlane) -> Message:
         },
         "remote": {"auth": "psk", "id": identity.render(connection.peer_id)},
         "children": {
-            name: _render_child(policies.get(name, connection.ipsec), selector, eager=eager)
+            name: {
+                **_render_child(policies.get(name, connection.ipsec), selector, eager=eager),
+                **({"reqid": reqid_of(name)} if plane is DataPlane.KERNEL else {}),
+            }
             for name, selector in config.children
         },
     }
@@ -228,7 +236,7 @@ def parse_config(message: Mapping[str, Any]) -> tuple[LoadedConfig, ConfigFacts]
     remotes = frozenset(_text(a) for a in body.get("remote_addrs", ()))
     peer_id = _text(body.get("remote-1", {}).get("id", b""))
     facts = ConfigFacts(versions.get(body.get("version")), remotes, peer_id)
-    return LoadedConfig(name, children), facts
+    return LoadedConfig(name, children, body.get("unique") == _NEVER), facts
 
 
 def parse_secrets(message: Mapping[str, Any]) -> frozenset[ConnectionId]:

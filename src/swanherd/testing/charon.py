@@ -35,7 +35,8 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
-from swanherd.core.model import ConnectionId, Reason, RouterId, Secret
+from swanherd.core.model import ConnectionId, IkeVersion, Reason, RouterId, Secret
+from swanherd.core.tunnels import carrying
 
 
 class Answer(enum.Enum):
@@ -82,6 +83,8 @@ class _Daemon:
     secrets: dict[ConnectionId, Secret] = dataclasses.field(default_factory=dict)
     sas: dict[int, _Sa] = dataclasses.field(default_factory=dict)
     idle: dict[str, float] = dataclasses.field(default_factory=dict)
+    quiet: set[str] = dataclasses.field(default_factory=set)
+    lacking: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,20 +132,30 @@ class FakeCharon:
         if daemon is None:
             return ObservedCharon(running=False, faults=faults)
         configs = daemon.configs.values()
-        busy = {sa.config for sa in daemon.sas.values()}
+        sas = tuple(sa.value() for sa in daemon.sas.values())
+        busy = {sa.config for sa in sas}
         daemon.idle = {
             name: daemon.idle.get(name, self._clock()) for name in daemon.configs.keys() - busy
+        }
+        daemon.lacking = {
+            c.name: daemon.lacking.get(c.name, self._clock())
+            for c in configs
+            if c.connection.ike.version is IkeVersion.V1
+            and c.name in busy
+            and not {n for n, _ in c.children} <= carrying(c.name, sas)
         }
         return ObservedCharon(
             running=True,
             options=daemon.options,
             configs=frozenset(
-                LoadedConfig(c.name, frozenset(n for n, _ in c.children)) for c in configs
+                LoadedConfig(c.name, frozenset(n for n, _ in c.children), c.name in daemon.quiet)
+                for c in configs
             ),
             secrets=frozenset(daemon.secrets),
-            ike_sas=tuple(sa.value() for sa in daemon.sas.values()),
+            ike_sas=sas,
             faults=faults,
             idle=daemon.idle,
+            lacking=daemon.lacking,
         )
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:
@@ -255,8 +268,10 @@ class FakeCharon:
                 daemon.secrets[connection.id] = connection.psk
             case UnloadSecret(connection_id):
                 daemon.secrets.pop(connection_id, None)
-            case LoadConfig(config):
+            case LoadConfig(config, quiet):
                 daemon.configs[config.name] = config
+                daemon.quiet -= {config.name}
+                daemon.quiet |= {config.name} if quiet else set()
             case UnloadConfig(name):
                 daemon.configs.pop(name, None)
                 self._faults.get(router_id, {}).pop(name, None)

@@ -5,8 +5,18 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 
-from swanherd.core.ike import ChildSa, IkeSa, ObservedCharon, SaState
+from swanherd.core.ike import (
+    ChildSa,
+    IkeSa,
+    Initiate,
+    LoadConfig,
+    LoadedConfig,
+    ObservedCharon,
+    SaState,
+    SwanAction,
+)
 from swanherd.core.leftovers import leftovers
+from swanherd.core.model import ChildDetails, DataPlane, IkeVersion
 from swanherd.core.network import (
     Direction,
     KernelPolicy,
@@ -16,10 +26,16 @@ from swanherd.core.network import (
     RemoveKernelSa,
 )
 from swanherd.core.peering import peerings
+from swanherd.core.planner import Observed, options_of, plan
+from swanherd.core.tunnels import Timing
 from swanherd.testing import builders
 
 HERE, PEER, OTHER = map(ipaddress.ip_address, ("203.0.113.2", "198.51.100.2", "198.51.100.9"))
-DESIRED = builders.desired(builders.connection())
+DESIRED = builders.desired(
+    builders.connection(
+        selectors=tuple(builders.selector("10.1.0.0/24", f"10.{n}.0.0/24") for n in (2, 3))
+    )
+)
 (PEERING,) = peerings(DESIRED)
 OLD = KernelSa(HERE, PEER, 50, 1), KernelSa(PEER, HERE, 50, 2)
 NEW = KernelSa(HERE, PEER, 50, 3), KernelSa(PEER, HERE, 50, 4)
@@ -50,6 +66,54 @@ def test_what_carries_traffic_stays_until_something_takes_its_place():
     assert {*OLD, STRANGE} == removed(sas, charon(3, 4))
 
 
+def test_in_ikev1_what_carried_stays_until_the_peer_surely_has_the_new():
+    """The peer sends by the old SAs until our last message is there."""
+    v1 = builders.connection(ike=builders.ike_policy(version=IkeVersion.V1))
+    desired = builders.desired(v1)
+    (peering,) = peerings(desired)
+    network = ObservedNetwork(exists=True, kernel_sas=frozenset((*OLD, *NEW)))
+
+    def gone(installed: int) -> set[KernelSa]:
+        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+        (sa,) = charon(3, 4).ike_sas
+        (name,) = peering.children
+        child = ChildSa(name, 1, SaState.INSTALLED, details, frozenset({3, 4}))
+        sa = dataclasses.replace(sa, config=peering.config.name, children=(child,))
+        seen = ObservedCharon(running=True, ike_sas=(sa,))
+        found = leftovers(desired, network, seen)
+        return {a.sa for a in found if isinstance(a, RemoveKernelSa)}
+
+    assert gone(0) == set()
+    assert gone(2) == set(OLD)
+
+
+def planned(sas: tuple[KernelSa, ...], seen: ObservedCharon) -> list[SwanAction]:
+    options = options_of(DESIRED, DataPlane.KERNEL)
+    seen = dataclasses.replace(
+        seen, options=options, secrets=frozenset({PEERING.config.connection.id})
+    )
+    network = ObservedNetwork(exists=True, kernel_sas=frozenset(sas))
+    told = plan(DESIRED, Observed(network, seen), DataPlane.KERNEL, Timing(0.0)).actions
+    return [a for a in told if isinstance(a, (LoadConfig, Initiate))]
+
+
+def test_a_new_charon_takes_the_tunnels_of_a_dead_one_over_quietly():
+    """The peer is told of no new beginning, and all pairs begin at once; then it is as ever."""
+    names = sorted(PEERING.children)
+    name = PEERING.config.name
+    begun = [Initiate(name, child) for child in names]
+    fresh = ObservedCharon(running=True)
+    assert planned((), fresh) == [LoadConfig(PEERING.config), *begun[:1]]
+    assert planned(OLD, fresh) == [LoadConfig(PEERING.config, quiet=True), *begun]
+    quiet = LoadedConfig(name, PEERING.children, quiet=True)
+    loud = dataclasses.replace(quiet, quiet=False)
+    loaded = dataclasses.replace(fresh, configs=frozenset({quiet}))
+    assert planned(OLD, loaded) == begun
+    up = dataclasses.replace(charon(3, 4), configs=frozenset({quiet}))
+    assert planned((*OLD, *NEW), up) == [LoadConfig(PEERING.config)]
+    assert planned(NEW, dataclasses.replace(up, configs=frozenset({loud}))) == []
+
+
 def test_without_a_charon_nothing_goes():
     """While no charon runs the kernel's SAs are all there is."""
     assert removed((*OLD, STRANGE), ObservedCharon(running=False)) == set()
@@ -69,7 +133,7 @@ def test_policies_of_no_wanted_pair_go():
     """A policy goes unless it is of a wanted pair, or of a part of one; not before others did."""
     wanted = builders.selector("10.1.0.0/24", "10.2.0.0/24")
     narrow = builders.selector("10.1.0.0/25", "10.2.0.0/24")
-    gone = builders.selector("10.1.0.0/24", "10.3.0.0/24")
+    gone = builders.selector("10.1.0.0/24", "10.4.0.0/24")
     policies = [KernelPolicy(s, d) for s in (wanted, narrow, gone) for d in Direction]
     network = ObservedNetwork(exists=True, kernel_policies=frozenset(policies))
     stale = {RemoveKernelPolicy(p) for p in policies if p.selector == gone}

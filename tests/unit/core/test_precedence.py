@@ -5,10 +5,17 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swanherd.core.ike import Initiate, LoadedConfig, SaState
-from swanherd.core.model import IkeVersion
+from swanherd.core.ike import (
+    ChildSa,
+    Initiate,
+    LoadedConfig,
+    SaState,
+    TerminateChild,
+    TerminateIke,
+)
+from swanherd.core.model import ChildDetails, IkeVersion
 from swanherd.core.peering import ike_config
-from swanherd.core.precedence import COURTESY, HANDED, comes_second
+from swanherd.core.precedence import COURTESY, HANDED, SETTLED, comes_second
 from swanherd.core.tunnels import Timing, plan_tunnels, retry_at
 from swanherd.testing import builders as make
 from tests.unit.core.seen import DESIRED, charon, fault, ike_sa
@@ -21,7 +28,7 @@ BOTH_V2 = [dataclasses.replace(c, ike=make.ike_policy()) for c in (FIRST, SECOND
 identities = st.sampled_from(["203.0.113.9", "203.0.113.10", "2001:db8::1", "west@example.org"])
 
 
-def planned(connection, *sas, idle=None, faults=(), now=100.0, loaded=True):
+def planned(connection, *sas, idle=None, lacking=None, faults=(), now=100.0, loaded=True):
     """What is initiated, and when to look again."""
     config = ike_config(connection, DESIRED.naming_key)
     children = frozenset(name for name, _ in config.children)
@@ -31,7 +38,11 @@ def planned(connection, *sas, idle=None, faults=(), now=100.0, loaded=True):
         secrets=frozenset({config.connection.id}),
         faults=[dataclasses.replace(f, config=config.name) for f in faults],
     )
-    seen = dataclasses.replace(seen, idle={} if idle is None else {config.name: idle})
+    seen = dataclasses.replace(
+        seen,
+        idle={} if idle is None else {config.name: idle},
+        lacking={} if lacking is None else {config.name: lacking},
+    )
     actions, wait = plan_tunnels(make.desired(connection), seen, Timing(now))
     return any(isinstance(action, Initiate) for action in actions), wait
 
@@ -84,3 +95,50 @@ def test_who_comes_second_leaves_alone_what_comes():
     """The other's attempt is under way: nothing is begun beside it, however long it takes."""
     coming = ike_sa(initiator=False, state=SaState.CONNECTING, children=())
     assert planned(SECOND, coming, now=1000.0) == (False, None)
+
+
+def test_who_comes_second_leaves_new_children_of_an_old_ike_sa_to_the_other():
+    """Both change at once: of two child SAs of one pair the later takes the other's place."""
+    old = ike_sa(age=900, children=(), initiator=True)
+    assert planned(FIRST, old) == (True, None)
+    assert planned(SECOND, old) == (False, HANDED)
+    assert planned(SECOND, old, lacking=99.5) == (False, HANDED - 0.5)
+    assert planned(SECOND, old, lacking=100.0 - HANDED) == (True, None)
+    failed = fault(first=99.0, last=99.0)
+    again = retry_at(failed, Timing(100.0)) + HANDED
+    assert planned(SECOND, old, lacking=50.0, faults=[failed], now=again)[0] is True
+    assert planned(SECOND, old, lacking=50.0, faults=[failed], now=again - 1)[0] is False
+    assert all(planned(c, old) == (True, None) for c in BOTH_V2)
+
+
+def test_what_was_before_stays_until_the_peer_surely_has_the_new():
+    """Who begins has it a way of a message before the peer, which sends by the old one."""
+
+    def ends(connection, installed):
+        config = ike_config(connection, DESIRED.naming_key)
+        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+        children = tuple(
+            ChildSa(name, 5, SaState.INSTALLED, details) for name, _ in config.children
+        )
+        loaded = LoadedConfig(config.name, frozenset(name for name, _ in config.children))
+        pair = config.children[0][0].partition("-")[0]
+        stale = ChildSa(f"{pair}-00000000", 4, SaState.INSTALLED)
+        stranger = ike_sa(1, f"{config.connection.id}-{0:016x}", children=(stale,))
+        alone = ike_sa(2, config.name, children=children)
+        both = dataclasses.replace(alone, children=(stale, *children))
+        secrets = frozenset({config.connection.id})
+        return [
+            plan_tunnels(
+                make.desired(connection),
+                charon(*sas, configs=[loaded], secrets=secrets),
+                Timing(100.0),
+            )
+            for sas in ((stranger, alone), (both,))
+        ]
+
+    assert ends(FIRST, 0) == [((), SETTLED), ((), SETTLED)]
+    stranger, child = ends(FIRST, SETTLED)
+    assert stranger[0] == (TerminateChild(4), TerminateIke(1, force=False))
+    assert child[0] == (TerminateChild(4),)
+    v2 = [actions for actions, _ in ends(BOTH_V2[0], 0)]
+    assert v2 == [(TerminateIke(1, force=False),), (TerminateChild(4),)]

@@ -44,13 +44,54 @@ class TestRace:
         got, look_again = plan_tunnels(DESIRED, charon(*young), Timing(0.0))
         assert got == ()
         assert 0 < look_again <= 2
-        late = [dataclasses.replace(sa, age=2) for sa in (self.MINE, self.THEIRS)]
-        assert (TerminateIke(2, force=True),) == actions(charon(*late))
+
+    def test_what_stays_is_used_by_both_sides_before_the_other_ends(self):
+        """Its children are made anew, by who began it if that does, and in use for a second."""
+        end = (TerminateIke(2, force=True),)
+
+        def at(age, installed, *, mine=True, **changes):
+            details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+            (name, _), *_ = CONFIG.children
+            child = ChildSa(name, 7, SaState.INSTALLED, details)
+            keeper = dataclasses.replace(self.MINE, children=(child,), initiator=mine, age=age)
+            rival = dataclasses.replace(self.THEIRS, initiator=not mine, age=age)
+            seen = charon(dataclasses.replace(keeper, **changes), rival)
+            return plan_tunnels(DESIRED, seen, Timing(0.0))
+
+        assert at(2, 2) == ((RekeyChild(7),), 1.0)
+        assert at(3, 3, busy=True) == ((), 1.0)
+        assert at(2, 2, mine=False) == ((), 2.0)
+        assert at(4, 4, mine=False) == ((RekeyChild(7),), 1.0)
+        assert at(3, 0) == ((), 1.0)
+        assert at(3, 1)[0] == at(3, 1, mine=False)[0] == end
+        # What can't be renewed doesn't keep the other for ever.
+        assert at(6, 6)[0] == end
 
     def test_an_own_attempt_ends_when_the_peers_succeeded(self):
         """No second IKE SA comes up later."""
         coming = ike_sa(1, state=SaState.CONNECTING, children=())
         assert (TerminateIke(1, force=True),) == actions(charon(self.THEIRS, coming))
+
+    def test_a_dead_one_that_was_replaced_is_no_news(self):
+        """A peer that took its tunnels over let it stand: it ends without a fault."""
+        dpd = make.connection(dpd=Dpd(DpdAction.RESTART, 10, 25))
+        config = ike_config(dpd, DESIRED.naming_key)
+        loaded = LoadedConfig(config.name, frozenset(n for n, _ in config.children))
+        old = ike_sa(1, config.name, age=900, unanswered=100.0)
+        new = ike_sa(2, config.name, age=30, initiator=False)
+        secrets = frozenset({config.connection.id})
+
+        def ends(*sas):
+            seen = charon(*sas, configs=[loaded], secrets=secrets)
+            return plan_tunnels(make.desired(dpd), seen, Timing(115.0))[0]
+
+        assert ends(old, new) == (TerminateIke(1, force=True),)
+        for other in (
+            dataclasses.replace(new, children=()),
+            dataclasses.replace(new, age=1000),
+            dataclasses.replace(new, unanswered=114.0),
+        ):
+            assert DeclareDead(config.name, 1) in ends(old, other)
 
     def test_what_charon_begins_beside_an_old_ike_sa_is_let_come_up(self):
         """IKEv1 has no other way to rekey: ended, the old one would end without a successor."""

@@ -23,6 +23,7 @@ from swanherd.core.model import (
     SiteConnection,
     Transform,
 )
+from swanherd.core.naming import reqid_of
 from swanherd.core.peering import ike_config
 from swanherd.swan import codec
 from swanherd.testing import builders
@@ -140,6 +141,19 @@ def test_charon_never_acts_by_itself(connection: SiteConnection) -> None:
     assert message["unique"] == "no"
     for child in message["children"].values():
         assert {child[f"{when}_action"] for when in ("start", "dpd", "close")} == {"none"}
+
+
+def test_a_quiet_config_is_told_apart_and_names_its_pairs_for_the_kernel() -> None:
+    """It sends no INITIAL_CONTACT. A pair's number is the same whatever else there is."""
+    config = ike_config(builders.connection(), KEY)
+    quiet = codec.render(config, DataPlane.KERNEL, quiet=True)[config.name]
+    assert quiet == {**render(config.connection), "unique": "never"}
+    told = {config.name: {"unique": b"UNIQUE_NEVER", "children": {}}}
+    assert codec.parse_config(told)[0] == LoadedConfig(config.name, frozenset(), quiet=True)
+    ((name, child),) = quiet["children"].items()
+    assert child["reqid"] == reqid_of(name)
+    assert 1 << 31 <= child["reqid"] < 1 << 32
+    assert "reqid" not in render(config.connection, DataPlane.USERSPACE)["children"][name]
 
 
 def test_generations_differ_where_charon_looks() -> None:

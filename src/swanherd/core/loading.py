@@ -1,0 +1,65 @@
+"""What charon is to have loaded: secrets and configs. No SA is touched by it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from swanherd.core.ike import (
+    LoadConfig,
+    LoadedConfig,
+    LoadSecret,
+    ObservedCharon,
+    SwanAction,
+    UnloadConfig,
+    UnloadSecret,
+)
+from swanherd.core.memo import remember_pair
+from swanherd.core.model import ConnectionId, DesiredRouter
+from swanherd.core.peering import Peering, config_names, peerings
+
+
+def load(
+    desired: DesiredRouter, charon: ObservedCharon, quiet: frozenset[str]
+) -> list[SwanAction]:
+    """Return what to load and to unload; the configs of `quiet` as `LoadConfig` says."""
+    actions = _load(desired, charon.configs, charon.secrets)
+    return _quietly(actions, peerings(desired), charon, quiet)
+
+
+@remember_pair
+def _load(
+    desired: DesiredRouter, configs: frozenset[LoadedConfig], secrets: frozenset[ConnectionId]
+) -> tuple[SwanAction, ...]:
+    wanted = peerings(desired)
+    loaded = {config.name: config.children for config in configs}
+    actions: list[SwanAction] = []
+    for peering in wanted:
+        config, children = peering.config, loaded.get(peering.config.name)
+        # A new generation may mean a new key; the secret's id stays the peering's.
+        if children is None or config.connection.id not in secrets:
+            actions.append(LoadSecret(config.connection))
+        if children != peering.children:
+            actions.append(LoadConfig(config))
+    actions += map(UnloadConfig, sorted(loaded.keys() - config_names(desired)))
+    ids = {peering.config.connection.id for peering in wanted}
+    return (*actions, *map(UnloadSecret, sorted(secrets - ids)))
+
+
+def _quietly(
+    load: Iterable[SwanAction],
+    wanted: Iterable[Peering],
+    charon: ObservedCharon,
+    quiet: frozenset[str],
+) -> list[SwanAction]:
+    """Load the configs of `quiet` so, and those that needn't be so any more anew."""
+    otherwise = {c.name for c in charon.configs if c.quiet != (c.name in quiet)}
+    if not quiet and not otherwise:
+        return list(load)
+    actions = [
+        dataclasses.replace(a, quiet=a.config.name in quiet) if isinstance(a, LoadConfig) else a
+        for a in load
+    ]
+    done = {a.config.name for a in actions if isinstance(a, LoadConfig)}
+    again = (p.config for p in wanted if p.config.name in otherwise - done)
+    return [*actions, *(LoadConfig(config, config.name in quiet) for config in again)]

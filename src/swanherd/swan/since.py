@@ -1,0 +1,34 @@
+"""Since when something has been missing in charon, as far as was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from swanherd.core.ike import COMING
+from swanherd.core.index import by_config
+from swanherd.core.model import IkeVersion
+from swanherd.core.tunnels import carrying
+from swanherd.swan.lists import Listed
+
+
+def idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
+    """Return since when each config has had no IKE SA, neither up nor coming."""
+    none = listed.facts.keys() - listed.established.keys()
+    if none:
+        none -= {sa.config for sa in listed.sas if sa.state in COMING}
+    return {name: before.get(name, now) for name in none}
+
+
+def lacking(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
+    """Return since when each config of IKEv1 has had an IKE SA, but not all of its children."""
+    old = [
+        config
+        for config in listed.configs
+        if config.name in listed.established and listed.facts[config.name].version is IkeVersion.V1
+    ]
+    sas = by_config(listed.sas) if old else {}
+    return {
+        c.name: before.get(c.name, now)
+        for c in old
+        if not c.children <= carrying(c.name, sas.get(c.name, ()))
+    }
