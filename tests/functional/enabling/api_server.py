@@ -192,13 +192,16 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.api.broken:
             return None, None, self.answer(503, {"kind": "Status", "code": 503})
         where = place(path)
-        self.server.api.changes.append((self.command, *where))
+        if "dryRun=All" not in self.path:
+            self.server.api.changes.append((self.command, *where))
         return where, body, None
 
     def do_PATCH(self):
         where, body, _ = self.change()
         if where:
             version, plural, namespace, name, sub = where
+            if "dryRun=All" in self.path:
+                return self.answer(200, body)
             if (
                 sub == "status"
                 and (version, plural, namespace, name) not in self.server.api.objects
@@ -215,7 +218,11 @@ class Handler(BaseHTTPRequestHandler):
                 "name", meta.get("generateName", "") + str(len(self.server.api.changes))
             )
             meta.setdefault("namespace", where[2])
+            key = (where[0], where[1], meta["namespace"], meta["name"])
+            if key in self.server.api.objects:
+                return self.answer(409, {"kind": "Status", "code": 409})
             self.answer(201, self.server.api.put(where[0], where[1], body))
+        return None
 
     def do_DELETE(self):
         where, _, _ = self.change()

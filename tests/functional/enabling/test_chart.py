@@ -54,6 +54,23 @@ def test_kubernetes_takes_it(version):
             kubernetes_validate.validate(each, version, strict=True)
 
 
+def test_ports_name_their_protocol():
+    """It is a part of their key, and some servers give none to what is applied on their side."""
+    objects = rendered("--set", "metrics.serviceMonitor.enabled=true")
+    ports = [*objects["Service"]["spec"]["ports"], *containers(objects)["agent"]["ports"]]
+    assert [port["protocol"] for port in ports] == ["TCP", "TCP"]
+
+
+@pytest.mark.parametrize(
+    ("version", "policy"),
+    [("1.20", "policy/v1beta1"), ("1.21", "policy/v1"), ("1.35", "policy/v1")],
+)
+def test_a_disruption_budget_is_of_the_clusters_api(version, policy):
+    """Kubernetes 1.21 brought policy/v1, 1.25 took the other one away."""
+    budget = rendered("--kube-version", version)["PodDisruptionBudget"]
+    assert budget["apiVersion"] == policy
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -63,6 +80,8 @@ def test_kubernetes_takes_it(version):
         (("--set", "ovsdbConnection=/run/db.sock"), "ovsdbConnection"),
         (("--set", "bus.existingSecret="), "existingSecret"),
         (("--set", "image.tag="), "image"),
+        (("--set", "podDisruptionBudget.minAvailable=50%"), "minAvailable"),
+        (("--set", "podDisruptionBudget.maxUnavailable=1"), "maxUnavailable"),
         (("--set", "probes.liveness.periodSeconds=0"), "periodSeconds"),
         (("--set", "resources.agent.requests.ram=1"), "ram"),
     ],

@@ -106,7 +106,12 @@ def finish(stage):
     """Be the controllers that this API server hasn't."""
     for (_, plural, _, name), found in list(stage.api.objects.items()):
         status = {
-            "daemonsets": {"desiredNumberScheduled": 2, "numberReady": 2},
+            "daemonsets": {
+                "observedGeneration": found["metadata"]["generation"],
+                "desiredNumberScheduled": 2,
+                "updatedNumberScheduled": 2,
+                "numberReady": 2,
+            },
             "jobs": {"succeeded": 1},
         }.get(plural)
         if status:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import json
+import re
 import ssl
 import urllib.error
 import urllib.parse
@@ -13,6 +16,7 @@ from typing import Any, Protocol
 
 MANAGER = "swanherd-operator"
 _PATIENCE = 30.0
+_LONGEST = 64 * 1024
 # Each kind that is applied, and the word for it in a path.
 PLURALS = {
     "ConfigMap": "configmaps",
@@ -30,12 +34,31 @@ KINDS = (
     *(("v1", "ConfigMap"), ("v1", "Service"), ("v1", "ServiceAccount"), ("apps/v1", "DaemonSet")),
     *(("batch/v1", "Job"), ("policy/v1", "PodDisruptionBudget")),
 )
+# The first Kubernetes with policy/v1, as the chart has it too.
+_POLICY = (1, 21)
+# Answers that say that another try would be answered so too, as long as nobody changes anything.
+_DENIED = (400, 403, 404, 422)
 
 Object = Mapping[str, Any]
+Version = tuple[int, int]
+
+
+def kinds(version: Version) -> tuple[tuple[str, str], ...]:
+    """Return KINDS as that version of Kubernetes has them."""
+    older = {} if version >= _POLICY else {"policy/v1": "policy/v1beta1"}
+    return tuple((older.get(api, api), kind) for api, kind in KINDS)
 
 
 class Away(Exception):
     """The cluster's API doesn't do it now; it is tried again."""
+
+
+class Denied(Away):
+    """The cluster's API refuses it as it is; it is told, and tried again."""
+
+
+class _There(Away):
+    """It is there already, or somebody changes it at this moment."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,12 +91,23 @@ class Ref:
 class Cluster(Protocol):
     """A cluster. Everything raises Away where it can't be done now."""
 
+    def version(self) -> Version:
+        """Return Kubernetes' own version."""
+        ...
+
+    def serves(self, version: str) -> bool:
+        """Tell whether it has this group and version."""
+        ...
+
     def get(self, ref: Ref) -> Object | None:
         """Return the object, None if there is none."""
         ...
 
-    def apply(self, wanted: Object) -> None:
-        """Let the object have these fields, and no other of ours (server-side apply)."""
+    def apply(self, wanted: Object, *, rehearse: bool = False) -> Object:
+        """Let the object have these fields, and no other of ours (server-side apply).
+
+        Return what it then is. A rehearsal tells whether it would be taken, and changes nothing.
+        """
         ...
 
     def apply_status(self, wanted: Object) -> None:
@@ -89,7 +123,7 @@ class Cluster(Protocol):
         ...
 
     def tell(self, about: Object, reason: str, message: str) -> None:
-        """Make a warning that `kubectl describe` shows at the object."""
+        """Make a warning that `kubectl describe` shows at the object; one of a kind."""
         ...
 
 
@@ -120,14 +154,24 @@ class ApiCluster:
     def __init__(self, access: Callable[[], Access]) -> None:
         self._access = access
 
+    def version(self) -> Version:
+        """Return Kubernetes' own version."""
+        told = self._call("GET", "/version")
+        # Some distributions write 27+.
+        return int(told["major"]), int(re.sub(r"\D.*", "", told["minor"]))
+
+    def serves(self, version: str) -> bool:
+        """Tell whether it has this group and version."""
+        return self._call("GET", f"/apis/{version}", missing=None) is not None
+
     def get(self, ref: Ref) -> Object | None:
         """Return the object, None if there is none."""
         found: Object | None = self._call("GET", ref.path, missing=None)
         return found
 
-    def apply(self, wanted: Object) -> None:
+    def apply(self, wanted: Object, *, rehearse: bool = False) -> Object:
         """Let the object have these fields, and no other of ours (server-side apply)."""
-        self._patch(Ref.of(wanted).path, wanted)
+        return self._patch(Ref.of(wanted).path, wanted, rehearse=rehearse)
 
     def apply_status(self, wanted: Object) -> None:
         """Let the object's status be this."""
@@ -146,26 +190,31 @@ class ApiCluster:
         self._call("DELETE", ref.path, query=query, missing=None)
 
     def tell(self, about: Object, reason: str, message: str) -> None:
-        """Make a warning that `kubectl describe` shows at the object."""
+        """Make a warning that `kubectl describe` shows at the object; one of a kind."""
         meta = about["metadata"]
+        told = f"{meta['uid']} {meta.get('generation')} {reason} {message}"
+        digest = hashlib.sha256(told.encode()).hexdigest()[:16]
         names = {key: meta[key] for key in ("name", "namespace", "uid")}
         regarding = {"apiVersion": about["apiVersion"], "kind": about["kind"], **names}
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{meta['name']}-", "namespace": meta["namespace"]},
+            "metadata": {"name": f"{meta['name']}.{digest}", "namespace": meta["namespace"]},
             "involvedObject": regarding,
             "type": "Warning",
             "reason": reason,
             "message": message[:1024],
             "source": {"component": MANAGER},
         }
-        self._call("POST", f"/api/v1/namespaces/{meta['namespace']}/events", body=event)
+        with contextlib.suppress(_There):
+            self._call("POST", f"/api/v1/namespaces/{meta['namespace']}/events", body=event)
 
-    def _patch(self, path: str, wanted: Object) -> None:
+    def _patch(self, path: str, wanted: Object, *, rehearse: bool = False) -> Object:
         query = [("fieldManager", MANAGER), ("force", "true")]
+        query += [("dryRun", "All")] * rehearse
         content = "application/apply-patch+yaml"
-        self._call("PATCH", path, query=query, body=wanted, content=content)
+        found: Object = self._call("PATCH", path, query=query, body=wanted, content=content)
+        return found
 
     def _call(
         self,
@@ -196,8 +245,17 @@ class ApiCluster:
         except urllib.error.HTTPError as error:
             if error.code == 404 and missing is not Away:
                 return missing
-            reason = error.read(1000).decode(errors="replace")
-            raise Away(f"{method} {path}: {error.code}: {reason}") from error
+            sentence = f"{method} {path}: {error.code}: {_reason(error.read(_LONGEST))}"
+            kind = {409: _There, **dict.fromkeys(_DENIED, Denied)}.get(error.code, Away)
+            raise kind(sentence) from error
         except OSError as error:
             raise Away(f"{method} {path}: {error}") from error
         return json.loads(text) if text else None
+
+
+def _reason(body: bytes) -> str:
+    """Return the sentence of an answer; what it is as text where it has none."""
+    text = body.decode(errors="replace")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(text)["message"])
+    return text[:1000]

@@ -24,7 +24,7 @@ import yaml
 
 from swanherd_operator import sources
 from swanherd_operator.controller import cluster, plan
-from swanherd_operator.controller.reconcile import Away, Surroundings, look
+from swanherd_operator.controller.reconcile import DEPLOYMENTS, Away, Surroundings, look
 from swanherd_operator.document import API_GROUP
 from swanherd_operator.enabling import Images
 
@@ -33,15 +33,20 @@ LOG = logging.getLogger(__name__)
 RETRIES = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 SETTLE = 0.5  # seconds between two looks at least: events come in flocks
 AGAIN = 60.0  # seconds between two looks while something isn't as wanted
+UNTIL_THERE = 5.0  # seconds between two questions for the definitions of resources
+RARELY = 600.0  # and while all is: what others change of it tells nothing
 
 
 def chart(program: str, directory: Path) -> Callable[..., Sequence[plan.Object]]:
     """Return what renders the chart with helm's program."""
 
-    def render(name: str, namespace: str, values: Mapping[str, Any]) -> Sequence[plan.Object]:
+    def render(
+        name: str, namespace: str, values: Mapping[str, Any], version: cluster.Version
+    ) -> Sequence[plan.Object]:
         command = [program, "template", name, str(directory), "--namespace", namespace]
+        kubernetes = "--kube-version", ".".join(map(str, version))
         done = subprocess.run(  # noqa: S603 - helm, and names that Kubernetes has checked
-            [*command, "--values", "-"],
+            [*command, *kubernetes, "--values", "-"],
             input=json.dumps(values),
             capture_output=True,
             text=True,
@@ -49,7 +54,7 @@ def chart(program: str, directory: Path) -> Callable[..., Sequence[plan.Object]]
             timeout=60,
         )
         if done.returncode:
-            raise Away(f"helm: {done.stderr.strip()}")
+            raise cluster.Denied(f"helm: {done.stderr.strip()}")
         return [each for each in yaml.safe_load_all(done.stdout) if each]
 
     return render
@@ -77,7 +82,7 @@ class Watcher:
         while True:
             woken.clear()
             try:
-                pause = None if await self._turn(namespace, name) else AGAIN
+                pause = RARELY if await self._turn(namespace, name) else AGAIN
                 failures = 0
             except Exception as error:  # the worker: whatever it is, look again
                 expected = isinstance(error, Away)
@@ -127,7 +132,14 @@ def register(registry: kopf.OperatorRegistry, make: Callable[[], Surroundings]) 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.posting.enabled = False
-        watchers.append(Watcher(make()))
+        # Namespaces and kinds are known. kopf would ask for all of the cluster, which our role
+        # doesn't allow, and be deaf for the minute in which it tries.
+        settings.scanning.disabled = True
+        world = make()
+        for version in (DEPLOYMENTS, plan.VERSION):
+            if not await asyncio.to_thread(world.cluster.serves, version):
+                raise kopf.TemporaryError(f"the cluster has no {version} yet", delay=UNTIL_THERE)
+        watchers.append(Watcher(world))
 
     @kopf.on.event(API_GROUP, "v1alpha1", "openstackdeployments", registry=registry)
     async def changed(namespace: str | None, name: str, **_: Any) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swanherd_operator.document import Backend, Deployment
+from swanherd_operator.document import FLAG, Backend, Deployment, Refused
 from swanherd_operator.enabling import NEUTRON_USER, Images
 from swanherd_operator.outputs import helm, texts
 
@@ -15,6 +15,11 @@ GROUP = "swanherd.io"
 VERSION = f"{GROUP}/v1alpha1"
 LABEL = f"{GROUP}/deployment"
 FORCE = f"{GROUP}/force-disable"
+# Reasons that are also told by an event, with its reason.
+TOLD = {"Refused": "VpnRefused", "Denied": "VpnDenied"}
+# The job's name, which Kubernetes makes a label of its pods of.
+_JOB = "{name}-swanherd-db-{digest:.10}"
+_LONGEST = 63 - len(_JOB.format(name="", digest="0" * 10))
 
 Object = Mapping[str, Any]
 
@@ -48,7 +53,8 @@ class Condition:
             "type": self.kind,
             "status": status,
             "reason": self.reason,
-            "message": self.message,
+            # An empty one is none: Kubernetes 1.20 makes null of it where it is applied.
+            **({"message": self.message} if self.message else {}),
             "lastTransitionTime": since,
             "observedGeneration": generation,
         }
@@ -73,6 +79,11 @@ def own_objects(deployment: Deployment, settings: Settings) -> tuple[Object, ...
     return (_values(deployment, settings), job(deployment, settings))
 
 
+def label(name: str) -> str:
+    """Return the label's value for a deployment: its name, as far as a label goes."""
+    return name[:63].rstrip("-.")
+
+
 def owned(objects: Sequence[Object], deployment: Object) -> tuple[Object, ...]:
     """Return the objects with their owner, with which they go, and the label to find them by."""
     meta = deployment["metadata"]
@@ -84,7 +95,7 @@ def owned(objects: Sequence[Object], deployment: Object) -> tuple[Object, ...]:
     }
     found = []
     for each in objects:
-        labels = {**each["metadata"].get("labels", {}), LABEL: meta["name"]}
+        labels = {**each["metadata"].get("labels", {}), LABEL: label(meta["name"])}
         extra = {"namespace": meta["namespace"], "labels": labels, "ownerReferences": [owner]}
         found.append({**each, "metadata": {**each["metadata"], **extra}})
     return tuple(found)
@@ -92,7 +103,7 @@ def owned(objects: Sequence[Object], deployment: Object) -> tuple[Object, ...]:
 
 def job(deployment: Deployment, settings: Settings) -> Object:
     """Return the job that brings the tables to the image's shape: one for each image."""
-    digest = hashlib.sha256(settings.images.server.encode()).hexdigest()[:10]
+    digest = hashlib.sha256(settings.images.server.encode()).hexdigest()
     container = {
         "name": "db-sync",
         "image": settings.images.server,
@@ -130,7 +141,7 @@ def job(deployment: Deployment, settings: Settings) -> Object:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"{deployment.name}-swanherd-db-{digest}"},
+        "metadata": {"name": _JOB.format(name=deployment.name, digest=digest)},
         "spec": {"backoffLimit": 10, "template": {"spec": pod}},
     }
 
@@ -150,15 +161,27 @@ def _values(deployment: Deployment, settings: Settings) -> Object:
     }
 
 
+def refuse_long(deployment: Deployment) -> None:
+    """Refuse a deployment after which nothing of ours can be named."""
+    if len(deployment.name) > _LONGEST:
+        sentence = f"what is made for it is named after it, which takes at most {_LONGEST} letters"
+        raise Refused("metadata.name", sentence)
+
+
+def accepted(deployment: Deployment) -> Condition:
+    """Tell what the flag is."""
+    reason = "Enabled" if deployment.enabled else "Disabled"
+    return Condition("Accepted", True, reason, f"{FLAG} is {str(deployment.enabled).lower()}")
+
+
 def database(found: Object | None) -> Condition:
     """Tell how far the job is."""
     status = (found or {}).get("status", {})
     if status.get("succeeded"):
-        return Condition("DatabaseReady", True, "Migrated")
+        return Condition("DatabaseReady", True, "Migrated", "The tables are the server image's.")
     failed = status.get("failed", 0)
-    return Condition(
-        "DatabaseReady", False, "Migrating", f"{failed} attempts failed" * bool(failed)
-    )
+    text = f"{failed} attempts failed" if failed else "The job hasn't ended yet."
+    return Condition("DatabaseReady", False, "Migrating", text)
 
 
 def agents(deployment: Deployment, found: Object | None) -> Condition:
@@ -166,8 +189,13 @@ def agents(deployment: Deployment, found: Object | None) -> Condition:
     if deployment.backend is not Backend.OVN:
         return Condition("AgentsReady", None, "L3Agents", "The L3 agents of Neutron have the VPN.")
     status = (found or {}).get("status", {})
-    wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
-    text = f"{ready} of {wanted} gateway nodes have an agent that is ready"
+    # A status of an earlier specification tells of agents that are going to be replaced.
+    generation = (found or {}).get("metadata", {}).get("generation", 0)
+    if status.get("observedGeneration", 0) < generation:
+        return Condition("AgentsReady", False, "Waiting", "Kubernetes hasn't looked at it yet.")
+    wanted = status.get("desiredNumberScheduled", 0)
+    ready = min(status.get("numberReady", 0), status.get("updatedNumberScheduled", 0))
+    text = f"{ready} of {wanted} gateway nodes have an agent that is ready and as wanted"
     if not wanted:
         return Condition("AgentsReady", False, "NoNode", "No node is labelled as a gateway.")
     return Condition(
@@ -178,4 +206,6 @@ def agents(deployment: Deployment, found: Object | None) -> Condition:
 def overall(conditions: Sequence[Condition]) -> Condition:
     """Tell whether all of it is as the flag says."""
     bad = [each.kind for each in conditions if each.holds is False]
-    return Condition("Ready", not bad, "AsWanted" if not bad else "Waiting", ", ".join(bad))
+    if bad:
+        return Condition("Ready", False, "Waiting", f"Not so yet: {', '.join(bad)}")
+    return Condition("Ready", True, "AsWanted", "All is as the flag says.")

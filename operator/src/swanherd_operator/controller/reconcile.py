@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from swanherd_operator.controller import plan
-from swanherd_operator.controller.cluster import KINDS, Away, Cluster, Ref
+from swanherd_operator.controller.cluster import Away, Cluster, Denied, Ref, Version, kinds
 from swanherd_operator.controller.plan import Condition, Object, Settings
 from swanherd_operator.document import API_GROUP, FLAG, KIND, Backend, Deployment, Refused, parse
 
@@ -20,20 +20,20 @@ UNKNOWN_USE = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a look needs. `render` makes the chart's objects of values for a namespace.
+    """What a look needs. `render` makes the chart's objects of a name, a namespace and values.
 
     `vpn_services` counts those of the cloud, None if that isn't known; `now` is RFC 3339.
     """
 
     cluster: Cluster
     settings: Settings
-    render: Callable[[str, str, Mapping[str, Any]], Sequence[Object]]
+    render: Callable[[str, str, Mapping[str, Any], Version], Sequence[Object]]
     vpn_services: Callable[[], int | None]
     now: Callable[[], str]
 
 
 def look(world: Surroundings, namespace: str, name: str) -> bool:
-    """Bring the cluster to what the flag says; True if all of it is so, and no event will tell.
+    """Bring the cluster to what the flag says; True if all of it is so.
 
     Idempotent; raises Away where it has to be tried again.
     """
@@ -45,9 +45,13 @@ def look(world: Surroundings, namespace: str, name: str) -> bool:
         if deployment.enabled:
             conditions = _enabled(world, document, deployment)
         else:
-            conditions = _disabled(world, document)
+            conditions = _disabled(world, document, deployment)
     except Refused as refused:
         conditions = [Condition("Accepted", False, "Refused", str(refused))]
+    except Denied as denied:
+        ready = Condition("Ready", False, "Denied", str(denied)[:1024])
+        _report(world, document, [plan.accepted(deployment), ready])
+        raise
     conditions = [*conditions, plan.overall(conditions)]
     _report(world, document, conditions)
     return all(each.holds is not False for each in conditions)
@@ -55,28 +59,29 @@ def look(world: Surroundings, namespace: str, name: str) -> bool:
 
 def _enabled(world: Surroundings, document: Object, deployment: Deployment) -> list[Condition]:
     settings, cluster = world.settings, world.cluster
+    plan.refuse_long(deployment)
     objects = plan.own_objects(deployment, settings)
     if deployment.backend is Backend.OVN:
-        values = plan.chart_values(settings)
-        objects = (*objects, *world.render(deployment.name, deployment.namespace, values))
+        values, version = plan.chart_values(settings), cluster.version()
+        objects = (*objects, *world.render(deployment.name, deployment.namespace, values, version))
     wanted = plan.owned(objects, document)
-    there: dict[str, Object | None] = {}
-    for each in wanted:
-        ref = Ref.of(each)
-        found = cluster.get(ref)
-        # A job can't be changed, and has a name for each image.
-        if found is None or ref.kind != "Job":
-            cluster.apply(each)
-        there[ref.kind] = found
+    # A job can't be changed, and has a name for each image.
+    there = {each["kind"]: cluster.get(Ref.of(each)) for each in wanted if each["kind"] == "Job"}
+    applied = [each for each in wanted if there.get(each["kind"]) is None]
+    # All of it is taken, or none of it is made.
+    for each in applied:
+        cluster.apply(each, rehearse=True)
+    for each in applied:
+        there[each["kind"]] = cluster.apply(each)
     _sweep(world, document, keep={Ref.of(each) for each in wanted})
-    accepted = Condition("Accepted", True, "Enabled", f"{FLAG} is true")
     database = plan.database(there["Job"])
-    return [accepted, database, plan.agents(deployment, there.get("DaemonSet"))]
+    agents = plan.agents(deployment, there.get("DaemonSet"))
+    return [plan.accepted(deployment), database, agents]
 
 
-def _disabled(world: Surroundings, document: Object) -> list[Condition]:
+def _disabled(world: Surroundings, document: Object, deployment: Deployment) -> list[Condition]:
     """Take away what was made, unless somebody uses it; never anything of the database."""
-    accepted = Condition("Accepted", True, "Disabled", f"{FLAG} is false")
+    accepted = plan.accepted(deployment)
     if not _ours(world, document):
         return [accepted]
     forced = document["metadata"].get("annotations", {}).get(plan.FORCE) == "true"
@@ -92,8 +97,9 @@ def _disabled(world: Surroundings, document: Object) -> list[Condition]:
 
 def _ours(world: Surroundings, document: Object) -> list[Ref]:
     meta = document["metadata"]
-    label = f"{plan.LABEL}={meta['name']}"
-    found = (world.cluster.labelled(*kind, meta["namespace"], label) for kind in KINDS)
+    label = f"{plan.LABEL}={plan.label(meta['name'])}"
+    looked = kinds(world.cluster.version())
+    found = (world.cluster.labelled(*kind, meta["namespace"], label) for kind in looked)
     return [ref for refs in found for ref in refs]
 
 
@@ -119,12 +125,13 @@ def _report(world: Surroundings, document: Object, conditions: Sequence[Conditio
     if found is None:
         (owned,) = plan.owned([base], document)
         world.cluster.apply(owned)
+    told = {each.get("message") for each in before if each.get("reason") in plan.TOLD}
+    # Before the status, which says that it was told: once more is better than never.
+    for each in conditions:
+        if each.reason in plan.TOLD and each.message not in told:
+            world.cluster.tell(document, plan.TOLD[each.reason], each.message)
     if after != before:
         world.cluster.apply_status({**base, "status": {"conditions": after}})
-    told = {each.get("message") for each in before if each.get("reason") == "Refused"}
-    for each in conditions:
-        if each.reason == "Refused" and each.message not in told:
-            world.cluster.tell(document, "VpnRefused", each.message)
 
 
-__all__ = ["Away", "Surroundings", "look"]
+__all__ = ["DEPLOYMENTS", "Away", "Denied", "Surroundings", "look"]

@@ -1,0 +1,186 @@
+"""A look at a deployment: all of it or nothing, told before it is forgotten, and told as it is."""
+
+import pathlib
+
+import pytest
+import yaml
+
+from swanherd_operator.controller.cluster import Away, Denied, Ref, kinds
+from swanherd_operator.controller.plan import FORCE, VERSION, Settings, agents
+from swanherd_operator.controller.reconcile import Surroundings, look
+from swanherd_operator.document import parse
+from swanherd_operator.enabling import Images
+
+ROOT = pathlib.Path(__file__).parents[3]
+SETTINGS = Settings(Images("r/neutron:1", "r/swanherd:1"), "bus")
+
+
+def deployment(name="cloud", *, enabled=True):
+    """Return a deployment as a cluster has it."""
+    found = yaml.safe_load((ROOT / "docs" / "examples" / "osdpl.yaml").read_text())
+    found["metadata"] |= {"name": name, "namespace": "openstack", "uid": "u", "generation": 1}
+    found["spec"]["features"]["neutron"]["extensions"] = {"vpnaas": {"enabled": enabled}}
+    return found
+
+
+class MemoryCluster:
+    """Objects by their place; it denies what it is told to, and is away for what it is told."""
+
+    def __init__(self, *objects, version=(1, 30)):
+        self.objects = {Ref.of(each): each for each in objects}
+        self.told = []
+        self.denied = ()
+        self.away = ()
+        self._version = version
+
+    def version(self):
+        return self._version
+
+    def serves(self, version):
+        return True
+
+    def get(self, ref):
+        return self.objects.get(ref)
+
+    def apply(self, wanted, *, rehearse=False):
+        ref = Ref.of(wanted)
+        if ref.kind in self.denied:
+            raise Denied(f"{ref.kind}: exceeded quota")
+        if not rehearse:
+            self.objects[ref] = {**self.objects.get(ref, {}), **wanted}
+        return self.objects.get(ref, wanted)
+
+    def apply_status(self, wanted):
+        if "status" in self.away:
+            raise Away("503")
+        self.apply(wanted)
+
+    def labelled(self, version, kind, namespace, label):
+        name, _, value = label.partition("=")
+        return [
+            ref
+            for ref, found in self.objects.items()
+            if (ref.version, ref.kind, ref.namespace) == (version, kind, namespace)
+            and found["metadata"].get("labels", {}).get(name) == value
+        ]
+
+    def delete(self, ref):
+        self.objects.pop(ref, None)
+
+    def tell(self, about, reason, message):
+        if "events" in self.away:
+            raise Away("503")
+        if (reason, message) not in self.told:
+            self.told.append((reason, message))
+
+
+def rendered(name, namespace, values, version):
+    """Return what stands for the chart's objects."""
+    policy = "policy/v1" if version >= (1, 21) else "policy/v1beta1"
+    return [
+        {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name}},
+        {"apiVersion": policy, "kind": "PodDisruptionBudget", "metadata": {"name": name}},
+    ]
+
+
+def world(cluster):
+    return Surroundings(cluster, SETTINGS, rendered, lambda: None, lambda: "now")
+
+
+def conditions(cluster, name="cloud"):
+    found = cluster.objects[Ref(VERSION, "Enablement", "openstack", name)]
+    return {each["type"]: each for each in found["status"]["conditions"]}
+
+
+def made(cluster):
+    return {ref.kind for ref in cluster.objects} - {"OpenStackDeployment", "Enablement"}
+
+
+def test_what_the_cluster_denies_is_told_and_nothing_is_made_half():
+    """Neither the first objects nor the last; the next look makes all, where it may."""
+    cluster = MemoryCluster(deployment())
+    cluster.denied = ("PodDisruptionBudget",)
+    for _ in range(2):
+        with pytest.raises(Denied, match="quota"):
+            look(world(cluster), "openstack", "cloud")
+    assert not made(cluster)
+    assert conditions(cluster)["Ready"]["reason"] == "Denied"
+    assert cluster.told == [("VpnDenied", "PodDisruptionBudget: exceeded quota")]
+    cluster.denied = ()
+    look(world(cluster), "openstack", "cloud")
+    assert made(cluster) == {"ConfigMap", "DaemonSet", "Job", "PodDisruptionBudget"}
+
+
+@pytest.mark.parametrize("away", ["events", "status"])
+def test_a_refusal_is_told_whichever_part_of_the_api_is_away_first(away):
+    """The event isn't lost when it can't be made at once, and isn't made twice."""
+    document = deployment()
+    document["spec"]["features"]["neutron"]["backend"] = "tungstenfabric"
+    cluster = MemoryCluster(document)
+    cluster.away = (away,)
+    with pytest.raises(Away):
+        look(world(cluster), "openstack", "cloud")
+    cluster.away = ()
+    look(world(cluster), "openstack", "cloud")
+    assert [reason for reason, _ in cluster.told] == ["VpnRefused"]
+    assert conditions(cluster)["Accepted"]["status"] == "False"
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(40, "True"), (41, "False"), (64, "False")])
+def test_a_name_leaves_room_for_what_is_named_after_it(length, accepted):
+    """A job's name becomes a label, which has 63 letters."""
+    name = "c" * length
+    cluster = MemoryCluster(deployment(name))
+    look(world(cluster), "openstack", name)
+    assert conditions(cluster, name)["Accepted"]["status"] == accepted
+    for found in cluster.objects.values():
+        for value in found["metadata"].get("labels", {}).values():
+            assert len(value) <= 63
+    assert max(len(ref.name) for ref in cluster.objects if ref.kind == "Job" or length > 40) <= 64
+
+
+def test_no_condition_has_an_empty_message():
+    """An API server may take the one that is applied for null, and refuse the status."""
+    cluster = MemoryCluster(deployment())
+    look(world(cluster), "openstack", "cloud")
+    for each in conditions(cluster).values():
+        assert each.get("message", "there") != ""
+
+
+@pytest.mark.parametrize("version", [(1, 20), (1, 21)])
+def test_what_is_taken_away_is_looked_for_in_the_clusters_api(version):
+    """Also the disruption budget, whose version has changed."""
+    cluster = MemoryCluster(deployment(), version=version)
+    look(world(cluster), "openstack", "cloud")
+    off = deployment(enabled=False)
+    off["metadata"]["annotations"] = {FORCE: "true"}
+    cluster.objects[Ref.of(off)] = off
+    look(world(cluster), "openstack", "cloud")
+    assert not made(cluster)
+    assert [kind for api, kind in kinds(version) if api.startswith("policy/")] == [
+        "PodDisruptionBudget"
+    ]
+
+
+STATUS = {
+    "observedGeneration": 2,
+    "desiredNumberScheduled": 2,
+    "updatedNumberScheduled": 2,
+    "numberReady": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "holds"),
+    [
+        ({}, True),
+        ({"observedGeneration": 1}, False),
+        ({"updatedNumberScheduled": 1}, False),
+        ({"numberReady": 1}, False),
+        ({"desiredNumberScheduled": 0}, False),
+    ],
+)
+def test_agents_are_ready_where_those_that_are_wanted_are(status, holds):
+    """Not those of an earlier image or configuration."""
+    found = {"metadata": {"generation": 2}, "status": STATUS | status}
+    assert agents(parse(deployment()), found).holds is holds
