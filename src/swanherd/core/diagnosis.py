@@ -28,7 +28,7 @@ from swanherd.core.model import (
 from swanherd.core.naming import child_name
 from swanherd.core.network import Network, ObservedNetwork
 from swanherd.core.peering import ANY_PEER, Peering, children_of, peerings
-from swanherd.core.planner import options_of
+from swanherd.core.planner import Plan, options_of
 from swanherd.core.tunnels import carrying
 
 
@@ -77,17 +77,7 @@ def _router(facts: Facts) -> Iterator[Finding]:
     yield from _network(desired, network_of(desired, facts.plane), network)
     if runs_charon(desired):
         yield _charon(facts)
-    names = Counter(type(action).__name__ for action in facts.plan.actions)
-    seen = ", ".join(f"{name} × {count}" for name, count in sorted(names.items()))
-    yield finding(
-        "router",
-        "plan",
-        "nothing to do",
-        seen or "nothing to do",
-        good=not names,
-        hint="If these stay, they fail again and again: see the agent's log.",
-        bad=Verdict.WARNING,
-    )
+    yield _plan(facts.plan)
     if facts.failed is not None:
         text = f"{facts.failed.code}: {facts.failed.text}"
         yield Finding("router", "last error", Verdict.FAILED, "none", text, facts.failed.hint)
@@ -95,6 +85,23 @@ def _router(facts: Facts) -> Iterator[Finding]:
         text = f"{reason.code}: {reason.text}"
         yield Finding(subject, "server's problem", Verdict.FAILED, "none", text, reason.hint)
     yield _clock(facts.clock)
+
+
+def _plan(plan: Plan) -> Finding:
+    names = Counter(type(action).__name__ for action in plan.actions)
+    seen = ", ".join(f"{name} × {count}" for name, count in sorted(names.items()))
+    if not names:
+        later = plan.look_again
+        seen = "nothing to do" if later is None else f"nothing now; again in {later:.0f} s"
+    return finding(
+        "router",
+        "plan",
+        "nothing to do",
+        seen,
+        good=not names,
+        hint="If these stay, they fail again and again: see the agent's log.",
+        bad=Verdict.WARNING,
+    )
 
 
 def _elsewhere(desired: DesiredRouter) -> Finding:

@@ -21,7 +21,7 @@ from swanherd.core.model import (
 from swanherd.core.naming import child_name
 from swanherd.core.network import ObservedNetwork
 from swanherd.core.peering import peerings
-from swanherd.core.planner import Observed, options_of, plan
+from swanherd.core.planner import Observed, Plan, options_of, plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
 
@@ -313,3 +313,11 @@ def test_what_the_data_plane_cannot_do_is_not_looked_for_in_charon():
     checks = {f.check for f in diagnose(facts) if f.subject == ah.id}
     assert "loaded in charon" not in checks
     assert "status" in checks
+
+
+def test_a_plan_that_waits_says_for_how_long():
+    """The pause between two attempts isn't idleness."""
+    waits = dataclasses.replace(healthy(), plan=Plan((), look_again=11.6))
+    (found,) = (f for f in diagnose(waits) if f.check == "plan")
+    assert found.seen == "nothing now; again in 12 s"
+    assert found.verdict is OK
