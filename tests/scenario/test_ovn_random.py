@@ -5,6 +5,7 @@ it, and each step is in build/random.log, with the seconds since the begin.
 """
 
 import contextlib
+import itertools
 import os
 import random
 import sys
@@ -17,13 +18,14 @@ from lab.agreement import UNANSWERED, differences
 from lab.capture import Capture
 from lab.layout import ROOT, LabError
 from lab.processes import wait_for
-from lab.stream import Stream
+from lab.stream import Stream, answers
 from lab.vpn import join
 
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
 MINUTES = os.environ.get("MINUTES")
 STEPS = int(os.environ.get("STEPS") or 0)
 REPLAY = "SEED={} STEPS={} .venv/bin/pytest -q -m long tests/scenario/test_ovn_random.py"
+QUIET = 5  # seconds without an answer that are noted
 LOG = ROOT / "build" / "random.log"
 
 
@@ -77,6 +79,7 @@ class Run:
         self._log.flush()
 
     def _try(self, change):
+        self._tell(f"meanwhile {change.__name__}")
         try:
             change()
         except UNANSWERED as refusal:
@@ -142,18 +145,18 @@ class Run:
         )
 
     def _again_until(self, act):
-        answers = []
+        got = []
 
         def done():
             try:
-                answers.append(act())
+                got.append(act())
             except UNANSWERED as refusal:
                 self._tell(f"asked again: {refusal}")
                 return False
             return True
 
         wait_for(done, 60, "an answer of the API", every=0.5)
-        return answers[0]
+        return got[0]
 
 
 def equal_within(pair, limit):
@@ -179,12 +182,16 @@ def equal_within(pair, limit):
 
 @contextlib.contextmanager
 def pinging(pair, log):
-    """Have packets in the tunnel meanwhile; how many got lost is only noted."""
+    """Have packets in the tunnel meanwhile; how many got lost, and when, is only noted."""
     pings = Stream.start(pair.here, pair.there.ipv4)
     try:
         yield
     finally:
         log.write(f"{pings.stop()}\n")
+        times = [at for at, _ in answers(pings.file.read_text())]
+        for before, after in itertools.pairwise(times):
+            if after - before > QUIET:
+                log.write(f"{before - times[0]:6.1f}  no answer for {after - before:.1f} s\n")
 
 
 @pytest.mark.timeout(1800)
