@@ -16,7 +16,7 @@ from swanherd.core.findings import (
     finding,
 )
 from swanherd.core.home import network_of, runs_charon
-from swanherd.core.ike import LIVE, IkeSa
+from swanherd.core.ike import LIVE, Fault, IkeSa
 from swanherd.core.layout import tunnel_mtu
 from swanherd.core.model import (
     ConnectionId,
@@ -186,26 +186,35 @@ def _clock(clock: ClockSeen) -> Finding:
 def _connection(
     facts: Facts, connection: SiteConnection, peering: Peering | None
 ) -> Iterator[Finding]:
-    yield _status(facts, connection)
+    yield _status(facts, connection, _faults(facts, peering))
     if peering is not None:
         yield from _tunnel(facts, connection, peering)
     yield from _path(facts, connection, peering)
 
 
-def _status(facts: Facts, connection: SiteConnection) -> Finding:
+def _faults(facts: Facts, peering: Peering | None) -> tuple[Fault, ...]:
+    """Return what went wrong last in the peering."""
+    name = peering.config.name if peering is not None else None
+    return tuple(fault for fault in facts.observed.charon.faults if fault.config == name)
+
+
+def _status(facts: Facts, connection: SiteConnection, faults: tuple[Fault, ...]) -> Finding:
     rows = facts.report.connections if facts.report else ()
     row = next((row for row in rows if row.id == connection.id), None)
     wanted = str(Status.ACTIVE) if connection.up else "administratively down"
     if row is None:
         return Finding(connection.id, "status", Verdict.UNKNOWN, wanted, "not reported yet")
     reason = row.reason
-    seen = f"{row.status}" + (f", {reason.code}: {reason.text}" if reason else "")
+    # What the last error says isn't said twice.
+    is_told = reason is not None and any(fault.code == reason.code for fault in faults)
+    why = "" if reason is None else f", {reason.code}" + ("" if is_told else f": {reason.text}")
+    seen = f"{row.status}{why}"
     if row.status is Status.ACTIVE or not connection.up:
         verdict = Verdict.OK
     else:
         pending = row.status is Status.PENDING_UPDATE
         verdict = Verdict.WARNING if pending else Verdict.FAILED
-    hint = reason.hint if reason and verdict is not Verdict.OK else ""
+    hint = reason.hint if reason and not is_told and verdict is not Verdict.OK else ""
     return Finding(connection.id, "status", verdict, wanted, seen, hint)
 
 
@@ -235,11 +244,10 @@ def _tunnel(facts: Facts, connection: SiteConnection, peering: Peering) -> Itera
         seen += f", and {old} of an earlier generation"
     yield finding(connection.id, "IKE SA", "one", seen, good=bool(live))
     yield _children(connection, carrying(name, charon.ike_sas))
-    for fault in charon.faults:
-        if fault.config == name:
-            ago = f"{facts.now - fault.last:.0f} s ago, since {facts.now - fault.first:.0f} s"
-            text = f"{fault.code}: {fault.text} ({ago})"
-            yield Finding(connection.id, "last error", Verdict.FAILED, "none", text, fault.hint)
+    for fault in _faults(facts, peering):
+        ago = f"{facts.now - fault.last:.0f} s ago, since {facts.now - fault.first:.0f} s"
+        text = f"{fault.code}: {fault.text} ({ago})"
+        yield Finding(connection.id, "last error", Verdict.FAILED, "none", text, fault.hint)
 
 
 def _children(connection: SiteConnection, up: frozenset[str]) -> Finding:

@@ -321,3 +321,14 @@ def test_a_plan_that_waits_says_for_how_long():
     (found,) = (f for f in diagnose(waits) if f.check == "plan")
     assert found.seen == "nothing now; again in 12 s"
     assert found.verdict is OK
+
+
+def test_a_cause_is_said_once():
+    """The status has its code; the last error the sentence and the hint."""
+    fault = Fault(PEERING.config.name, "psk_mismatch", "Not ours.", "Compare.", 90.0, 98.0)
+    reason = Reason("psk_mismatch", "Not ours.", "Compare.")
+    facts = charon(reported(healthy(), Status.DOWN, reason), ike_sas=(), faults=(fault,))
+    found = {f.check: f for f in diagnose(facts)}
+    assert (found["status"].seen, found["status"].hint) == ("DOWN, psk_mismatch", "")
+    assert found["last error"].seen == "psk_mismatch: Not ours. (2 s ago, since 10 s)"
+    assert found["last error"].hint == "Compare."
