@@ -25,6 +25,9 @@ mount --bind "$hosts" /etc/hosts
 ip link set lo up
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
     net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
+# What a userspace datapath has, the kernel sees as well: it would answer ARP there for the bridge's
+# address, with another MAC, and whoever takes that answer sends tunnelled packets to nobody.
+sysctl -qw net.ipv4.conf.all.arp_ignore=1
 # A namespace that is removed must also go from the mount namespaces that `ip netns exec` made.
 mount --make-rshared /
 : >/run/ready

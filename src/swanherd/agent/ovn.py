@@ -54,7 +54,7 @@ class OvnAgent:
         self._announced = False
         self._broken = False
         self.plane = choose_data_plane(options.data_plane)
-        self._vswitch = Vswitch(conf.ovs.ovsdb_connection)
+        self._vswitch = Vswitch(conf.ovs.ovsdb_connection, on_lost=self._on_lost)
         keeper = options.namespace_keeper
         maker = Keeper(Path(keeper)) if keeper else namespace.HERE
         node = OvnNode(self._vswitch, maker=maker)
@@ -140,6 +140,9 @@ class OvnAgent:
     def _on_hint(self, router_id: RouterId) -> None:
         self._source.forget(router_id)
         self.wheel.look(router_id)
+
+    def _on_lost(self, router_id: RouterId) -> None:
+        self.wheel.look_again(router_id)
 
     def _on_port(self, port_id: PortId) -> None:
         self.takeover.on_port(port_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ovs.db import idl
@@ -27,8 +27,13 @@ _COLUMNS: Columns = {
     "Open_vSwitch": {"bridges": _references("Bridge"), "external_ids": _MAP},
     "Bridge": {"name": {"key": "string"}, "ports": _references("Port")},
     "Port": {"name": {"key": "string"}, "interfaces": _references("Interface", 1)},
-    "Interface": {"name": {"key": "string"}, "external_ids": _MAP},
+    "Interface": {
+        "name": {"key": "string"},
+        "external_ids": _MAP,
+        "link_state": {"key": "string", "min": 0},
+    },
 }
+_DOWN = ["down"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,10 +51,19 @@ class Vswitch:
     `connection` is an OVSDB remote, for instance `unix:/run/openvswitch/db.sock`; timeout in
     seconds. Every verb raises Temporary while the database can't be reached, and works again
     as soon as it can. Whether ovs-vswitchd has done what the database says isn't awaited.
+    `on_lost` is called, from another thread, with the router of a port of ours that was taken out,
+    or whose device has gone or is down.
     """
 
-    def __init__(self, connection: str, timeout: float = 10) -> None:
+    def __init__(
+        self,
+        connection: str,
+        timeout: float = 10,
+        on_lost: Callable[[RouterId], None] = lambda _: None,
+    ) -> None:
         self._database = Database(connection, "Open_vSwitch", _COLUMNS, timeout)
+        self._on_lost = on_lost
+        self._database.replica.changed = self._on_row
 
     def plug(self, port_name: str, port_id: PortId, mac: str, router_id: RouterId) -> None:
         """Make the device a port of the integration bridge, with these ids; idempotent."""
@@ -90,6 +104,14 @@ class Vswitch:
     def close(self) -> None:
         """End the connection."""
         self._database.close()
+
+    def _on_row(self, table: str, row: Any) -> None:
+        """Tell of a port that doesn't work; the look that follows finds whether it should."""
+        if table != "Interface" or ROUTER_KEY not in row.external_ids:
+            return
+        is_gone = row.uuid not in row._table.rows  # noqa: SLF001 - no other way to the table
+        if is_gone or row.link_state == _DOWN:
+            self._on_lost(RouterId(row.external_ids[ROUTER_KEY]))
 
     def _external_ids(self) -> Mapping[str, str]:
         with self._database.reading() as tables:

@@ -70,6 +70,25 @@ def test_unplugging_leaves_no_row(server: OvsdbServer, vswitch: Vswitch) -> None
     assert "vp1" not in vsctl(server, "--columns=name", "list", "Port")
 
 
+def test_a_port_that_is_lost_is_told_of(server: OvsdbServer) -> None:
+    """Taken out, or without its device; not one that comes up, nor one that isn't ours."""
+    lost: list[RouterId] = []
+    vswitch = Vswitch(server.remote, timeout=1, on_lost=lost.append)
+    try:
+        vswitch.plug("vp1", PortId("port-1"), MAC, ROUTER)
+        vsctl(server, "add-port", "br-int", "tap1")
+        for state in ("up", "down"):
+            for name in ("tap1", "vp1"):
+                vsctl(server, "set", "Interface", name, f"link_state={state}")
+            until(lambda s=state: len(lost) == (s == "down"))
+        vsctl(server, "del-port", "tap1")
+        vsctl(server, "del-port", "vp1")
+        until(lambda: len(lost) == 2)
+    finally:
+        vswitch.close()
+    assert lost == [ROUTER, ROUTER]
+
+
 def test_only_ours_is_listed_and_unplugged(server: OvsdbServer, vswitch: Vswitch) -> None:
     """A port without our key is none of ours."""
     vsctl(server, "add-port", "br-int", "tap1")
