@@ -27,9 +27,10 @@ from typing import Any
 
 import vici
 
+from bench.losses.tidy import is_tidy
 from bench.losses.wires import WIRE, Bridges, make_routes, make_workload, run
 from swanherd.agent.node import Bridge, OvnNode
-from swanherd.core.ike import COMING, IkeSa, SaState
+from swanherd.core.ike import IkeSa
 from swanherd.core.model import (
     Attachment,
     ConnectionId,
@@ -375,12 +376,7 @@ class Stage:
             self.cloud.until(lambda: False, 0.05)
 
     def _is_tidy(self, site: Site) -> bool:
-        charon = self.swan.observe(site.router_id)
-        loaded = {config.name for config in charon.configs}
-        # One that is still being negotiated would take the other's place when it comes up.
-        held = (SaState.ESTABLISHED, *COMING)
-        names = [sa.config for sa in charon.ike_sas if sa.state in held]
-        return set(names) <= loaded and len(names) == len(set(names))
+        return is_tidy(self.swan.observe(site.router_id))
 
     def _told(self, names: Sequence[str]) -> str:
         """Return what is known of the IKE SAs of these sites, a line for each."""
