@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from swanherd.core import precedence
 from swanherd.core.ike import LIVE, ObservedCharon
+from swanherd.core.index import index_of
 from swanherd.core.model import DesiredRouter, TrafficSelector
 from swanherd.core.network import (
     KernelPolicy,
@@ -51,7 +52,8 @@ def bereft(
     The first negotiation tells the peer nothing of a new beginning: it would end the old SAs of
     all pairs, and those that aren't negotiated yet had none (docs/adr/0020).
     """
-    orphans = {_of(sa) for sa in network.kernel_sas if sa.spi not in charon.spis}
+    known = charon.spis
+    orphans = {_of(sa) for sa in network.kernel_sas if sa.spi not in known}
     if not orphans:
         return frozenset()
     up = {sa.config for sa in charon.ike_sas if sa.state in LIVE}
@@ -65,9 +67,9 @@ def bereft(
 def _is_awaited(peering: Peering, charon: ObservedCharon) -> bool:
     """Tell whether a pair has nothing new yet, or nothing that the peer is sure to use."""
     name = peering.config.name
-    if peering.children - carrying(name, charon.ike_sas):
+    own = index_of(charon).get(name, ())
+    if peering.children - carrying(name, own):
         return True
-    own = (sa for sa in charon.ike_sas if sa.config == name)
     return bool(precedence.young(peering.config.connection, own))
 
 
