@@ -70,7 +70,7 @@ def _is_awaited(peering: Peering, charon: ObservedCharon) -> bool:
     own = index_of(charon).get(name, ())
     if peering.children - carrying(name, own):
         return True
-    return bool(precedence.young(peering.config.connection, own))
+    return bool(precedence.young(peering.config.connection.ike.version, own))
 
 
 def _ends(peering: Peering) -> tuple[str, str]:

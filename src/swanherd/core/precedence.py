@@ -57,13 +57,13 @@ def handed(
     return (since if retry is None else max(since, retry)) + HANDED - now
 
 
-def young(connection: SiteConnection, sas: Iterable[IkeSa]) -> Mapping[str, float]:
+def young(version: IkeVersion, sas: Iterable[IkeSa]) -> Mapping[str, float]:
     """Return the children of IKEv1 that the peer may not use yet, and for how many seconds more.
 
     Who begins a Quick Mode has the SAs a way of the last message before the peer (RFC 2409
     §5.5). Until then the peer sends by those of before, which this side must not end so soon.
     """
-    if connection.ike.version is not IkeVersion.V1:
+    if version is not IkeVersion.V1:
         return {}
     return {
         child.name: float(SETTLED - child.details.installed)

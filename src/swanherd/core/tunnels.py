@@ -92,7 +92,7 @@ class _View:
     @property
     def young(self) -> Mapping[str, float]:
         """The children that the peer may not use yet, and for how many seconds more."""
-        return precedence.young(self.peering.config.connection, self.current)
+        return precedence.young(self.peering.config.connection.ike.version, self.current)
 
     @property
     def patience(self) -> float:
@@ -153,7 +153,9 @@ def plan_tunnels(
         name = peering.config.name
         sas = current.get(name, ())
         rests = len(sas) == 1 and rests_with(sas[0], peering.children) and name not in faults
-        if rests and not (strangers and precedence.young(peering.config.connection, sas)):
+        if rests and not (
+            strangers and precedence.young(peering.config.connection.ike.version, sas)
+        ):
             continue
         view = view_of(peering)
         waits += view.young.values()

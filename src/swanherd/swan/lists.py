@@ -15,6 +15,8 @@ from typing import Any
 
 from swanherd.core.ike import LIVE, IkeSa, LoadedConfig, SaState
 from swanherd.core.model import ConnectionId
+from swanherd.core.naming import pair_of
+from swanherd.core.precedence import young
 from swanherd.swan import codec
 from swanherd.swan.codec import ConfigFacts
 from swanherd.swan.sessions import Commands
@@ -61,6 +63,8 @@ class Lists:
         self._sas: dict[str, tuple[IkeSa, ...]] = {}
         self._live: dict[str, frozenset[int]] = {}
         self._restless: set[str] = set()  # whose SAs change without any event
+        # Those of IKEv1 by whose age something of another config ends (core.precedence).
+        self._young: set[str] = set()
         self._secrets: frozenset[ConnectionId] = frozenset()
         self._set: frozenset[LoadedConfig] = frozenset()
 
@@ -119,6 +123,8 @@ class Lists:
         if old:
             return None
         names |= self._restless
+        if not self._sas.keys() <= self._configs.keys():
+            names |= self._young
         if ids:
             names.update(
                 n for n, sas in self._sas.items() if any(_has_one_of(a, ids) for a in sas)
@@ -131,7 +137,7 @@ class Lists:
         if names is None:
             self._configs = _by_name(self._commands.stream("list-conns", "list-conn"))
             self._sas, self._live = {}, {}
-            self._restless = set()
+            self._restless, self._young = set(), set()
             self._take_sas(self._commands.stream("list-sas", "list-sa"))
         differs = names is None
         for name in names or ():
@@ -142,6 +148,7 @@ class Lists:
             self._sas.pop(name, None)
             self._live.pop(name, None)
             self._restless.discard(name)
+            self._young.discard(name)
             self._take_sas(self._commands.stream("list-sas", "list-sa", {"ike": name}))
         if names is None or loaded:
             self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
@@ -168,6 +175,8 @@ class Lists:
                 # Of several their ages decide, and those are as old as the list.
                 if len(same) > 1 or not _is_settled(sa):
                     self._restless.add(sa.config)
+                if sa.details is not None and young(sa.details.version, (sa,)):
+                    self._young.add(sa.config)
 
 
 def _by_name(
@@ -183,8 +192,8 @@ def _is_settled(sa: IkeSa) -> bool:
         sa.state is SaState.ESTABLISHED
         and not sa.busy
         and all(child.state is SaState.INSTALLED for child in sa.children)
-        # Of two of one name the younger one's age decides.
-        and len({child.name for child in sa.children}) == len(sa.children)
+        # Of two of one pair the younger one's age decides.
+        and len({pair_of(child.name) for child in sa.children}) == len(sa.children)
     )
 
 
