@@ -62,22 +62,24 @@ def doubles(
 ) -> tuple[tuple[TerminateChild, ...], float | None]:
     """Return the ends of child SAs of IKEv2 that both sides made at once, and when to ask again.
 
-    Of those of one name in one IKE SA the one with the lowest SPI stays: both sides know the same
-    two SPIs. In IKEv1 the later one takes the earlier one's place (quick_mode.c).
+    Who began the IKE SA ends, of those of one name in it, the ones that it doesn't send into: then
+    the peer moves to the other one too, and nothing is under way that can't be read. If it doesn't
+    the other side does. In IKEv1 the later one takes the earlier one's place (quick_mode.c).
     """
     if peering.config.connection.ike.version is IkeVersion.V1:
         return (), None
-    ends: list[tuple[int, int]] = []
+    ends: list[tuple[int, float]] = []
     for sa in current:
         if sa.state is not SaState.ESTABLISHED or sa.busy:
             continue
         for name in _carried(sa):
             same = [c for c in sa.children if c.name == name and c.state is SaState.INSTALLED]
-            same.sort(key=lambda child: min(child.spis, default=0))
+            same.sort(key=lambda child: (-_sent(child), min(child.spis, default=0)))
             age = min(map(_installed, same), default=0)
-            ends += [(child.unique_id, age) for child in same[1:]]
-    wait = min((float(SETTLED - age) for _, age in ends if age < SETTLED), default=None)
-    return tuple(TerminateChild(child) for child, age in ends if age >= SETTLED), wait
+            due = SETTLED if sa.initiator else 2 * SETTLED
+            ends += [(child.unique_id, float(due - age)) for child in same[1:]]
+    wait = min((left for _, left in ends if left > 0), default=None)
+    return tuple(TerminateChild(child) for child, left in ends if left <= 0), wait
 
 
 def _keeper(current: Sequence[IkeSa], children: frozenset[str]) -> IkeSa | None:
@@ -200,6 +202,10 @@ def _are_rivals(sa: IkeSa, other: IkeSa) -> bool:
 
 def _installed(child: ChildSa) -> int:
     return child.details.installed if child.details is not None else 0
+
+
+def _sent(child: ChildSa) -> int:
+    return child.details.packets_out if child.details is not None else 0
 
 
 def _spent(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:

@@ -175,13 +175,23 @@ class TestDoubles:
     """Both sides made the same child of IKEv2 at once."""
 
     @staticmethod
-    def child(unique_id, spis, installed):
-        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+    def child(unique_id, spis, installed, sent=0):
+        details = ChildDetails("", "", None, None, None, 0, 0, 0, sent, installed, None, None)
         name = CONFIG.children[0][0]
         return ChildSa(name, unique_id, SaState.INSTALLED, details, frozenset(spis))
 
-    def test_both_sides_end_the_same_one(self):
-        """The lowest SPI stays, whatever ids each side has given them."""
+    def test_who_began_the_ike_sa_ends_the_one_that_it_does_not_send_into(self):
+        """The other side only if that one doesn't: each may send into another."""
+        one, other = self.child(7, {5, 90}, 3, sent=4), self.child(8, {6, 7}, 2, sent=200)
+        assert actions(charon(ike_sa(children=(one, other)))) == (TerminateChild(7),)
+        theirs = charon(ike_sa(children=(one, other), initiator=False))
+        assert plan_tunnels(DESIRED, theirs, Timing(0.0)) == ((), 2.0)
+        late = dataclasses.replace(other, details=dataclasses.replace(other.details, installed=4))
+        seen = charon(ike_sa(children=(one, late), initiator=False))
+        assert plan_tunnels(DESIRED, seen, Timing(0.0)) == ((), 1.0)
+
+    def test_without_traffic_the_lowest_spi_stays(self):
+        """Whatever ids each side has given them."""
         for ids in ((7, 8), (8, 7)):
             one, other = self.child(ids[0], {5, 90}, 9), self.child(ids[1], {6, 7}, 8)
             assert actions(charon(ike_sa(children=(other, one)))) == (TerminateChild(ids[1]),)
