@@ -69,11 +69,24 @@ class Cluster:
         (self.directory / "kubeconfig").write_text(self.kubeconfig(admin=admin))
         with contextlib.ExitStack() as stack:
             store = self._etcd(stack)
-            self._api_server(stack, store, serving)
+            api = stack.enter_context(contextlib.ExitStack())
+            self._api = api, store, serving
+            self._api_server(api, store, serving)
             until(self._answers)
             self._controllers(stack)
             until(lambda: self.exists("/api/v1/namespaces/default/serviceaccounts/default"))
             yield self
+
+    @contextlib.contextmanager
+    def api_away(self):
+        """Let the API be away as long as the block lasts."""
+        api, store, serving = self._api
+        api.close()
+        try:
+            yield
+        finally:
+            self._api_server(api, store, serving)
+            until(self._answers)
 
     def _etcd(self, stack):
         client, peer = (f"http://{self.address}:{port}" for port in (2379, 2380))
@@ -120,10 +133,10 @@ class Cluster:
         )
 
     def _start(self, stack, program, *options):
-        log = stack.enter_context((self.directory / f"{pathlib.Path(program).name}.log").open("w"))
+        log = stack.enter_context((self.directory / f"{pathlib.Path(program).name}.log").open("a"))
         process = subprocess.Popen([program, *map(str, options)], stdout=log, stderr=log)
         stack.callback(process.wait, PATIENCE)
-        stack.callback(process.terminate)
+        stack.callback(process.kill)  # the API would wait for its watchers, a minute
 
     def _answers(self):
         # The priorities and roles that every cluster has are made a moment after it answers.
@@ -163,10 +176,14 @@ class Cluster:
         """Change some fields, as `kubectl patch --type merge` does."""
         return self.ask("PATCH", path, change, "application/merge-patch+json")
 
-    def token(self, namespace, account):
-        """Return a token of a service account, as a kubelet asks for it for a pod."""
+    def token(self, namespace, account, bound=None):
+        """Return a token of a service account; one that is bound ends with that object."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        if bound:
+            meta = bound["metadata"]
+            named = {"name": meta["name"], "uid": meta["uid"]}
+            body["spec"]["boundObjectRef"] = {"apiVersion": "v1", "kind": "Secret", **named}
         return self.ask("POST", path, body)["status"]["token"]
 
     def kubeconfig(self, *, admin=None, token=None):
@@ -194,7 +211,7 @@ class Cluster:
         """Return what a user has asked for, from that line of the audit log on."""
         lines = self.audit.read_text().splitlines()[since:]
         found = (json.loads(line) for line in lines)
-        return [each for each in found if each["user"]["username"] == user]
+        return [each for each in found if each["user"].get("username") == user]
 
     def asked(self):
         """Return how many lines the audit log has."""
@@ -226,12 +243,20 @@ class Kubelets:
 
     def _work(self):
         while not self._end.wait(0.2):
-            for pod in self._cluster.ask("GET", "/api/v1/pods")["items"]:
+            for pod in self._pods():
                 try:
                     self._attend(pod)
+                except OSError:
+                    break
                 except Refused as refused:
                     if refused.code not in (404, 409):  # it went, or has changed, meanwhile
                         self.failures.append(str(refused))
+
+    def _pods(self):
+        try:
+            return self._cluster.ask("GET", "/api/v1/pods")["items"]
+        except (OSError, Refused):  # the API is away; a kubelet waits
+            return ()
 
     def _attend(self, pod):
         meta, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
@@ -296,3 +321,15 @@ def collection(document, namespace="openstack"):
 def path_of(document, namespace="openstack"):
     """Return the path of an object."""
     return f"{collection(document, namespace)}/{document['metadata']['name']}"
+
+
+def dropped(wanted, stored, path=""):
+    """Yield the place of each field that was sent and isn't what is stored."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            yield from dropped(value, (stored or {}).get(key), f"{path}.{key}")
+    elif isinstance(wanted, list) and len(wanted) == len(stored or ()):
+        for number, value in enumerate(wanted):
+            yield from dropped(value, stored[number], f"{path}.{number}")
+    elif wanted != stored and not (wanted in ({}, "") and stored is None):
+        yield f"{path}: {wanted} is {stored}"

@@ -31,7 +31,8 @@ class OperatorPod:
         self._directory = directory
         account = directory / "pod" / "serviceaccount"
         account.mkdir(parents=True)
-        (account / "token").write_text(cluster.token("openstack", ACCOUNT))
+        self.token = account / "token"
+        self.token.write_text(cluster.token("openstack", ACCOUNT))
         (account / "ca.crt").write_bytes(cluster.authority.path.read_bytes())
         (account / "namespace").write_text("openstack")
         hosts = f"127.0.0.1 localhost\n{cluster.address} kubernetes.default.svc\n"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from tests.kube.cluster import PATIENCE, Refused, path_of, until
+from tests.kube.cluster import PATIENCE, Refused, dropped, path_of, until
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHART = ROOT / "operator" / "charts" / "swanherd"
@@ -38,18 +38,6 @@ def helm(cluster, tmp_path):
         return done.stdout
 
     return run
-
-
-def dropped(wanted, stored, path=""):
-    """Yield the place of each field that was sent and isn't what is stored."""
-    if isinstance(wanted, dict):
-        for key, value in wanted.items():
-            yield from dropped(value, (stored or {}).get(key), f"{path}.{key}")
-    elif isinstance(wanted, list) and len(wanted) == len(stored or ()):
-        for number, value in enumerate(wanted):
-            yield from dropped(value, stored[number], f"{path}.{number}")
-    elif wanted != stored and not (wanted in ({}, "") and stored is None):
-        yield f"{path}: {wanted} is {stored}"
 
 
 def images(cluster):

@@ -1,118 +1,15 @@
 """The operator in a cluster, with its own account and no right but those of its manifests."""
 
-import json
-import pathlib
 import random
 import signal
 import time
 
 import pytest
-import yaml
 
-from swanherd_operator.controller.cluster import kinds
-from swanherd_operator.controller.plan import FORCE, LABEL
-from tests.kube.cluster import collection, create, path_of, until
-from tests.kube.pod import MANIFESTS, USER, OperatorPod
-from tests.kube.test_chart import dropped
-
-ROOT = pathlib.Path(__file__).parents[2]
-CRD = ROOT / "operator" / "crds" / "enablement.yaml"
-ON, OFF = ({"extensions": {"vpnaas": {"enabled": flag}}} for flag in (True, False))
-VERSION = (1, 20)
-DEPLOYMENTS = "/apis/lcm.mirantis.com/v1alpha1/namespaces/openstack/openstackdeployments"
-ENABLEMENTS = "/apis/swanherd.io/v1alpha1/namespaces/openstack/enablements"
-
-
-@pytest.fixture(scope="module")
-def installed(cluster):
-    """What the page says to apply; the Deployment's pod is admitted. A process is the program."""
-    create(cluster, yaml.safe_load(CRD.read_text()))
-    for each in yaml.safe_load_all(MANIFESTS.read_text()):
-        stored = create(cluster, each)
-        assert not list(dropped(each, stored))
-    selector = "labelSelector=app.kubernetes.io/name%3Dswanherd-operator"
-    pods = f"/api/v1/namespaces/openstack/pods?{selector}"
-    until(lambda: len(cluster.ask("GET", pods)["items"]) == 1)
-    return cluster
-
-
-@pytest.fixture
-def stage(installed, tmp_path):
-    """A cluster without a deployment; at the end all has gone, and nothing was forbidden."""
-    found = Stage(installed, tmp_path)
-    yield found
-    for each in installed.ask("GET", DEPLOYMENTS)["items"]:
-        path = path_of(each)
-        installed.merge(path, {"metadata": {"finalizers": None}})
-        installed.ask("DELETE", path)
-    until(lambda: not found.ours() and not found.enablements(), told=found.log)
-    asked = installed.asked_by(USER, found.since)
-    assert not [each["requestURI"] for each in asked if forbidden(each)]
-    groups = {each.get("objectRef", {}).get("apiGroup", "") for each in asked if written(each)}
-    assert "lcm.mirantis.com" not in groups
-
-
-def forbidden(request):
-    """Tell whether it was by RBAC, or nobody was known by the token; a quota says 403 too."""
-    decision = request.get("annotations", {}).get("authorization.k8s.io/decision")
-    return decision == "forbid" or request["responseStatus"]["code"] == 401
-
-
-def written(request):
-    return request["verb"] not in ("get", "list", "watch")
-
-
-class Stage:
-    def __init__(self, cluster, directory):
-        self.cluster = cluster
-        self.since = cluster.asked()
-        self.pod = OperatorPod(cluster, directory)
-
-    def put(self, name="cloud", **neutron):
-        document = yaml.safe_load((ROOT / "docs" / "examples" / "osdpl.yaml").read_text())
-        document["metadata"]["name"] = name
-        document["spec"]["features"]["neutron"].update(neutron)
-        return create(self.cluster, document)
-
-    def change(self, neutron, **meta):
-        body = {"metadata": meta, "spec": {"features": {"neutron": neutron}}}
-        return self.cluster.merge(f"{DEPLOYMENTS}/cloud", body)
-
-    def deployment(self):
-        return self.cluster.find(f"{DEPLOYMENTS}/cloud")
-
-    def enablements(self):
-        return self.cluster.ask("GET", ENABLEMENTS)["items"]
-
-    def conditions(self, name="cloud"):
-        found = self.cluster.find(f"{ENABLEMENTS}/{name}") or {}
-        return {each["type"]: each for each in found.get("status", {}).get("conditions", ())}
-
-    def state(self, kind, name="cloud"):
-        return self.conditions(name).get(kind, {}).get("status")
-
-    def ours(self, name="cloud"):
-        """Return what the operator has made, by kind and name."""
-        found = {}
-        for version, kind in kinds(VERSION):
-            place = collection({"apiVersion": version, "kind": kind, "metadata": {}})
-            listed = self.cluster.ask("GET", f"{place}?labelSelector={LABEL}%3D{name}")["items"]
-            found |= {(kind, each["metadata"]["name"]): each for each in listed}
-        return found
-
-    def events(self):
-        listed = self.cluster.ask("GET", "/api/v1/namespaces/openstack/events")["items"]
-        of_deployments = [
-            e for e in listed if e["involvedObject"]["kind"] == "OpenStackDeployment"
-        ]
-        return {each["metadata"]["uid"]: each["message"] for each in of_deployments}
-
-    def log(self):
-        told = self.pod.log.read_text()[-3000:] if self.pod.log.exists() else ""
-        return f"{json.dumps(self.conditions(), indent=1)}\n{sorted(self.ours())}\n{told}"
-
-    def until(self, met):
-        until(met, told=self.log)
+from swanherd_operator.controller.plan import FORCE
+from tests.kube.cluster import create, path_of
+from tests.kube.pod import USER
+from tests.kube.stage import DEPLOYMENTS, OFF, ON
 
 
 def shape(objects):
