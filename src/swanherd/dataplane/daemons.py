@@ -15,7 +15,7 @@ _CODE = "daemon_failed"
 
 
 def namespace_of(pid: int) -> int | None:
-    """Return the inode of the network namespace that a process is in; None if it has ended."""
+    """Return the inode of the network namespace that a process is in; None if it can't be seen."""
     with failing(_NO_ROUTER, _CODE):
         found: int | None = processes.namespace_of(pid)
         return found

@@ -249,6 +249,7 @@ class CharonLife:
             "STRONGSWAN_CONF": str(paths.conf),
             "NOTIFY_SOCKET": str(paths.ready),
         }
+        namespace = self._namespace_inode(router_id)
         pid = self._spawn(router_id, (self._binary,), environment, str(paths.output))
         if not self._wait_ready(pid, ready):
             process.kill(pid, self._processes)
@@ -256,7 +257,8 @@ class CharonLife:
         started = process.look_up(pid)
         if started is None:
             raise Temporary(router_id, self._start_failed(paths))
-        namespace = self._processes.namespace_of(pid)
+        if namespace != self._namespace_inode(router_id):
+            namespace = None  # it was made anew just then: who asks has to look
         told = {"pid": pid, "started": started.started, "namespace": namespace}
         record = {**told, **dataclasses.asdict(options)}
         _write(paths.state, json.dumps(record))

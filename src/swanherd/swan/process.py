@@ -20,7 +20,7 @@ class Processes(Protocol):
     """What of daemons only root may do; `dataplane.daemons` fits."""
 
     def namespace_of(self, pid: int) -> int | None:
-        """Return the inode of the process' network namespace; None if it has ended."""
+        """Return the inode of the process' network namespace; None if that can't be seen."""
         ...
 
     def send(self, pid: int, started: int, number: int) -> None:

@@ -15,11 +15,11 @@ _CONFIGURATION = b"STRONGSWAN_CONF="
 
 @default.entrypoint
 def namespace_of(pid: int) -> int | None:
-    """Return the inode of the process' network namespace; None if it has ended."""
+    """Return the inode of the process' network namespace; None if that can't be seen."""
     try:
         return os.stat(inside.PROC / str(pid) / "ns/net").st_ino
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # it has ended, or isn't ours to look at
 
 
 @default.entrypoint
