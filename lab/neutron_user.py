@@ -48,11 +48,12 @@ for name in sudoers passwd shadow; do
     mount --bind "$files/$name" "/etc/$name"
 done
 if ! setpriv --reuid="$user" --clear-groups test -x "$python"; then
-    mount --bind "$python" "$files/python"
+    # Whole before it is seen: other programs are starting meanwhile.
     top=/$(echo "$python" | cut -d / -f 2)
-    mount -t tmpfs -o mode=755 none "$top"
-    mkdir -p "$python"
-    mount --bind "$files/python" "$python"
+    mount -t tmpfs -o mode=755 none "$files/home"
+    mkdir -p "$files/home${python#"$top"}"
+    mount --bind "$python" "$files/home${python#"$top"}"
+    mount --rbind "$files/home" "$top"
 fi
 mkdir -p /var/lib/neutron
 chown "$user:$user" /var/lib/neutron
@@ -62,7 +63,7 @@ chown "$user:$user" /var/lib/neutron
 def prepare(box: Box, cloud: CloudPlan, configuration: str) -> pathlib.Path:
     """Give the box the user, and what it may do; return where the agent's configuration is."""
     files = box.lab.directory("boxes", box.name, "user")
-    (files / "python").mkdir(exist_ok=True)
+    (files / "home").mkdir(exist_ok=True)
     for path, text, mode in (
         (files / "rootwrap.conf", _ROOTWRAP, 0o644),
         (files / "sudoers", _SUDOERS, 0o440),
