@@ -21,6 +21,7 @@ TESTS = (
     *(f"tests/unit/{room}" for room in ROOMS),
     *("tests/functional/server/test_api.py", "tests/functional/server/test_secrets.py"),
     *("tests/functional/server/test_migrations.py", "tests/functional/l3/test_eventlet.py"),
+    "tests/functional/l3/test_capabilities.py",
 )
 SCENARIO = "tests/scenario/test_releases.py"
 BACKENDS = {"OVN": "", "Open vSwitch": "-ovs"}
