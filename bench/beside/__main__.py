@@ -1,13 +1,14 @@
-"""`make bench-beside`: Swanherd and neutron-vpnaas 29 through one script, in one run.
+"""`make bench-beside`: Swanherd and releases of neutron-vpnaas through one script, in one run.
 
-Cloud a of a lab of its own (SWANHERD_LAB, default `beside`) has Swanherd, cloud b neutron-vpnaas.
-Both have their tunnels to the same neutral peer, a strongSwan configured by hand. Figures go to
-build/beside.json, those with a number on both sides to build/bench.json as well.
+Cloud a of a lab of its own (SWANHERD_LAB, default `beside`) has Swanherd, cloud b neutron-vpnaas;
+for another release the lab is made anew. All have their tunnels to a neutral peer, a strongSwan
+configured by hand. Figures go to build/beside.json, those that are a number to build/bench.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -28,14 +29,18 @@ from lab.sites import make_public
 from lab.user import enter
 
 FILE = ROOT / "build" / "beside.json"
-TITLES = {"a": "Swanherd", "b": "neutron-vpnaas 29"}
+OURS = "Swanherd"
 
 
 def options() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--limit", type=float, default=30, help="seconds to wait for an effect")
-    parser.add_argument("--counts", default="100", help="so many are brought up at once, too")
+    parser.add_argument("--releases", default="29,27", help="of neutron-vpnaas")
+    parser.add_argument("--counts", default="10,100", help="so many are brought up at once, too")
+    parser.add_argument("--more", default="1000", help="… and so many of Swanherd's alone")
+    parser.add_argument("--rows", default="", help="only changes with this in their name")
+    parser.add_argument("--patience", type=float, default=600, help="for as many, in seconds")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md's tables")
     parser.add_argument("--render", action="store_true", help="measure nothing: the last run's")
     return parser.parse_args()
@@ -60,50 +65,68 @@ def main() -> int:
 
 
 def run(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Bring the lab up, measure one cloud after the other, and return all figures."""
+    """Measure ours, then each release of theirs, and return all figures."""
+    releases = [int(number) for number in chosen.releases.split(",")]
     # In a lab's network there is no registry from which it could be installed.
-    making = [sys.executable, "-m", "tests.oracles.environments", "vpnaas-29"]
+    names = [f"vpnaas-{number}" for number in releases]
+    making = [sys.executable, "-m", "tests.oracles.environments", *names]
     subprocess.run(making, cwd=ROOT, check=True)
-    lab = Lab(os.environ.get("SWANHERD_LAB", "beside"), Shape(predecessor_b=29))
-    reuse = bool(os.environ.get("REUSE"))
+    sides: list[dict[str, Any]] = []
+    for release in releases:
+        # A process each: it enters the lab's network and never leaves it.
+        with concurrent.futures.ProcessPoolExecutor(1) as alone:
+            sides += alone.submit(run_lab, release, not sides, chosen).result()
+    return {"versions": versions(), "limit": chosen.limit, "sides": sides}
+
+
+def run_lab(release: int, ours_too: bool, chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """Bring a lab with a release of theirs up, and return the figures of its clouds."""
+    lab = Lab(os.environ.get("SWANHERD_LAB", "beside"), Shape(predecessor_b=release))
+    theirs = f"neutron-vpnaas {release}"
     try:
-        if not reuse:
+        if not os.environ.get("REUSE"):
             lifecycle.up(lab)
         enter(lab)
-        sides = {name: measure(lab, name, number, chosen) for number, name in enumerate("ab", 1)}
+        found = [measure(lab, "a", OURS, chosen)] if ours_too else []
+        return [*found, measure(lab, "b", theirs, chosen)]
     finally:
         if not os.environ.get("KEEP"):
             lifecycle.down(lab)
-    return {"versions": versions(), "limit": chosen.limit, "load": os.getloadavg(), "sides": sides}
 
 
-def measure(lab: Lab, name: str, number: int, chosen: argparse.Namespace) -> dict[str, Any]:
+def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Put one cloud through the script and return its figures."""
     cloud = Cloud(lab, name)
     make_public(cloud)
-    side = make_side(TITLES[name], cloud, number)
+    side = make_side(title, cloud, "ab".index(name) + 1)
     seen: dict[str, Any] = {"title": side.title, "load_before": os.getloadavg()}
     first = say(side, "1 connection", dataclasses.asdict(bring_up(side, range(1), 120)))
     seen["bringing"] = [first]
-    many, seen["changes"] = changes(side, chosen.limit)
+    many, seen["changes"] = changes(side, chosen.limit, chosen.rows)
     seen["bringing"].append(many)
     seen["idle_percent"] = say(side, "idle, percent of a core", idle(side, 30))
-    seen["told_down"] = say(side, "told that it's down", told_down(side, side.cases[0], 120))
-    seen["restart"] = say(side, "restart", dataclasses.asdict(restart(side, side.cases[2])))
+    seen["told_down"] = say(side, "told that it's down", told_down(side, 120))
+    seen["restart"] = say(side, "restart", dataclasses.asdict(restart(side, side.cases[1])))
     begin = 40
-    for count in [int(c) for c in chosen.counts.split(",") if c]:
-        made = bring_up(side, range(begin, begin + count), 60 + 4 * count)
+    for count in _numbers(chosen.counts) + (_numbers(chosen.more) if side.is_ours else []):
+        made = bring_up(side, range(begin, begin + count), chosen.patience)
         seen["bringing"].append(say(side, f"{count} connections", dataclasses.asdict(made)))
         begin += count
+        if made.active is None:
+            break
     return seen
 
 
-def changes(side: Side, limit: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
+
+
+def changes(side: Side, limit: float, only: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Make a connection for each change and one to be response-only, then all the changes.
 
     Return what bringing them up was like, and what became of each change.
     """
-    listed = rows()
+    listed = [row for row in rows() if only in row.name]
     own = [
         {f"{kind}policy_id": side.policy(kind) for kind in ("ike", "ipsec")}
         if row.own_policies
@@ -141,20 +164,20 @@ def say(side: Side, what: str, value: Any) -> Any:
 
 
 def results(document: dict[str, Any]) -> list[Result]:
-    """Return the figures that are a number on our side."""
-    ours, theirs = document["sides"]["a"], document["sides"]["b"]
+    """Return the figures that are a number on our side, beside those of the first of theirs."""
+    ours, theirs = document["sides"][:2]
     found = []
-    for mine, other in zip(ours["changes"], theirs["changes"], strict=True):
+    for mine, other in page.beside(ours["changes"], theirs["changes"], "name"):
         if mine["seconds"]:
             name = "".join(c if c.isalnum() else "_" for c in mine["name"].lower()).strip("_")
             name = "_".join(filter(None, name.split("_")))[:40]
             found.append(Result(f"beside_{name}_s", mine["seconds"], "s", None, other["seconds"]))
-    for mine, other in zip(ours["bringing"], theirs["bringing"], strict=True):
+    for mine, other in page.beside(ours["bringing"], theirs["bringing"], "count"):
         count = mine["count"]
         for key in ("up", "active"):
             if mine[key]:
                 name = f"beside_{key}_{count}_s"
-                found.append(Result(name, mine[key], "s", None, other[key]))
+                found.append(Result(name, mine[key], "s", None, other.get(key)))
     for name, key, unit in (
         ("beside_idle_percent", "idle_percent", "%"),
         ("beside_told_down_s", "told_down", "s"),

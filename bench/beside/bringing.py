@@ -70,8 +70,15 @@ def bring_up(
     return found
 
 
-def told_down(side: Side, case: Case, limit: float) -> float | None:
-    """End a tunnel by its peer, who forgets it; seconds until the API doesn't say ACTIVE."""
+def told_down(side: Side, limit: float) -> float | None:
+    """End a tunnel by its peer, who forgets it; seconds until the API doesn't say ACTIVE.
+
+    None if it does all the time, or if no tunnel is up.
+    """
+    up = side.up()
+    case = next((c for c in side.cases if c.id in up and side.status(c) == "ACTIVE"), None)
+    if case is None:
+        return None
     began = time.monotonic()
     side.peer.drop(case.far)
     return seconds_until(lambda: side.status(case) != "ACTIVE", began, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import statistics
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lab.layout import ROOT
@@ -15,95 +16,127 @@ BEGIN, END = "<!-- beside: made by make bench-beside -->", "<!-- /beside -->"
 
 
 def tables(document: dict[str, Any]) -> str:
-    """Return the tables in Markdown."""
-    ours, theirs = document["sides"]["a"], document["sides"]["b"]
-    lines = [
-        "| PUT | Swanherd | neutron-vpnaas 29 | CPU of the agents | ratio |",
-        "|---|---|---|---|---|",
-    ]
-    for mine, other in zip(ours["changes"], theirs["changes"], strict=True):
-        lines.append(
-            f"| {mine['name']} | {_words(mine)} | {_words(other)} "
-            f"| {_pair(mine['cpu'], other['cpu'])} | {_ratio(mine['seconds'], other['seconds'])} |"
-        )
-    lines += ["", "| figure | Swanherd | neutron-vpnaas 29 | ratio |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(row)} |" for row in _figures(ours, theirs)]
+    """Return the tables in Markdown; a ratio is ours to the first of theirs."""
+    sides = document["sides"]
+    titles = " | ".join(side["title"] for side in sides)
+    rule = "|---" * (len(sides) + 2) + "|"
+    lines = [f"| PUT | {titles} | CPU of the agents | ratio |", f"{rule}---|"]
+    for row in _aligned(sides, "changes", "name"):
+        cells = [_words(of) for of in row]
+        cells += [_all(of.get("cpu") for of in row), _ratio(*(of.get("seconds") for of in row))]
+        lines.append(f"| {' | '.join([row[0]['name'], *cells])} |")
+    lines += ["", f"| figure | {titles} | ratio |", rule]
+    lines += [f"| {' | '.join(row)} |" for row in _figures(sides)]
     return "\n".join(lines) + "\n"
 
 
+def beside(
+    ours: list[dict[str, Any]], theirs: list[dict[str, Any]], key: str
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return ours in pairs with those of theirs that have the same key; nothing where none has."""
+    known = {row[key]: row for row in theirs}
+    return [(row, known.get(row[key], {})) for row in ours]
+
+
+def _aligned(sides: list[dict[str, Any]], what: str, key: str) -> list[list[dict[str, Any]]]:
+    ours, *others = (side[what] for side in sides)
+    columns = [[pair[1] for pair in beside(ours, theirs, key)] for theirs in others]
+    return [list(row) for row in zip(ours, *columns, strict=True)]
+
+
 def _words(row: dict[str, Any]) -> str:
+    if not row:
+        return "not tried"
     if "response-only" in row["name"]:
         return "so it is" if row["seconds"] is not None else "it does"
     return str(row["words"])
 
 
-def _figures(ours: dict[str, Any], theirs: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    found: list[tuple[str, str, str, str]] = []
-    for mine, other in zip(ours["bringing"], theirs["bringing"], strict=True):
-        of = f"{mine['count']} connection" + ("s" if mine["count"] > 1 else "")
-        for key, what in (("up", "first POST until all are up"), ("active", "… until all ACTIVE")):
-            found.append((f"{of}: {what}", *_seconds(mine[key], other[key])))
-        found.append((f"{of}: begun by the gateway", str(mine["own"]), str(other["own"]), ""))
-        found.append((f"{of}: CPU of the agent", *_seconds(mine["cpu"], other["cpu"])))
-        late = [statistics.median(s["late"]) if s["late"] else None for s in (mine, other)]
-        found.append((f"{of}: SA up until ACTIVE, median", *_seconds(late[0], late[1])))
-    down = _seconds(ours["told_down"], theirs["told_down"])
-    found.append(("peer ends the tunnel: until the API says so", *down))
-    idle = [s["idle_percent"] for s in (ours, theirs)]
-    found.append(
-        ("idle agent, of one core", f"{idle[0]:.1f} %", f"{idle[1]:.1f} %", _ratio(*idle))
-    )
+def _figures(sides: list[dict[str, Any]]) -> Iterator[list[str]]:
+    for row in _aligned(sides, "bringing", "count"):
+        of = f"{row[0]['count']} connection" + ("s" if row[0]["count"] > 1 else "")
+        yield [f"{of}: the POSTs", *_seconds(row, "posts")]
+        yield [f"{of}: first POST until all are up", *_seconds(row, "up")]
+        yield [f"{of}: … until all ACTIVE", *_seconds(row, "active")]
+        yield [f"{of}: begun by the gateway", *(str(one.get("own", "–")) for one in row), ""]
+        yield [f"{of}: CPU of the agent", *_seconds(row, "cpu")]
+        middle = [one and {"late": _median(one["late"])} for one in row]
+        yield [f"{of}: SA up until ACTIVE, median", *_seconds(middle, "late")]
+    yield ["peer ends the tunnel: until the API says so", *_seconds(sides, "told_down")]
+    idle = [side["idle_percent"] for side in sides]
+    yield ["idle agent, of one core", *(f"{one:.1f} %" for one in idle), _ratio(*idle)]
     for key, of, what in (("rebuilt", "of", "IKE SAs rebuilt"), ("lost", "sent", "pings lost")):
-        shown = [f"{s['restart'][key]} of {s['restart'][of]}" for s in (ours, theirs)]
-        found.append((f"agent restarted: {what}", shown[0], shown[1], ""))
-    return found
+        shown = [f"{side['restart'][key]} of {side['restart'][of]}" for side in sides]
+        yield [f"agent restarted: {what}", *shown, ""]
 
 
-def _seconds(mine: float | None, other: float | None) -> tuple[str, str, str]:
-    shown = ["not within the limit" if s is None else f"{s:.2f} s" for s in (mine, other)]
-    return shown[0], shown[1], _ratio(mine, other)
+def _seconds(row: list[dict[str, Any]], key: str) -> list[str]:
+    values = [of.get(key) for of in row]
+    missing = ["not tried" if not of else "not within the limit" for of in row]
+    shown = [m if v is None else f"{v:.2f} s" for v, m in zip(values, missing, strict=True)]
+    return [*shown, _ratio(*values)]
 
 
-def _pair(mine: float | None, other: float | None) -> str:
-    return " / ".join("–" if s is None else f"{s:.2f} s" for s in (mine, other))
+def _median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None
 
 
-def _ratio(mine: float | None, other: float | None) -> str:
+def _all(values: Iterable[float | None]) -> str:
+    return " / ".join("–" if value is None else f"{value:.2f} s" for value in values)
+
+
+def _ratio(mine: float | None, other: float | None = None, *_: float | None) -> str:
     return f"{mine / other:.2f}" if mine is not None and other else "–"
+
+
+COLOURS = ("#1b7f5c", "#b5562b", "#8a6d1f")
 
 
 def plot(document: dict[str, Any]) -> str:
     """Return a picture: for each change, how long until it had its effect."""
-    limit, left, width, step = document["limit"], 350, 420, 34
-    pairs = list(zip(*(document["sides"][n]["changes"] for n in "ab"), strict=True))
-    timed = [(m, o) for m, o in pairs if "response-only" not in m["name"]]
+    limit, left, width = document["limit"], 350, 420
+    sides, step = document["sides"], 12 + 13 * len(document["sides"])
+    timed = [
+        row
+        for row in _aligned(sides, "changes", "name")
+        if "response-only" not in row[0]["name"] and all(row)
+    ]
     height = 60 + step * len(timed)
+    titles = [side["title"] for side in sides]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 190} {height}" '
         'font-family="sans-serif" font-size="13">',
-        "<title>Seconds from a PUT to its effect, Swanherd and neutron-vpnaas 29</title>",
+        f"<title>Seconds from a PUT to its effect: {', '.join(titles)}</title>",
         f'<rect width="{left + width + 190}" height="{height}" fill="#ffffff"/>',
         '<text x="12" y="22" font-size="15">Seconds from a PUT to its effect</text>',
-        f'<rect x="{left}" y="11" width="12" height="12" fill="#1b7f5c"/>'
-        f'<text x="{left + 18}" y="22">Swanherd</text>',
-        f'<rect x="{left + 110}" y="11" width="12" height="12" fill="#b5562b"/>'
-        f'<text x="{left + 128}" y="22">neutron-vpnaas 29</text>',
     ]
-    for number, pair in enumerate(timed):
+    for number, (title, colour) in enumerate(zip(titles, COLOURS, strict=False)):
+        at = left + 150 * number
+        parts.append(
+            f'<rect x="{at}" y="11" width="12" height="12" fill="{colour}"/>'
+            f'<text x="{at + 18}" y="22">{title}</text>'
+        )
+    for number, row in enumerate(timed):
         top = 44 + step * number
-        name = html.escape(pair[0]["name"].replace("`", ""))
+        name = html.escape(row[0]["name"].replace("`", ""))
         parts.append(f'<text x="12" y="{top + 16}">{name}</text>')
-        for row, y, colour in zip(pair, (top, top + 13), ("#1b7f5c", "#b5562b"), strict=True):
-            share = 0 if row["refused"] else min(1.0, (row["seconds"] or limit) / limit)
-            missed = row["seconds"] is None
-            fill = "none" if missed else colour
-            parts.append(
-                f'<rect x="{left}" y="{y}" width="{max(2.0, share * width):.1f}" height="11" '
-                f'fill="{fill}" stroke="{colour}"/>'
-                f'<text x="{left + max(2.0, share * width) + 6:.1f}" y="{y + 10}" font-size="11">'
-                f"{html.escape(row['words'].split(',')[0])}</text>"
-            )
+        for line, (of, colour) in enumerate(zip(row, COLOURS, strict=False)):
+            parts += _bar(of, left, top + 13 * line, width, limit, colour)
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _bar(
+    row: dict[str, Any], left: int, y: int, width: int, limit: float, colour: str
+) -> Iterator[str]:
+    missed = row["seconds"] is None
+    share = 0 if row["refused"] else min(1.0, (limit if missed else row["seconds"]) / limit)
+    long = max(2.0, share * width)
+    yield (
+        f'<rect x="{left}" y="{y}" width="{long:.1f}" height="11" '
+        f'fill="{"none" if missed else colour}" stroke="{colour}"/>'
+        f'<text x="{left + long + 6:.1f}" y="{y + 10}" font-size="11">'
+        f"{html.escape(row['words'].split(',')[0])}</text>"
+    )
 
 
 def write(document: dict[str, Any]) -> None:
@@ -111,7 +144,7 @@ def write(document: dict[str, Any]) -> None:
     text = DOCUMENT.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    load = ", ".join(f"{s['title']} {s['load_before'][0]:.1f}" for s in document["sides"].values())
+    load = ", ".join(f"{s['title']} {s['load_before'][0]:.1f}" for s in document["sides"])
     made = document["versions"]
     about = f"{made['machine']}, Python {made['python']}, Neutron {made['neutron']}"
     about += f"; load of the machine before each: {load}."

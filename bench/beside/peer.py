@@ -88,7 +88,7 @@ class Peer:
 
     def start(self) -> None:
         """Start its charon, without connections."""
-        wires.add_host(self.lab, self.name, [f"100.64.{self.number}.9/24"])
+        wires.add_host(self.lab, self.name, [f"100.64.{8 * self.number}.9/21"])
         directory = self.lab.directory("peers", self.name)
         text = CONF.format(socket=f"/run/{self.name}.vici").replace("updown", "updown counters")
         (directory / "strongswan.conf").write_text(text)
@@ -100,8 +100,9 @@ class Peer:
 
     def site(self, number: int) -> Far:
         """Add a site with addresses of its own, not loaded yet."""
-        address = f"100.64.{self.number}.{10 + number}"
-        network = f"10.{100 + self.number}.{number}.0/24"
+        block, rest = divmod(number, 200)
+        address = f"100.64.{8 * self.number + block}.{10 + rest}"
+        network = f"10.{80 + 40 * self.number + block}.{rest}.0/24"
         made = Far(f"s{number}", address, address, f"key of {number}", (network,))
         self.sites[made.name] = made
         return made
@@ -120,7 +121,7 @@ class Peer:
 
     def load(self) -> None:
         """Let charon have the sites and their addresses; live SAs stay as they are."""
-        commands = [f"address replace {s.address}/24 dev eth0" for s in self.sites.values()]
+        commands = [f"address replace {s.address}/21 dev eth0" for s in self.sites.values()]
         networks = [network for s in self.sites.values() for network in s.networks]
         # Userspace ESP takes a network only with an address of it.
         commands += [f"address replace {_first(network)}/24 dev lo" for network in networks]
