@@ -186,8 +186,9 @@ def ready(stage: Stage, count: int) -> bool:
 
 
 def soak(stage: Stage, routers: list[DesiredRouter], seconds: float) -> Iterator[tuple[str, Any]]:
-    """Yield the agent's memory over time, with an edit every few seconds."""
-    seen, end, number = [rss(stage.agent)], time.monotonic() + seconds, 1000
+    """Yield the agent's and its daemons' memory over time, with an edit every two seconds."""
+    end, number = time.monotonic() + seconds, 1000
+    seen, daemons = [rss(stage.agent)], [sum(map(rss, charons(stage)))]
     router = routers[0]
     while time.monotonic() < end:
         number += 1
@@ -198,7 +199,11 @@ def soak(stage: Stage, routers: list[DesiredRouter], seconds: float) -> Iterator
         stage.server.set([router])
         stage.server.wait_row(router, changed.id, 60)
         seen.append(rss(stage.agent))
-    yield "soak_rss_mb", [round(value, 1) for value in seen[:: max(1, len(seen) // 20)]]
+        daemons.append(sum(map(rss, charons(stage))))
+        time.sleep(_WINDOW)  # the pace
+    for name, values in (("soak_rss_mb", seen), ("soak_rss_charons_mb", daemons)):
+        yield name, [round(value, 1) for value in values[:: max(1, len(values) // 20)]]
+    yield "soak_edits", number - 1000
 
 
 def cpu_of(pid: int) -> float:
