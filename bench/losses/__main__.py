@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
 import platform
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,12 @@ from swanherd.agent.node import OvnNode
 from swanherd.core.model import DataPlane, IkeVersion
 from swanherd.dataplane import esp
 
+LOG = logging.getLogger(__name__)
+
+# Seconds that old SAs stay: more than an attempt needs that fails and is made again, as with the
+# agent's default of five minutes.
+_GRACE = 10.0
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -24,6 +31,9 @@ def main() -> int:
     """Measure, print, write; the exit status is 1 if a promise isn't kept."""
     options = _options()
     alone()
+    if options.log:
+        form = "%(asctime)s.%(msecs)03d %(message)s"
+        logging.basicConfig(filename=options.log, level=logging.INFO, format=form, datefmt="%T")
     plane = DataPlane(options.plane)
     make_node = OvnNode
     if options.node:
@@ -32,8 +42,8 @@ def main() -> int:
     allowed = {**ALLOWED, V2: options.v2_allowed}
     results: list[Result] = []
     for version in map(IkeVersion, options.ike):
-        wanted = [row for row in rows_of(version) if options.row in row.name]
-        settings = Settings(plane, version, options.delay, make_node=make_node)
+        wanted = [row for row in rows_of(version) if options.row in row.name] * options.times
+        settings = Settings(plane, version, options.delay, _GRACE, make_node=make_node)
         with Stage(settings) as stage:
             for result in measure_all(stage, wanted):
                 _print(result, allowed)
@@ -49,6 +59,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0, help="milliseconds one way")
     parser.add_argument("--ike", nargs="+", default=[str(V2), str(V1)], help="v2, v1")
     parser.add_argument("--row", default="", help="only rows whose name contains this")
+    parser.add_argument("--times", type=int, default=1, help="so often each of them")
+    parser.add_argument("--log", help="a file for what the agents do, and when")
     parser.add_argument("--node", default="", help="module:function that makes the node")
     parser.add_argument("--v2-allowed", type=int, default=ALLOWED[V2])
     parser.add_argument("--out", default=str(ROOT / "build/losses.json"))
@@ -58,6 +70,7 @@ def _options() -> argparse.Namespace:
 def _print(result: Result, allowed: dict[IkeVersion, int]) -> None:
     mark = "    " if result.holds(allowed) else "FAIL"
     mine = "–" if result.concerned is None else str(result.concerned)
+    LOG.info("%s %s lost %s", result.version, result.row.name, mine)
     print(
         f"{mark} {result.version} {result.row.name:52} lost {mine:>2}, others {result.others}, "
         f"clear {len(result.clear)}, of {result.sent}  {result.wrong}",
