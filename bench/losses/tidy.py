@@ -6,11 +6,13 @@ from swanherd.core.ike import COMING, ObservedCharon, SaState
 
 
 def is_tidy(charon: ObservedCharon) -> bool:
-    """Tell whether there is nothing twice, and no IKE SA of what isn't loaded.
+    """Tell whether there is nothing twice, and no SA of what isn't loaded.
 
-    Both sides may have made the same child at once: of two one ends two seconds later.
+    Both sides may have made the same child at once: of two one ends two seconds later. In IKEv1
+    what was replaced stays for as long, and would serve again if the next row asked for it.
     """
     loaded = {config.name for config in charon.configs}
+    wanted = {name for config in charon.configs for name in config.children}
     # One that is still being negotiated would take the other's place when it comes up.
     held = (SaState.ESTABLISHED, *COMING)
     sas = [sa for sa in charon.ike_sas if sa.state in held]
@@ -21,6 +23,5 @@ def is_tidy(charon: ObservedCharon) -> bool:
         for child in sa.children
         if child.state is SaState.INSTALLED
     ]
-    return set(names) <= loaded and not any(
-        len(each) > len(set(each)) for each in (names, children)
-    )
+    known = set(names) <= loaded and {child for _, child in children} <= wanted
+    return known and not any(len(each) > len(set(each)) for each in (names, children))

@@ -20,3 +20,5 @@ def test_nothing_is_there_twice():
     assert not is_tidy(charon(ike_sa(children=(child, twin))))
     gone = dataclasses.replace(twin, state=SaState.DELETED)
     assert is_tidy(charon(ike_sa(children=(child, gone))))
+    replaced = dataclasses.replace(twin, name=f"{child.name}x")
+    assert not is_tidy(charon(ike_sa(children=(child, replaced))))
