@@ -21,7 +21,7 @@ from swanherd.agent.life import Life
 from swanherd.agent.listener import listening
 from swanherd.agent.monitor import Monitor, about
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
-from swanherd.agent.surroundings import choose_data_plane, own_state
+from swanherd.agent.surroundings import ROUTERS, choose_data_plane, own_state
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
@@ -66,7 +66,7 @@ class L3Agent:
         self._node = HomeNode()
         self._state = own_state(conf)
         surroundings = Surroundings(
-            self._state / "routers",
+            self._state / ROUTERS,
             homes.spawn,
             namespace.namespace_inode,
             daemons,

@@ -18,7 +18,7 @@ from swanherd.agent.listener import listening
 from swanherd.agent.monitor import Monitor, about
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import OvnNode
-from swanherd.agent.surroundings import choose_data_plane, own_state
+from swanherd.agent.surroundings import ROUTERS, choose_data_plane, own_state
 from swanherd.agent.takeover import Takeover
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.core.failures import Temporary
@@ -59,7 +59,7 @@ class OvnAgent:
         maker = Keeper(Path(keeper)) if keeper else namespace.HERE
         node = OvnNode(self._vswitch, maker=maker)
         surroundings = Surroundings(
-            self._state / "routers",
+            self._state / ROUTERS,
             namespace.spawn,
             namespace.namespace_inode,
             daemons,

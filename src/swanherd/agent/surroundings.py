@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from swanherd.agent.telling import CONTROL_SOCKET
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
 from swanherd.core.model import DataPlane
@@ -29,6 +30,10 @@ def choose_data_plane(wanted: str) -> DataPlane:
     return DataPlane.USERSPACE
 
 
+# In the state directory: a directory for each router.
+ROUTERS = "routers"
+
+
 def own_state(conf: Any) -> Path:
     """Return the directory of the daemons' files, which is ours now, whoever's it was.
 
@@ -36,7 +41,7 @@ def own_state(conf: Any) -> Path:
     """
     if (earlier := options.earlier_state(conf)) is not None:
         try:
-            daemons.take(earlier)
+            daemons.take(earlier, (ROUTERS, CONTROL_SOCKET))
         except Failure as failure:
             LOG.warning("%s stays as it is: %s", earlier, failure)
     return options.state_path(conf)

@@ -39,6 +39,7 @@ def leave(arguments: argparse.Namespace) -> int:
     """
     # What it needs is slow to import, and the program is a pod's probe too.
     from swanherd.agent.homes import HomeNode
+    from swanherd.agent.surroundings import ROUTERS
     from swanherd.agent.telling import CONTROL_SOCKET
     from swanherd.dataplane import daemons, homes, namespace
     from swanherd.swan.adapter import StrongSwan
@@ -53,7 +54,7 @@ def leave(arguments: argparse.Namespace) -> int:
     node = HomeNode()
     node.find_touched()
     surroundings = Surroundings(
-        path.parent / "routers",
+        path.parent / ROUTERS,
         homes.spawn,
         namespace.namespace_inode,
         daemons,

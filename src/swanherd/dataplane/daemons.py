@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from swanherd.core.model import RouterId
@@ -33,7 +33,10 @@ def configured() -> Sequence[tuple[int, Path]]:
         return [(pid, Path(path)) for pid, path in processes.configured()]
 
 
-def take(directory: Path) -> None:
-    """Make a directory and all in it this process' own, whoever's it was."""
+def take(directory: Path, ours: Collection[str]) -> None:
+    """Make a directory and what in it has a name of `ours` this process' own, whoever's it was.
+
+    Raises Temporary if somebody else uses it too.
+    """
     with failing(_NO_ROUTER, _CODE):
-        processes.take(str(directory), os.geteuid(), os.getegid())
+        processes.take(str(directory), list(ours), os.geteuid(), os.getegid())

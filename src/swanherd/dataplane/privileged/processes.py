@@ -6,6 +6,7 @@ import errno
 import os
 import pathlib
 import signal
+from collections.abc import Collection
 
 from swanherd.dataplane.privileged import default, inside
 
@@ -58,17 +59,23 @@ def configured() -> list[tuple[int, str]]:
 
 
 @default.entrypoint
-def take(directory: str, uid: int, gid: int) -> None:
-    """Give a directory and all below it to a user, whoever's it was; one that is missing is made.
+def take(directory: str, ours: Collection[str], uid: int, gid: int) -> None:
+    """Give a directory to a user, whoever's it was, and what in it has a name of `ours`.
 
-    So an agent goes on with what it had when it was another user.
+    So an agent goes on with what it had when it was another user. One that is missing is made; one
+    of another user in which there is anything else stays as it is: EEXIST.
     """
     path = pathlib.Path(directory)
     # One after another: a privsep daemon has no umask.
     for folder, mode in (*((each, 0o755) for each in reversed(path.parents)), (path, 0o700)):
         with inside.ignoring(errno.EEXIST):
             os.mkdir(folder, mode)
-    for _, _, files, handle in os.fwalk(directory, follow_symlinks=False):
+    now, more = os.stat(directory), sorted(set(os.listdir(directory)) - set(ours))
+    if more and (now.st_uid, now.st_gid) != (uid, gid):
+        raise FileExistsError(errno.EEXIST, f"somebody else's, with {more[0]} in it", directory)
+    for folder_, folders, files, handle in os.fwalk(directory, follow_symlinks=False):
+        if folder_ == directory:
+            folders[:], files = (list(set(ours) & set(names)) for names in (folders, files))
         for name in (".", *files):
             _own(name, handle, uid, gid)
 
