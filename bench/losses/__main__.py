@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bench.losses.measure import Result, measure_all
 from bench.losses.rows import ALLOWED, V1, V2, rows_of
-from bench.losses.stage import Settings, Stage, alone
+from bench.losses.stage import Settings, Stage
+from bench.losses.wires import alone
 from swanherd.agent.node import OvnNode
 from swanherd.core.model import DataPlane, IkeVersion
 from swanherd.dataplane import esp

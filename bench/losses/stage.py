@@ -8,7 +8,6 @@ nothing to do with either. All routers are served by one wheel, as on one node.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import ipaddress
 import json
@@ -30,7 +29,7 @@ import vici
 from bench.losses.tidy import is_tidy
 from bench.losses.wires import WIRE, Bridges, make_routes, make_workload, run
 from swanherd.agent.node import Bridge, OvnNode
-from swanherd.core.ike import IkeSa
+from swanherd.core.ike import IkeSa, SaState
 from swanherd.core.model import (
     Attachment,
     ConnectionId,
@@ -58,7 +57,6 @@ from swanherd.testing import builders
 GRACE = 3.0  # seconds that the old SA stays while the peer refuses the new one
 LIMIT = 30.0  # seconds to wait for anything
 
-_NEW_NET, _NEW_MOUNT = 0x40000000, 0x00020000  # sched.h
 
 TRANSIT = ("169.254.0.2/30", "fd5a:4e84:d7c1::2/126")
 ROUTER_SIDE = ("169.254.0.1/30", "fd5a:4e84:d7c1::1/126")
@@ -360,9 +358,14 @@ class Stage:
         sas: list[dict[str, Any]] = [sa for message in told for sa in message.values()]
         return [sa for sa in sas if sa["remote-host"].decode() == peer]
 
+    def established(self, site: Site) -> list[dict[str, Any]]:
+        """Return those that are established: one that begins has no identities, say, yet."""
+        return [sa for sa in self.raw_sas(site) if sa["state"].decode() == SaState.ESTABLISHED]
+
     def identities(self, site: Site) -> set[tuple[str, str]]:
         """Return local and remote identity of those IKE SAs, as charon writes them."""
-        return {(sa["local-id"].decode(), sa["remote-id"].decode()) for sa in self.raw_sas(site)}
+        sas = self.established(site)
+        return {(sa["local-id"].decode(), sa["remote-id"].decode()) for sa in sas}
 
     def settle(self) -> None:
         """Wait until every connection is ACTIVE and no IKE SA of another generation is left."""
@@ -393,14 +396,3 @@ def _pids(name: str) -> list[str]:
         ("ip", "netns", "pids", name), check=False, capture_output=True, text=True
     )
     return done.stdout.split()
-
-
-def alone() -> None:
-    """Give this process a network and a /run/netns of its own; they go with it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_NET | _NEW_MOUNT):
-        raise OSError(ctypes.get_errno(), "unshare: root is needed")
-    run("mount", "--make-rprivate", "/")
-    Path("/run/netns").mkdir(exist_ok=True)
-    run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
-    run("ip", "link", "set", "lo", "up")

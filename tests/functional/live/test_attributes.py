@@ -196,7 +196,7 @@ def test_a_lifetime_is_charons_hard_limit(stage: Stage, side: object) -> None:
     ike = dataclasses.replace(stage.connections[side]["own"].ike, lifetime=999)  # type: ignore[index]
     stage.change(side, ike=ike, ipsec=ipsec)  # type: ignore[arg-type]
     stage.settle()
-    (sa,) = stage.raw_sas(side)  # type: ignore[arg-type]
+    (sa,) = stage.established(side)  # type: ignore[arg-type]
     assert 0 < int(sa["rekey-time"]) <= 999
     lives = {int(child["life-time"]) for child in sa["child-sas"].values()}
     assert lives
@@ -211,5 +211,5 @@ def test_versions(stage: Stage) -> None:
             site, ike=dataclasses.replace(stage.connections[site]["own"].ike, version=other)
         )
     stage.settle()
-    (sa,) = stage.raw_sas(WEST)
+    (sa,) = stage.established(WEST)
     assert int(sa["version"]) == (1 if other is IkeVersion.V1 else 2)

@@ -236,7 +236,7 @@ def test_a_daemon_of_another_user_is_spared_what_it_cant_read(stage: Stage) -> N
     before = StrongSwan(around, stage.looks)
     before.apply(stage.west, StartCharon(OPTIONS))
     before.close()
-    daemons.take(stage.state)
+    daemons.take(stage.state, (stage.west,))
     pid, directory = stage.pid(stage.west), stage.state / stage.west
     with (directory / "charon.log").open("a") as log:
         log.write("x" * ((1 << 19) + 1))
