@@ -251,14 +251,17 @@ def agent_view(end: End, command: str = "show") -> dict[str, Any]:
 
 
 def doctor(end: End, asked: str) -> dict[str, Any]:
-    """Return what `swanherdctl doctor` finds on the gateway node that serves the end's router."""
-    serving = next((name for name, role in roles(end).items() if role == "active"), "none")
-    for box in end.cloud.gateways:
-        if box.name == serving:
+    """Return what `swanherdctl doctor` finds on the gateway node that serves the end's router.
+
+    If none does, on one that has it.
+    """
+    known = roles(end)
+    for box in sorted(end.cloud.gateways, key=lambda box: known.get(box.name) != "active"):
+        if box.name in known:
             told = box.run(["swanherdctl", "doctor", "--json", asked], check=False).stdout
             found: dict[str, Any] = json.loads(told)
             return found
-    raise LabError(f"no agent of cloud {end.cloud.name} serves router {end.site.router_id}")
+    raise LabError(f"no agent of cloud {end.cloud.name} has router {end.site.router_id}")
 
 
 def namespace_of(end: End) -> str:

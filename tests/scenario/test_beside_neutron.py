@@ -1,7 +1,6 @@
-import ipaddress
-
 import pytest
 
+from lab.addresses import narrow_pools, set_pools
 from lab.processes import wait_for
 from lab.vpn import agent_view, child_sas, leftovers, make_end, remove_end
 
@@ -81,18 +80,10 @@ def test_no_key_is_in_any_log_or_readable_file(pair):
 def test_no_free_address_is_told_and_heals(clouds, make_pair):
     """201 with a null address, ERROR with the cause; a freed address heals it."""
     cloud = clouds[0]
-    admin = cloud.connect("admin").network
-    public = admin.find_network("public")
-    pools = {s.id: s.allocation_pools for s in admin.subnets(network_id=public.id)}
     pair = make_pair(inner=(4,))
     remove_end(pair.one)
     # Only addresses that the router itself has are left in the pools.
-    for address in pair.one.site.router_addresses:
-        for subnet in admin.subnets(network_id=public.id):
-            if ipaddress.ip_address(address) in ipaddress.ip_network(subnet.cidr):
-                admin.update_subnet(
-                    subnet.id, allocation_pools=[{"start": address, "end": address}]
-                )
+    pools = narrow_pools(cloud, pair.one.site.router_addresses)
     try:
         fresh = make_end(pair.one.cloud, pair.one.client, pair.one.site)
         pair.one.service, pair.one.ike, pair.one.ipsec = fresh.service, fresh.ike, fresh.ipsec
@@ -103,8 +94,7 @@ def test_no_free_address_is_told_and_heals(clouds, make_pair):
         )
         assert seen["status_code"] == "public_port_no_address"
     finally:
-        for subnet_id, allocation in pools.items():
-            admin.update_subnet(subnet_id, allocation_pools=allocation)
+        set_pools(cloud, pools)
     wait_for(lambda: pair.one.refresh().external_v4_ip, 60, "it healed", every=0.5)
     wait_for(lambda: _status(pair.one, "ACTIVE"), 30, "the service is ACTIVE", every=0.2)
 

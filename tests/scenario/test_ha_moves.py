@@ -1,5 +1,7 @@
 """A router's VPN moves: between Neutron's kinds of routers, and from Open vSwitch to OVN."""
 
+import itertools
+
 import pytest
 
 from lab.capture import Capture
@@ -43,15 +45,28 @@ def become(end, kind):
     network.update_router(end.site.router_id, is_admin_state_up=True)
 
 
+def _is(end, kind):
+    router = end.cloud.connect("admin").network.get_router(end.site.router_id)
+    return {"ha": router.is_ha, "distributed": router.is_distributed} == KINDS[kind]
+
+
 def _nodes_with(end):
     names = [f"{kind}-{end.site.router_id}" for kind in ("qrouter", "snat")]
     boxes = (*end.cloud.gateways, *end.cloud.computes)
     return [box.name for box in boxes if any(n in box.run(["ip", "netns"]).stdout for n in names)]
 
 
-@pytest.mark.parametrize("kind", ["ha", "dvr", "legacy"])
-def test_the_vpn_follows_its_router_from_kind_to_kind(pair, kind):
+# A way through all changes between the three, from legacy and back to it.
+WAY = ("legacy", "ha", "dvr", "legacy", "dvr", "ha", "legacy")
+
+
+@pytest.mark.parametrize(
+    ("before", "kind"), itertools.pairwise(WAY), ids=map("-".join, itertools.pairwise(WAY))
+)
+def test_the_vpn_follows_its_router_from_kind_to_kind(pair, before, kind):
     """Legacy, redundant, distributed and back: the connection is the same and is ACTIVE again."""
+    if not _is(pair.one, before):  # run alone
+        become(pair.one, before)
     become(pair.one, kind)
     wait_for(lambda: _served(pair.one), 60, f"a {kind} router is served", every=0.5)
     pair.here.wait_for_ping(pair.there.ipv4, 60)

@@ -106,6 +106,9 @@ def _plan(plan: Plan) -> Finding:
 
 def _elsewhere(desired: DesiredRouter) -> Finding:
     """Say why nothing is told of tunnels: else each would be missing here, and all be well."""
+    if desired.public is None and desired.home is None:
+        hint = "There is nothing to serve it with: see the server's problem."
+        return Finding("router", "role", Verdict.FAILED, "", "no node serves it", hint)
     if desired.role is Role.STANDBY:
         seen, hint = "standby: everything is loaded, nothing is sent", "that serves it"
     else:

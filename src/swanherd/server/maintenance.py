@@ -143,6 +143,8 @@ class Looks:
     def subscribe(self) -> None:
         """Listen to what this process itself changes in Neutron."""
         registry.subscribe(self._address_freed, resources.PORT, events.AFTER_DELETE)
+        for event in (events.AFTER_CREATE, events.AFTER_UPDATE):
+            registry.subscribe(self._address_freed, resources.SUBNET, event)  # its pools, perhaps
         registry.subscribe(self._router_changed, resources.ROUTER, events.AFTER_UPDATE)
         registry.subscribe(self._agent_changed, resources.AGENT, events.BEFORE_RESPONSE)
         for event in (events.AFTER_CREATE, events.AFTER_DELETE):

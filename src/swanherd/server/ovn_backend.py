@@ -26,7 +26,7 @@ from swanherd.server.backend import RouterRow, RouterStore, Wiring
 from swanherd.server.compat import class_of, wsgi
 from swanherd.server.maintenance import Apart, Leftovers, Line, Looks
 from swanherd.server.placement import agents
-from swanherd.server.public_port import PublicPorts
+from swanherd.server.public_port import OWNER, PublicPorts
 from swanherd.server.topology import Router
 
 LOG = logging.getLogger(__name__)
@@ -172,6 +172,7 @@ class OvnBackend:
             return
         self._watching = True
         self._looks.subscribe()
+        registry.subscribe(self._port_changed, resources.PORT, callback_events.AFTER_UPDATE)
         driver = _driver()
         listener = events.Listener(
             changed=self._looks.add,
@@ -185,6 +186,12 @@ class OvnBackend:
         # Elsewhere the driver has no replica, or one that tells no worker apart.
         if class_of(trigger) is wsgi.WorkerService:
             self.start(trigger)
+
+    def _port_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        """Look at a router whose public port has other addresses now, by whomever."""
+        before, port = payload.states[0], payload.latest_state
+        if port.get("device_owner") == OWNER and port["fixed_ips"] != before["fixed_ips"]:
+            self._looks.add(RouterId(port["device_id"]))
 
     def _follow_late(self, router_id: RouterId) -> None:
         """Move the router, unless another process has."""

@@ -291,6 +291,19 @@ def test_where_the_tunnels_are_elsewhere_nothing_is_said_of_them_but_where():
         assert "Ask the agent of the node" in role.hint
 
 
+def test_where_no_node_can_serve_a_router_nobody_is_sent_to_another():
+    """Without a public address every agent stands by: the server's problem is what counts."""
+    why = Reason("public_port_no_address", "There is none.", "Free one.")
+    problems = (("c", why),)
+    alone = dataclasses.replace(DESIRED, role=Role.STANDBY, public=None, problems=problems)
+    found = diagnose(dataclasses.replace(healthy(), desired=alone))
+    (role,) = (each for each in found if each.check == "role")
+    assert (role.verdict, role.seen) == (Verdict.FAILED, "no node serves it")
+    (told,) = (each for each in found if each.check == "server's problem")
+    assert (told.subject, told.verdict, told.hint) == ("c", Verdict.FAILED, "Free one.")
+    assert "Ask the agent" not in "".join(each.hint for each in found)
+
+
 def test_networks_that_no_child_carries_are_named():
     """Of two pairs one is up; an operator reads which one isn't."""
     pairs = tuple(make.selector("10.1.0.0/24", f"10.{n}.0.0/24") for n in (2, 3))

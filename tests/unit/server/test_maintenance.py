@@ -1,10 +1,15 @@
 """Work in threads of its own: what waits keeps nothing else waiting, and nothing is lost."""
 
+import dataclasses
 import threading
 
+import pytest
+from neutron_lib import fixture
+from neutron_lib.callbacks import events, registry, resources
 from oslo_db import exception as db_exc
 
-from swanherd.server.maintenance import Apart, Line
+from swanherd.core.model import Reason
+from swanherd.server.maintenance import Apart, Line, Looks
 
 
 def test_one_that_waits_keeps_no_other_waiting():
@@ -61,3 +66,49 @@ def test_a_failure_ends_no_thread():
     line.add("bad")
     line.add("good")
     assert done.wait(5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What `Looks` reads of a router's row."""
+
+    router_id: str
+    problem: Reason | None
+
+
+class Rows:
+    """Three routers: one waits for an address, one for something else, one for nothing."""
+
+    def list_router_rows(self, context):
+        reasons = (Reason("no_address", "."), Reason("no_agent", "."), None)
+        return tuple(map(Row, ("waiting", "other", "well"), reasons))
+
+
+@pytest.mark.usefixtures("cloud")
+@pytest.mark.parametrize(
+    ("resource", "event"),
+    [
+        (resources.PORT, events.AFTER_DELETE),
+        (resources.SUBNET, events.AFTER_CREATE),
+        (resources.SUBNET, events.AFTER_UPDATE),
+    ],
+    ids=["a port goes", "a subnet comes", "a subnet changes"],
+)
+def test_who_waits_for_an_address_is_looked_at_when_one_may_be_free(resource, event):
+    """At once, not when the sweep comes; and nobody else."""
+    looked, done = [], threading.Event()
+
+    def look(router_id):
+        looked.append(router_id)
+        done.set()
+
+    callbacks = fixture.CallbackRegistryFixture()
+    callbacks.setUp()
+    try:
+        looks = Looks(Rows(), look, "no_address")
+        looks.subscribe()
+        registry.publish(resource, event, None, payload=events.DBEventPayload(None))
+        assert done.wait(5)
+    finally:
+        callbacks.cleanUp()
+    assert looked == ["waiting"]
