@@ -143,8 +143,9 @@ class ObservedCharon:
     """What the router's charon is and has. Not running: everything else is empty.
 
     `options` is None when it isn't known what the running daemon was started with; `idle` tells
-    since when it has had a config without an IKE SA, and `lacking` since when one of IKEv1 with an
-    IKE SA, but not all children; in monotonic seconds, as far as was seen.
+    since when it has had a config without an IKE SA, `lacking` since when one of IKEv1 with an
+    IKE SA, but not all children, and `loaded` when this agent loaded a config last; in monotonic
+    seconds, as far as was seen.
     """
 
     running: bool
@@ -155,6 +156,7 @@ class ObservedCharon:
     faults: tuple[Fault, ...] = ()
     idle: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     lacking: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    loaded: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def spis(self) -> frozenset[int]:

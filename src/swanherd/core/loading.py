@@ -63,3 +63,9 @@ def _quietly(
     done = {a.config.name for a in actions if isinstance(a, LoadConfig)}
     again = (p.config for p in wanted if p.config.name in otherwise - done)
     return [*actions, *(LoadConfig(config, config.name in quiet) for config in again)]
+
+
+def has_loaded(charon: ObservedCharon, peering: Peering) -> bool:
+    """Tell whether charon has the peering's config, with these children."""
+    name = peering.config.name
+    return any(LoadedConfig(name, peering.children, q) in charon.configs for q in (False, True))

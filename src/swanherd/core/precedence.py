@@ -1,7 +1,8 @@
-"""Which side of an IKEv1 peering begins, so that two that change at once don't race (ADR 0004).
+"""Which side of a peering begins, so that two that change at once don't race (ADRs 0004, 0017).
 
 Pure. In IKEv1 two IKE SAs of both sides can't be told apart from a renewal: charon moves the
-children to whichever came up last, on each side to another one.
+children to whichever came up last, on each side to another one. In IKEv2 a race costs packets
+twice, so one side lets the other begin where what was before carries on meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ COURTESY = 1.0
 SETTLED = 2
 # Seconds for which who didn't begin an IKE SA leaves it to the other to make its children.
 HANDED = 2
+# Seconds for which the side that comes second leaves a swap of IKEv2 to the other: longer than
+# that one's pause after an attempt that came before this side had the change.
+YIELDED = 1.5
 
 
 def comes_second(connection: SiteConnection) -> bool:
@@ -26,7 +30,7 @@ def comes_second(connection: SiteConnection) -> bool:
     If the two sides write them in different ways both may come second, or none: then both begin.
     """
     own = connection.local_id or str(connection.local_address)
-    return connection.ike.version is IkeVersion.V1 and own > connection.peer_id
+    return own > connection.peer_id
 
 
 def courtesy(
@@ -37,7 +41,7 @@ def courtesy(
     `idle`: since when charon has had the config without an IKE SA; None if it hasn't it yet. After
     a failure `retry` is when to try again: the other may have failed at the same moment.
     """
-    if not comes_second(connection):
+    if connection.ike.version is not IkeVersion.V1 or not comes_second(connection):
         return 0.0
     since = now if idle is None else idle
     return (since if retry is None else max(since, retry)) + COURTESY - now
@@ -51,10 +55,20 @@ def handed(
     `lacking`: since when it does; None if that hasn't been seen yet. It is longer than the
     other side's pause after an attempt that came before this side had the change.
     """
-    if not comes_second(connection):
+    if connection.ike.version is not IkeVersion.V1 or not comes_second(connection):
         return 0.0
     since = now if lacking is None else lacking
     return (since if retry is None else max(since, retry)) + HANDED - now
+
+
+def yielded(connection: SiteConnection, loaded: float | None, now: float) -> float:
+    """Return for how many seconds it is the other side's to begin what replaces live SAs.
+
+    `loaded`: when charon got it; None if that is longer ago than anybody knows.
+    """
+    if connection.ike.version is IkeVersion.V1 or loaded is None or not comes_second(connection):
+        return 0.0
+    return loaded + YIELDED - now
 
 
 def young(version: IkeVersion, sas: Iterable[IkeSa]) -> Mapping[str, float]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from swanherd.core import precedence, races
+from swanherd.core.ends import doubted, silence
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -22,7 +23,7 @@ from swanherd.core.ike import (
     TerminateIke,
 )
 from swanherd.core.index import index_of, rests_with
-from swanherd.core.loading import load
+from swanherd.core.loading import has_loaded, load
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
@@ -57,7 +58,8 @@ class _View:
     """One peering as a look at charon shows it; `current` are its generation's IKE SAs.
 
     `idle` and `lacking`: since when there has been none of them, or one without all children; None
-    if that wasn't seen, or not yet. `quiet`: what was before carries on in the kernel.
+    if that wasn't seen, or not yet. `loaded`: when charon got it; None if long ago. `before`: the
+    IKE SAs of no config that is wanted. `quiet`: what was before carries on in the kernel.
     """
 
     peering: Peering
@@ -66,6 +68,8 @@ class _View:
     timing: Timing
     idle: float | None
     lacking: float | None
+    loaded: float | None
+    before: Sequence[IkeSa]
     quiet: bool
 
     @property
@@ -87,6 +91,18 @@ class _View:
             return frozenset()
         return (self.peering.children - self.carrying | self.young.keys()) & (
             self.peering.initiable()
+        )
+
+    @property
+    def is_relieved(self) -> bool:
+        """Tell whether children of another generation carry on for some of its own."""
+        pairs = {pair_of(name) for name in self.peering.children}
+        return any(
+            child.state in CARRYING
+            and child.name not in self.peering.children
+            and pair_of(child.name) in pairs
+            for sa in (*self.before, *self.current)
+            for child in sa.children
         )
 
     @property
@@ -133,8 +149,8 @@ def plan_tunnels(
     wanted = peerings(desired)
     actions = load(desired, charon, quiet)
     if desired.role is Role.STANDBY:
-        return (*actions, *_silence(charon.ike_sas)), None
-    actions += _doubted(desired, charon.ike_sas, timing.now)
+        return (*actions, *silence(charon.ike_sas)), None
+    actions += doubted(desired, charon.ike_sas, timing.now)
     waits: list[float] = []
     views: list[_View] = []
     faults = {fault.config: fault for fault in charon.faults}
@@ -144,7 +160,12 @@ def plan_tunnels(
         name = peering.config.name
         idle, lacking = charon.idle.get(name), charon.lacking.get(name)
         sas = current.get(name, ())
-        return _View(peering, sas, faults.get(name), timing, idle, lacking, name in quiet)
+        loaded = charon.loaded.get(name)
+        if loaded is None and not has_loaded(charon, peering):
+            loaded = timing.now
+        return _View(
+            peering, sas, faults.get(name), timing, idle, lacking, loaded, strangers, name in quiet
+        )
 
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
@@ -180,25 +201,6 @@ def plan_tunnels(
         actions += _end_unwanted(views, desired, view_of, strangers, timing.now)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
-
-
-def _silence(sas: Iterable[IkeSa]) -> Iterable[SwanAction]:
-    """End every IKE SA of a standby. The guard is silent by now: the peer hears nothing of it."""
-    live = (sa for sa in sas if sa.state in LIVE | COMING)
-    return (TerminateIke(sa.unique_id, force=True) for sa in live)
-
-
-def _doubted(desired: DesiredRouter, sas: Iterable[IkeSa], now: float) -> Iterable[TerminateIke]:
-    """End what another host of the router may have replaced; the next look makes it anew.
-
-    The peer may know nothing of it, and would confirm no end. Ages are whole seconds, rounded up
-    or down.
-    """
-    before = desired.home.doubted if desired.home is not None else None
-    if before is not None:
-        for sa in sas:
-            if sa.state in LIVE and now - sa.age + 1 <= before:
-                yield TerminateIke(sa.unique_id, force=True)
 
 
 def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
@@ -286,6 +288,9 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     if retry is not None and retry > timing.now:
         return (), retry - timing.now
     connection = view.peering.config.connection
+    left = precedence.yielded(connection, view.loaded, timing.now)
+    if left > 0 and view.is_relieved:
+        return (), left
     if any(sa.state in LIVE for sa in view.current):
         left = precedence.handed_in(connection, view.current)
         handed = precedence.handed(connection, view.lacking, retry, timing.now)

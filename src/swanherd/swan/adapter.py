@@ -68,6 +68,7 @@ class _Router:
         self.facts: Mapping[str, ConfigFacts] = {}
         self.idle: Mapping[str, float] = {}
         self.lacking: Mapping[str, float] = {}
+        self.loaded: Mapping[str, float] = {}
 
 
 class StrongSwan:
@@ -232,6 +233,7 @@ class StrongSwan:
             faults=faults,
             idle=idle,
             lacking=lacking,
+            loaded=router.loaded,
         )
 
     def _lost(self, router_id: RouterId, router: _Router) -> None:
@@ -241,7 +243,7 @@ class StrongSwan:
         router.lists.forget()
         with router.lock:
             router.memory = router.memory.seen({})
-            router.idle = router.lacking = {}
+            router.idle = router.lacking = router.loaded = {}
             router.tally = router.tally.gone()
 
     def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:
@@ -294,6 +296,8 @@ class StrongSwan:
             # Before charon has it, so that no event about it comes too early.
             router.facts = {**router.facts, config.name: codec.facts_of(config)}
         router.commands.request("load-conn", message)
+        with router.lock:
+            router.loaded = since.loaded(router.loaded, config.name, self._clock())
 
     def _unload(self, router: _Router, name: str) -> None:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from swanherd.core.ike import COMING
 from swanherd.core.index import by_config
 from swanherd.core.model import IkeVersion
+from swanherd.core.precedence import YIELDED
 from swanherd.core.tunnels import carrying
 from swanherd.swan.lists import Listed
 
@@ -17,6 +18,12 @@ def idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str
     if none:
         none -= {sa.config for sa in listed.sas if sa.state in COMING}
     return {name: before.get(name, now) for name in none}
+
+
+def loaded(before: Mapping[str, float], name: str, now: float) -> Mapping[str, float]:
+    """Return when each config was loaded last, of those for which anybody may still wait."""
+    recent = {each: at for each, at in before.items() if now - at <= YIELDED}
+    return {**recent, name: now}
 
 
 def lacking(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:

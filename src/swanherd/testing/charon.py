@@ -85,6 +85,7 @@ class _Daemon:
     idle: dict[str, float] = dataclasses.field(default_factory=dict)
     quiet: set[str] = dataclasses.field(default_factory=set)
     lacking: dict[str, float] = dataclasses.field(default_factory=dict)
+    loaded: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +157,7 @@ class FakeCharon:
             faults=faults,
             idle=daemon.idle,
             lacking=daemon.lacking,
+            loaded=dict(daemon.loaded),
         )
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:
@@ -270,6 +272,7 @@ class FakeCharon:
                 daemon.secrets.pop(connection_id, None)
             case LoadConfig(config, quiet):
                 daemon.configs[config.name] = config
+                daemon.loaded[config.name] = self._clock()
                 daemon.quiet -= {config.name}
                 daemon.quiet |= {config.name} if quiet else set()
             case UnloadConfig(name):

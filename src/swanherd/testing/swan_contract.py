@@ -159,6 +159,13 @@ class SwanContract:
         assert first == again
         assert _bring_up(stage).idle == {}
 
+    def test_when_a_config_was_loaded_is_observed(self, stage: SwanStage) -> None:
+        """It is the same moment at each look, until it is loaded again."""
+        _load(stage, stage.good)
+        first, again = (stage.swan.observe(stage.router).loaded for _ in range(2))
+        assert first.keys() == {stage.good.name}
+        assert first == again
+
     def test_loading_again_is_harmless(self, stage: SwanStage) -> None:
         """Loading what is loaded keeps every SA, and unloading twice is no failure."""
         before = _bring_up(stage)

@@ -11,7 +11,7 @@ import yaml
 from oslo_privsep import capabilities
 
 from swanherd.dataplane import keeper
-from swanherd.dataplane.privileged import NEEDED, nft
+from swanherd.dataplane.privileged import NEEDED, WELCOME, nft
 from tests.functional.server.pod import ROOT, Pod
 
 CHART = ROOT / "operator" / "charts" / "swanherd"
@@ -86,9 +86,18 @@ WORDS = ("begin", "found", "up", "left", "removed", "end")
 
 
 def test_the_chart_gives_what_the_agent_says_that_it_needs() -> None:
-    """No more and no less."""
+    """No more and no less, with what is welcome."""
     given = {getattr(capabilities, f"CAP_{name}") for name in chart_capabilities()}
-    assert given == set(NEEDED)
+    assert given == {*NEEDED, *WELCOME}
+
+
+def test_what_is_welcome_may_be_missing(tmp_path: pathlib.Path) -> None:
+    """An operator who takes it from the chart has tunnels all the same."""
+    names = chart_capabilities()
+    needed = tuple(n for n in names if getattr(capabilities, f"CAP_{n}") in NEEDED)
+    assert len(needed) < len(names)
+    done = node(tmp_path, needed)
+    assert done.stdout.splitlines().count("up") == 2, done.stdout + done.stderr
 
 
 def test_without_one_of_them_nothing_is_made(tmp_path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 import select
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -249,6 +250,19 @@ def test_a_daemon_is_spawned_inside(node, tmp_path):
     inode, mark, session = output.read_text().split()
     assert (namespace.namespace_inode(ROUTER), "marked", pid) == (int(inode), mark, int(session))
     assert output.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_daemon_comes_before_what_computes(node):
+    """Each of its threads, and also what its command becomes; the agent stays where it is."""
+    node.apply(ROUTER, net.EnsureNamespace())
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    pid = namespace.spawn(ROUTER, ["/bin/sh", "-c", "exec sleep 60"], {})
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, pid) == -5
+        assert os.getpriority(os.PRIO_PROCESS, 0) == mine
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(pid)
 
 
 def wait_for(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""Which side of an IKEv1 peering begins."""
+"""Which side of a peering begins."""
 
 import dataclasses
 
@@ -14,8 +14,9 @@ from swanherd.core.ike import (
     TerminateIke,
 )
 from swanherd.core.model import ChildDetails, IkeVersion
+from swanherd.core.naming import pair_of
 from swanherd.core.peering import ike_config
-from swanherd.core.precedence import COURTESY, HANDED, SETTLED, comes_second
+from swanherd.core.precedence import COURTESY, HANDED, SETTLED, YIELDED, comes_second
 from swanherd.core.tunnels import Timing, plan_tunnels, retry_at
 from swanherd.testing import builders as make
 from tests.unit.core.seen import DESIRED, charon, fault, ike_sa
@@ -109,6 +110,52 @@ def test_who_comes_second_leaves_new_children_of_an_old_ike_sa_to_the_other():
     assert planned(SECOND, old, lacking=50.0, faults=[failed], now=again)[0] is True
     assert planned(SECOND, old, lacking=50.0, faults=[failed], now=again - 1)[0] is False
     assert all(planned(c, old) == (True, None) for c in BOTH_V2)
+
+
+def replacing(connection, before, *, at=None, loaded=True):
+    """What an IKEv2 side begins whose pairs `before` carries, and when to look again."""
+    config = ike_config(connection, DESIRED.naming_key)
+    children = frozenset(name for name, _ in config.children)
+    seen = charon(
+        before,
+        configs=[LoadedConfig(config.name, children)] if loaded else [],
+        secrets=frozenset({config.connection.id}),
+    )
+    seen = dataclasses.replace(seen, loaded={} if at is None else {config.name: at})
+    actions, wait = plan_tunnels(make.desired(connection), seen, Timing(100.0))
+    return any(isinstance(action, Initiate) for action in actions), wait
+
+
+def carrier(connection, config="another-0123456789abcdef", generation="00000000"):
+    """An IKE SA whose only child is of another generation, for the connection's first pair."""
+    pair = pair_of(ike_config(connection, DESIRED.naming_key).children[0][0])
+    children = (ChildSa(f"{pair}-{generation}", 4, SaState.INSTALLED),)
+    return ike_sa(unique_id=9, config=config, children=children)
+
+
+def test_in_ikev2_who_comes_second_leaves_a_swap_to_the_other():
+    """What was before carries on meanwhile; the first waits for nobody, and neither without it."""
+    first, second = BOTH_V2
+    assert replacing(first, carrier(first), loaded=False) == (True, None)
+    assert replacing(second, carrier(second), loaded=False) == (False, YIELDED)
+    assert replacing(second, carrier(second), at=99.5) == (False, YIELDED - 0.5)
+    assert replacing(second, carrier(second), at=100.0 - YIELDED) == (True, None)
+    nothing = dataclasses.replace(carrier(second), children=())
+    assert replacing(second, nothing, loaded=False) == (True, None)
+
+
+def test_so_it_does_with_new_children_of_an_ike_sa():
+    """The old child of the pair is in the very IKE SA that is to have the new one."""
+    second = BOTH_V2[1]
+    config = ike_config(second, DESIRED.naming_key)
+    old = carrier(second, config.name)
+    assert replacing(second, old, at=99.5) == (False, YIELDED - 0.5)
+    assert replacing(second, old, at=100.0 - YIELDED) == (True, None)
+
+
+def test_an_agent_that_knows_of_no_loading_waits_for_nobody():
+    """It came anew, and charon has had the config for long."""
+    assert replacing(BOTH_V2[1], carrier(BOTH_V2[1])) == (True, None)
 
 
 def test_what_was_before_stays_until_the_peer_surely_has_the_new():

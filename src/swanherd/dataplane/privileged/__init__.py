@@ -4,7 +4,7 @@ They run in this process if it has the capabilities (a container's root, a unit 
 capabilities), else in a privsep daemon that the first call starts. Whatever fails raises OSError.
 
 An agent without them is another user than its daemons, so the privsep daemon also has what that
-takes, as far as it can have it.
+takes, and what puts charon before other processes, as far as it can have it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ NEEDED = (
 # were root's.
 BETWEEN_USERS = (caps.CAP_CHOWN, caps.CAP_SYS_PTRACE)
 
+# Without them things are worse, and work: charon has its place among the others' processes.
+WELCOME = (caps.CAP_SYS_NICE,)
+
 _SECTION = "swanherd_privileged"
 
 # Where Neutron is told how its own are started; its agents have these options already.
@@ -51,7 +54,7 @@ default = priv_context.PrivContext(
     cfg_section=_SECTION,
     pypath=f"{__name__}.default",
     # The daemon imports this before it drops the others: what a container hasn't can't be kept.
-    capabilities=(*NEEDED, *(each for each in BETWEEN_USERS if _has(each, "CapPrm"))),
+    capabilities=(*NEEDED, *(each for each in (*BETWEEN_USERS, *WELCOME) if _has(each, "CapPrm"))),
 )
 
 # One call may wait for what happens in namespaces (`watch.wait`) while the others work; privsep's
