@@ -23,8 +23,8 @@ from lab.sites import add_subnet, make_site
 from lab.vpn import STRONG, doctor, kill_charons, make_end, remove_end, views
 from swanherd.cmd import findings
 
-# The first test waits for all faults.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
+# The first test waits for all faults, and for the doctor, on a busy machine perhaps.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.long]
 
 KEY = "the lab's own key"
 OTHER_KEY = "0ther than the lab's"
@@ -503,6 +503,7 @@ def test_the_cause_is_told(story, name, side):
 CHECKS = {"silent": ("peer reached", "silent"), "charon": ("charon", "not running")}
 # What ended while it was up, and is tried again: by now another cause may have come after it.
 TRIED_AGAIN = ("deleted", "dpd")
+NO_ADDRESS = ("public_port_no_address", "no_public_address")
 
 
 @pytest.mark.parametrize("side", [0, 1], ids=["begins", "responds"])
@@ -523,8 +524,7 @@ def test_the_doctor_names_the_cause(story, name, side):
         assert all(hints)
     checks = {f["check"]: f for f in found if f["subject"] in ("router", link.ids[side])}
     assert {"revision", "charon", "plan", "clock"} <= checks.keys()
-    # Without an address no node serves it: there is no way to a peer.
-    if "role" not in checks:
+    if expected not in NO_ADDRESS:  # else there is nothing to ask a peer from
         assert {"status", "route to the peer", "peer reached", "path MTU"} <= checks.keys()
     if side == 0 and link.name in CHECKS:
         check, seen = CHECKS[link.name]

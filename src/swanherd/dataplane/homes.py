@@ -10,11 +10,11 @@ from typing import Any
 
 from swanherd.core.home import parse_key
 from swanherd.core.model import IPAddress, IPInterface, RouterId
-from swanherd.core.network import ObservedNetwork, RouterGuard
+from swanherd.core.network import ObservedNetwork, RouterGuard, Way
 from swanherd.dataplane import namespace, network, predecessor
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.home_guards import RouterFirewall
-from swanherd.dataplane.privileged import inside, links, routes, transforms, watch
+from swanherd.dataplane.privileged import inside, links, namespaces, routes, transforms, watch
 
 _CODE = "namespace_failed"
 
@@ -88,6 +88,11 @@ def addresses(key: RouterId, device: str) -> frozenset[IPAddress]:
 def ensure_guard(key: RouterId, guard: RouterGuard, firewall: RouterFirewall) -> None:
     """Make it the namespace's guard."""
     with failing(key, "guard_failed"):
+        if guard.way is Way.DETOUR:
+            # What is steered leaves by the device on which it came. A workload that is told of
+            # that goes to the central part by itself for 300 s, also when there is none any more.
+            # Neutron sees to this too, but a moment after it has made the devices.
+            namespaces.never_redirect(key)
         firewall.ensure(key, guard)
 
 

@@ -84,6 +84,18 @@ def test_a_workload_without_a_floating_ip_uses_the_tunnel_too(both):
     assert WEST.public[0] in seen.sources(ICMP)
 
 
+def test_no_workload_is_sent_to_the_central_part_itself(both):
+    """It would go there for 300 s, also after the router has become another kind."""
+    west, east = both
+    for scope in ("all", "default"):
+        within(west.steering, "sysctl", "-qw", f"net.ipv4.conf.{scope}.send_redirects=1")
+    connect(west, east)
+    assert west.ping(EAST.inner(5)[0], count=3)
+    route = within(west.workload, "ip", "route", "get", EAST.inner(5)[0])
+    assert "redirected" not in route
+    assert f"via {WEST.inner(1)[0]} " in route
+
+
 def test_an_old_flow_of_the_floating_ip_comes_into_the_tunnel(both):
     """conntrack knows it with the floating IP; the pair's packets aren't conntrack's."""
     west, east = both

@@ -96,6 +96,12 @@ def is_prepared(namespace: str) -> bool:
 
 
 @default.entrypoint
+def never_redirect(namespace: str) -> None:
+    """Send no ICMP redirect by any device of the namespace, nor by one that comes later."""
+    inside.within(namespace, _never_redirect)
+
+
+@default.entrypoint
 def has_guard(namespace: str, firewall: str) -> bool:
     """Tell whether there is a guard of ours in the namespace, as it was written or not."""
     return inside.within(namespace, _IS_CLOSED[firewall])
@@ -120,6 +126,12 @@ def _prepare(firewall: str, closed: Mapping[int, str]) -> None:
             path.write_text(value)
     with inside.netlink() as ip:
         ip.link("set", index=_LOOPBACK_INDEX, state="up")
+
+
+def _never_redirect() -> None:
+    # The kernel sends them if either `all` or the device says so (ip-sysctl.rst).
+    for path in (_NET / "ipv4/conf").glob("*/send_redirects"):
+        path.write_text("0")
 
 
 def _close_by_nft(closed: Mapping[int, str]) -> None:
