@@ -77,7 +77,8 @@ class OvnNode:
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what the namespace is; a link of which only a part is left has no port id."""
-        ports = {device: self._ports_of(router_id, device) for device in _OUTER}
+        plugged = self._bridge.ports()
+        ports = {device: _of(plugged, router_id, device) for device in _OUTER}
         outer = {device: list(ports[device]) for device in _OUTER}
         seen = network.observe(router_id, outer, self._firewall)
         hollow = {
@@ -169,15 +170,21 @@ class OvnNode:
 
     def _ports_of(self, router_id: RouterId, device: str) -> dict[str, PluggedPort]:
         """Return the ports of the device by name: one, unless something went wrong."""
-        return {
-            name: port
-            for name, port in self._bridge.ports().items()
-            if port.router_id == router_id and name.startswith(_OUTER[device])
-        }
+        return _of(self._bridge.ports(), router_id, device)
 
     def _names(self, router_id: RouterId, device: str) -> Iterator[str]:
         """Yield names for an outer end; the last ones that were yielded come last."""
         return (_prefix(router_id, device) + generation for generation in self._generations)
+
+
+def _of(
+    ports: Mapping[str, PluggedPort], router_id: RouterId, device: str
+) -> dict[str, PluggedPort]:
+    return {
+        name: port
+        for name, port in ports.items()
+        if port.router_id == router_id and name.startswith(_OUTER[device])
+    }
 
 
 def _prefix(router_id: RouterId, device: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from ovs.db import idl
 from ovsdbapp.backend.ovs_idl import command
@@ -64,6 +65,9 @@ class Vswitch:
         self._database = Database(connection, "Open_vSwitch", _COLUMNS, timeout)
         self._on_lost = on_lost
         self._database.replica.changed = self._on_row
+        # What was read of each row until the row changes: for two hundred routers all of them take
+        # 0.1 s, and each look at one asks. With the database's lock held, as rows change.
+        self._interfaces: dict[UUID, tuple[str, PluggedPort | None]] = {}
 
     def plug(self, port_name: str, port_id: PortId, mac: str, router_id: RouterId) -> None:
         """Make the device a port of the integration bridge, with these ids; idempotent."""
@@ -87,7 +91,13 @@ class Vswitch:
     def ports(self) -> dict[str, PluggedPort]:
         """Return every port of ours by its device's name."""
         with self._database.reading() as tables:
-            return {row.name: _parse(row.external_ids) for row in _interfaces_of_ours(tables)}
+            rows = tables["Interface"].rows
+            for uuid in rows.keys() - self._interfaces.keys():
+                self._interfaces[uuid] = _parse(rows[uuid])
+            for uuid in self._interfaces.keys() - rows.keys():
+                del self._interfaces[uuid]
+            seen = list(self._interfaces.values())
+        return {name: port for name, port in seen if port is not None}
 
     def system_id(self) -> str:
         """Return the chassis' name, or an empty string if none is set."""
@@ -107,7 +117,10 @@ class Vswitch:
 
     def _on_row(self, table: str, row: Any) -> None:
         """Tell of a port that doesn't work; the look that follows finds whether it should."""
-        if table != "Interface" or ROUTER_KEY not in row.external_ids:
+        if table != "Interface":
+            return
+        self._interfaces.pop(row.uuid, None)
+        if ROUTER_KEY not in row.external_ids:
             return
         is_gone = row.uuid not in row._table.rows  # noqa: SLF001 - no other way to the table
         if is_gone or row.link_state == _DOWN:
@@ -134,13 +147,12 @@ class Vswitch:
             return bridge is not None and any(p.name == port_name for p in bridge.ports)
 
 
-def _interfaces_of_ours(tables: Mapping[str, Any]) -> Iterator[Any]:
-    rows = tables["Interface"].rows.values()
-    return (row for row in rows if ROUTER_KEY in row.external_ids)
-
-
-def _parse(external_ids: Mapping[str, str]) -> PluggedPort:
-    return PluggedPort(
+def _parse(row: Any) -> tuple[str, PluggedPort | None]:
+    """Return the device's name, and its port if that is ours."""
+    external_ids: Mapping[str, str] = row.external_ids
+    if ROUTER_KEY not in external_ids:
+        return row.name, None
+    return row.name, PluggedPort(
         PortId(external_ids.get("iface-id", "")),
         external_ids.get("attached-mac", ""),
         RouterId(external_ids[ROUTER_KEY]),

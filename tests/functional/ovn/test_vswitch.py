@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Iterator
 from concurrent import futures
+from types import FrameType
 
 import pytest
 
@@ -108,6 +110,34 @@ def test_drift_is_repaired_and_others_keys_stay(server: OvsdbServer, vswitch: Vs
     assert vswitch.ports() == {"vp1": WANTED}
     assert vsctl(server, "port-to-br", "vp1") == "br-int"
     assert "ovn-installed" in vsctl(server, "get", "Interface", "vp1", "external_ids")
+
+
+def test_a_row_is_read_once_until_it_changes(server: OvsdbServer, vswitch: Vswitch) -> None:
+    """Each look at one router asks for the ports of all."""
+    for number in range(3):
+        vswitch.plug(f"vp{number}", PortId(f"port-{number}"), MAC, ROUTER)
+    assert len(vswitch.ports()) == 3
+    assert rows_read(vswitch) == 0
+    vsctl(server, "set", "Interface", "vp1", "external_ids:iface-id=other")
+    until(lambda: vswitch.ports()["vp1"].port_id == "other")
+    vswitch.unplug("vp2")
+    assert vswitch.ports().keys() == {"vp0", "vp1"}
+
+
+def rows_read(vswitch: Vswitch) -> int:
+    """Return how many columns of rows are read when the ports are asked for."""
+    count = 0
+
+    def counted(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code.co_name == "__getattr__"
+
+    sys.setprofile(counted)
+    try:
+        vswitch.ports()
+    finally:
+        sys.setprofile(None)
+    return count
 
 
 def test_the_chassis_is_known(vswitch: Vswitch) -> None:
