@@ -13,6 +13,7 @@ from typing import Any
 
 from swanherd.agent import control
 from swanherd.agent.facts import facts_of
+from swanherd.agent.garbage import collecting
 from swanherd.agent.life import Life
 from swanherd.agent.listener import listening
 from swanherd.agent.monitor import Monitor, about
@@ -97,6 +98,7 @@ class OvnAgent:
         threading.excepthook = self._thread_broke
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._life.end())
+        collecting(self._life)
         self.start()
         self._life.wait()
         self.stop()
