@@ -125,6 +125,10 @@ class StrongSwan:
         router = self._router(router_id)
         try:
             self._do(router_id, router, action)
+        except BaseException:
+            if isinstance(action, LoadSecret | UnloadSecret):
+                router.lists.doubt_secrets()
+            raise
         finally:
             # It may have had its effect also where it failed.
             _note(router.lists, action)
@@ -151,8 +155,10 @@ class StrongSwan:
             case LoadSecret(connection):
                 secret = _rendered(router_id, lambda: codec.render_secret(connection))
                 router.commands.request("load-shared", secret)
+                router.lists.took(connection.id)
             case UnloadSecret(connection_id):
                 router.commands.request("unload-shared", {"id": connection_id})
+                router.lists.dropped(connection_id)
             case UnloadConfig(name):
                 self._unload(router, name)
             case Initiate(config, child):
@@ -366,7 +372,7 @@ def _note(lists: Lists, action: SwanAction) -> None:
         case UnloadConfig(name):
             lists.loaded(name)
         case LoadSecret() | UnloadSecret():
-            lists.loaded()
+            pass  # charon has confirmed it
         case Initiate(config_name):
             lists.changed(config_name)
         case TerminateIke(unique_id) | TerminateChild(unique_id) | RekeyChild(unique_id):

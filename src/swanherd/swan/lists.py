@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from swanherd.core.ike import LIVE, IkeSa, LoadedConfig, SaState
-from swanherd.core.model import ConnectionId
+from swanherd.core.model import ConnectionId, IkeVersion
 from swanherd.core.naming import pair_of
 from swanherd.core.precedence import young
 from swanherd.swan import codec
@@ -34,7 +34,8 @@ _MANY = 50
 class Listed:
     """What charon has; by a config's name its facts, and the ids of its live IKE SAs.
 
-    `fresh` are the IKE SAs that it told just now: all of them if the list is `whole`.
+    `fresh` are the IKE SAs that it told just now: all of them if the list is `whole`; `v1` the
+    names of the configs of IKEv1.
     """
 
     configs: frozenset[LoadedConfig]
@@ -44,6 +45,7 @@ class Listed:
     established: Mapping[str, frozenset[int]]
     fresh: tuple[IkeSa, ...] = ()
     whole: bool = True
+    v1: frozenset[str] = frozenset()
 
 
 class Lists:
@@ -56,8 +58,9 @@ class Lists:
         self._lock = threading.Lock()
         self._whole_at: float | None = None
         self._changed: set[str] = set()
+        self._reloaded: set[str] = set()
+        self._doubted = False
         self._changed_ids: set[int] = set()
-        self._loaded = False
         self._configs: dict[str, tuple[LoadedConfig, ConfigFacts]] = {}
         self._facts: Mapping[str, ConfigFacts] = {}
         self._sas: dict[str, tuple[IkeSa, ...]] = {}
@@ -67,9 +70,10 @@ class Lists:
         self._young: set[str] = set()
         self._secrets: frozenset[ConnectionId] = frozenset()
         self._set: frozenset[LoadedConfig] = frozenset()
+        self._v1: set[str] = set()
 
     def changed(self, *names: str) -> None:
-        """Ask for the IKE SAs of these configs again at the next look."""
+        """Ask for the IKE SAs of these configs again at the next look; what is loaded stays."""
         with self._lock:
             self._changed.update(names)
 
@@ -79,10 +83,25 @@ class Lists:
             self._changed_ids.add(unique_id)
 
     def loaded(self, *names: str) -> None:
-        """Ask for these configs again at the next look, and which secrets there are."""
+        """Ask for these configs and their IKE SAs again at the next look."""
         with self._lock:
             self._changed.update(names)
-            self._loaded = True
+            self._reloaded.update(names)
+
+    def took(self, secret: ConnectionId) -> None:
+        """Take note of a secret that charon has said it has; the next whole list proves it."""
+        with self._lock:
+            self._secrets |= {secret}
+
+    def dropped(self, secret: ConnectionId) -> None:
+        """Take note of a secret that charon has said it hasn't any more."""
+        with self._lock:
+            self._secrets -= {secret}
+
+    def doubt_secrets(self) -> None:
+        """Ask which secrets there are at the next look: what charon did isn't known."""
+        with self._lock:
+            self._doubted = True
 
     def forget(self) -> None:
         """List everything at the next look."""
@@ -99,7 +118,7 @@ class Lists:
             names = self._take(within)
             try:
                 self._list(names)
-                if names is not None and not spis <= self._spis():
+                if names is not None and spis and not spis <= self._spis():
                     names = None
                     self._list(names)
             except BaseException:
@@ -108,7 +127,14 @@ class Lists:
             sas = tuple(itertools.chain.from_iterable(self._sas.values()))
             fresh = sas if names is None else tuple(self._of(names))
             return Listed(
-                self._set, self._facts, self._secrets, sas, dict(self._live), fresh, names is None
+                self._set,
+                self._facts,
+                self._secrets,
+                sas,
+                dict(self._live),
+                fresh,
+                names is None,
+                frozenset(self._v1),
             )
 
     def _take(self, within: float) -> set[str] | None:
@@ -126,37 +152,55 @@ class Lists:
         if not self._sas.keys() <= self._configs.keys():
             names |= self._young
         if ids:
-            names.update(
-                n for n, sas in self._sas.items() if any(_has_one_of(a, ids) for a in sas)
-            )
+            sas = [sa for same in self._sas.values() for sa in same]
+            names |= {sa.config for sa in sas if sa.unique_id in ids}
+            names |= {sa.config for sa in sas for child in sa.children if child.unique_id in ids}
         return None if len(names) > _MANY else names
 
     def _list(self, names: set[str] | None) -> None:
         with self._lock:
-            loaded, self._loaded = self._loaded, False
+            reloaded, self._reloaded = self._reloaded, set()
+            doubted, self._doubted = self._doubted, False
         if names is None:
             self._configs = _by_name(self._commands.stream("list-conns", "list-conn"))
             self._sas, self._live = {}, {}
             self._restless, self._young = set(), set()
             self._take_sas(self._commands.stream("list-sas", "list-sa"))
-        differs = names is None
+            self._take_configs()
         for name in names or ():
-            found = _by_name(self._commands.stream("list-conns", "list-conn", {"ike": name}))
-            before = self._configs.pop(name, None)
-            self._configs.update(found)
-            differs |= before != found.get(name)
+            if name in reloaded:
+                self._list_config(name)
             self._sas.pop(name, None)
             self._live.pop(name, None)
             self._restless.discard(name)
             self._young.discard(name)
             self._take_sas(self._commands.stream("list-sas", "list-sa", {"ike": name}))
-        if names is None or loaded:
-            self._secrets = codec.parse_secrets(self._commands.request("get-shared"))
-        if differs:
-            self._facts = {name: facts for name, (_, facts) in self._configs.items()}
-            configs = frozenset(config for config, _ in self._configs.values())
-            # The same object while it is equal: what was worked out for it still holds.
-            self._set = self._set if self._set == configs else configs
+        if names is None or doubted:
+            secrets = codec.parse_secrets(self._commands.request("get-shared"))
+            with self._lock:
+                self._secrets = secrets
+
+    def _take_configs(self) -> None:
+        self._facts = {name: facts for name, (_, facts) in self._configs.items()}
+        self._v1 = {n for n, facts in self._facts.items() if facts.version is IkeVersion.V1}
+        configs = frozenset([config for config, _ in self._configs.values()])
+        # The same object while it is equal: what was worked out for it still holds.
+        self._set = self._set if self._set == configs else configs
+
+    def _list_config(self, name: str) -> None:
+        """List one config anew; nothing is worked out for the others, nor for an equal one."""
+        found = _by_name(self._commands.stream("list-conns", "list-conn", {"ike": name}))
+        before, now = self._configs.pop(name, None), found.get(name)
+        if now is not None:
+            self._configs[name] = now
+        if before == now:
+            return
+        self._facts = {n: facts for n, (_, facts) in self._configs.items()}
+        self._v1 -= {name}
+        if now is not None and now[1].version is IkeVersion.V1:
+            self._v1 |= {name}
+        old, new = ([each[0]] if each is not None else [] for each in (before, now))
+        self._set = self._set.difference(old).union(new)
 
     def _spis(self) -> frozenset[int]:
         children = (c for same in self._sas.values() for sa in same for c in sa.children)
@@ -195,7 +239,3 @@ def _is_settled(sa: IkeSa) -> bool:
         # Of two of one pair the younger one's age decides.
         and len({pair_of(child.name) for child in sa.children}) == len(sa.children)
     )
-
-
-def _has_one_of(sa: IkeSa, ids: set[int]) -> bool:
-    return sa.unique_id in ids or any(child.unique_id in ids for child in sa.children)

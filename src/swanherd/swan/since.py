@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from swanherd.core.ike import COMING
 from swanherd.core.index import by_config
-from swanherd.core.model import IkeVersion
 from swanherd.core.precedence import YIELDED
 from swanherd.core.tunnels import carrying
 from swanherd.swan.lists import Listed
@@ -28,11 +27,8 @@ def loaded(before: Mapping[str, float], name: str, now: float) -> Mapping[str, f
 
 def lacking(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
     """Return since when each config of IKEv1 has had an IKE SA, but not all of its children."""
-    old = [
-        config
-        for config in listed.configs
-        if config.name in listed.established and listed.facts[config.name].version is IkeVersion.V1
-    ]
+    names = listed.v1 & listed.established.keys()
+    old = [config for config in listed.configs if config.name in names] if names else []
     sas = by_config(listed.sas) if old else {}
     return {
         c.name: before.get(c.name, now)

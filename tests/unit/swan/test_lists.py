@@ -1,5 +1,7 @@
 """What is listed again although no event spoke of it."""
 
+import sys
+
 from swanherd.swan.lists import Lists
 
 
@@ -49,3 +51,110 @@ def test_a_young_child_of_ikev1_is_listed_anew_while_another_config_is_to_end():
     assert sorted(asked_again(b"IKEv1", "new", "old")) == ["new", "old"]
     assert asked_again(b"IKEv1", "new") == []
     assert asked_again(b"IKEv2", "new", "old") == []
+
+
+class Many:
+    """A charon with so many configs of an IKE SA each; remembers what it is asked."""
+
+    def __init__(self, count):
+        self.names = [f"c{n}" for n in range(count)]
+        self.secrets = []
+        self.asked = []
+
+    def stream(self, command, _event, message=None):
+        only = (message or {}).get("ike")
+        self.asked.append((command, only))
+        names = [name for name in self.names if only in (None, name)]
+        if command == "list-conns":
+            return [{name: {"version": b"IKEv2", "children": {f"{name}-x": {}}}} for name in names]
+        return [{name: self.sa(name)} for name in names]
+
+    def request(self, command):
+        self.asked.append((command, None))
+        return {"keys": [secret.encode() for secret in self.secrets]}
+
+    def sa(self, name):
+        child = {"name": f"{name}-x".encode(), "uniqueid": b"8", "state": b"INSTALLED"}
+        return {
+            "uniqueid": name.removeprefix("c").encode(),
+            "version": b"2",
+            "state": b"ESTABLISHED",
+            "child-sas": {"x": child},
+        }
+
+
+def many(count):
+    """Return a charon with so many configs, and lists that have listed it once."""
+    commands = Many(count)
+    lists = Lists(commands, lambda: 100.0)
+    lists.look()
+    commands.asked.clear()
+    return commands, lists
+
+
+def test_only_what_changed_is_asked_for():
+    """After an event the SAs of its config; after a load also the config."""
+    commands, lists = many(100)
+    lists.changed("c7")
+    lists.look()
+    assert commands.asked == [("list-sas", "c7")]
+    commands.asked.clear()
+    lists.loaded("c8")
+    lists.look()
+    assert commands.asked == [("list-conns", "c8"), ("list-sas", "c8")]
+
+
+def test_secrets_are_known_as_charon_confirms_them_and_asked_for_with_all_else():
+    """A thousand names are as long as all else of a look."""
+    commands, lists = many(3)
+    commands.secrets = ["one", "two"]
+    lists.took("new")
+    assert lists.look().secrets == {"new"}
+    lists.forget()
+    assert lists.look().secrets == {"one", "two"}
+    lists.dropped("two")
+    assert lists.look().secrets == {"one"}
+    lists.doubt_secrets()
+    assert lists.look().secrets == {"one", "two"}
+
+
+def test_a_config_that_comes_or_goes_is_seen():
+    """In the set of configs, in their facts, and among those of IKEv1."""
+    commands, lists = many(3)
+    before = lists.look()
+    commands.names.append("c9")
+    commands.names.remove("c0")
+    lists.loaded("c9", "c0")
+    after = lists.look()
+    assert {c.name for c in after.configs} == {"c1", "c2", "c9"} == set(after.facts)
+    assert {sa.config for sa in after.sas} == {"c1", "c2", "c9"}
+    lists.loaded("c1")
+    assert lists.look().configs is after.configs
+    assert before.configs != after.configs
+
+
+def test_a_look_after_an_event_takes_the_same_steps_for_any_number_of_connections():
+    """What wasn't spoken of isn't gone through."""
+    steps = []
+    for count in (50, 500):
+        _, lists = many(count)
+        lists.changed("c7")
+        lists.changed_id(9)
+        steps.append(calls_of(lists.look))
+    assert steps[0] == steps[1]
+
+
+def calls_of(work):
+    """Return how many calls the work makes."""
+    count = 0
+
+    def counted(_frame, event, _argument):
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(counted)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
