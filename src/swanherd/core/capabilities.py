@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from swanherd.core.memo import remember
+from swanherd.core.memo import remember, remember_each
 from swanherd.core.model import (
     DataPlane,
     DesiredRouter,
     Encapsulation,
     IpsecPolicy,
     Reason,
+    SiteConnection,
     Transform,
 )
 
@@ -46,4 +47,9 @@ def serviceable(desired: DesiredRouter, plane: DataPlane) -> DesiredRouter:
 
 @remember
 def _is_serviceable(desired: DesiredRouter, plane: DataPlane) -> bool:
-    return not any(limitation(c.ipsec, plane) for c in desired.connections)
+    return not any(_each_limitation(desired.connections, rest=(plane,)))
+
+
+@remember_each
+def _each_limitation(connection: SiteConnection, plane: DataPlane) -> Reason | bool:
+    return limitation(connection.ipsec, plane) or False

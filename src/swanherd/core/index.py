@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Container, Iterable, Mapping
+from operator import attrgetter
 
 from swanherd.core.ike import CARRYING, HOLDING, IkeSa, ObservedCharon, SaState
 from swanherd.core.memo import remember
 from swanherd.core.naming import pair_of
 
+_CONFIG = attrgetter("config")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Index:
+    """The IKE SAs by the name of their config: those that are alone there, and the others."""
+
+    single: Mapping[str, IkeSa]
+    several: Mapping[str, tuple[IkeSa, ...]]
+
+    def of(self, config: str) -> tuple[IkeSa, ...]:
+        """Return all of one config."""
+        sa = self.single.get(config)
+        return (sa,) if sa is not None else self.several.get(config, ())
+
 
 @remember
-def index_of(charon: ObservedCharon) -> Mapping[str, tuple[IkeSa, ...]]:
+def index_of(charon: ObservedCharon) -> Index:
     """Return the IKE SAs of what charon has by the name of their config."""
-    return by_config(charon.ike_sas)
+    single = dict(zip(map(_CONFIG, charon.ike_sas), charon.ike_sas, strict=True))
+    if len(single) == len(charon.ike_sas):
+        return Index(single, {})
+    several = {name: sas for name, sas in by_config(charon.ike_sas).items() if len(sas) > 1}
+    return Index({name: sa for name, sa in single.items() if name not in several}, several)
 
 
-@remember
-def carried_pairs(charon: ObservedCharon) -> frozenset[str]:
-    """Return the pairs that children of any generation carry."""
-    return frozenset(pair for sa in charon.ike_sas for pair in _carried_pairs(sa))
+def concerning(
+    charon: ObservedCharon, configs: Container[str], pairs: frozenset[str]
+) -> list[IkeSa]:
+    """Return the IKE SAs of these configs, and those with a child of one of these pairs."""
+    names = [child.name for sa in charon.ike_sas for child in sa.children]
+    owners = [sa.unique_id for sa in charon.ike_sas for _ in sa.children]
+    carried = zip(owners, map(pair_of, names), strict=True)
+    having = {unique_id for unique_id, pair in carried if pair in pairs}
+    return [sa for sa in charon.ike_sas if sa.config in configs or sa.unique_id in having]
 
 
 def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:
@@ -30,15 +56,13 @@ def by_config(sas: Iterable[IkeSa]) -> dict[str, tuple[IkeSa, ...]]:
     return found
 
 
-@remember
-def _carried_pairs(sa: IkeSa) -> frozenset[str]:
+def pairs_of(sa: IkeSa) -> frozenset[str]:
     """Return the pairs that the IKE SA's children carry."""
     if sa.state not in HOLDING:
         return frozenset()
     return frozenset(pair_of(c.name) for c in sa.children if c.state in CARRYING)
 
 
-@remember
 def rests_with(sa: IkeSa, children: frozenset[str]) -> bool:
     """Tell whether the IKE SA has these children, each once, and nothing of it is under way."""
     return (

@@ -7,7 +7,7 @@ import ipaddress
 import weakref
 from collections.abc import Iterable
 
-from swanherd.core.memo import remember
+from swanherd.core.memo import remember, remember_each
 from swanherd.core.model import (
     Attachment,
     ConnectionId,
@@ -110,7 +110,7 @@ def _made(desired: DesiredRouter, plane: DataPlane) -> _Made:
     path_mtu = desired.public.mtu if desired.public else _ETHERNET_MTU
     inputs = (
         *(desired.public, desired.transit, desired.router_addresses, desired.role),
-        tuple(_share(c, plane, path_mtu) for c in desired.connections),
+        tuple(_each_share(desired.connections, rest=(plane, path_mtu))),
     )
     before = _LATEST.get((desired.id, plane))
     if before is not None and before.inputs == inputs:
@@ -119,8 +119,8 @@ def _made(desired: DesiredRouter, plane: DataPlane) -> _Made:
     return made
 
 
-@remember
-def _share(connection: SiteConnection, plane: DataPlane, path_mtu: int) -> tuple[object, ...]:
+@remember_each
+def _each_share(connection: SiteConnection, plane: DataPlane, path_mtu: int) -> tuple[object, ...]:
     """Return what of a connection the network depends on."""
     return connection.selectors, tunnel_mtu(connection, plane, path_mtu)
 

@@ -67,7 +67,7 @@ def bereft(
 def _is_awaited(peering: Peering, charon: ObservedCharon) -> bool:
     """Tell whether a pair has nothing new yet, or nothing that the peer is sure to use."""
     name = peering.config.name
-    own = index_of(charon).get(name, ())
+    own = index_of(charon).of(name)
     if peering.children - carrying(name, own):
         return True
     return bool(precedence.young(peering.config.connection.ike.version, own))

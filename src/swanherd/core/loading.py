@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from swanherd.core.ike import (
     LoadConfig,
@@ -14,9 +14,9 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
-from swanherd.core.memo import remember_pair
+from swanherd.core.memo import remember, remember_pair
 from swanherd.core.model import ConnectionId, DesiredRouter
-from swanherd.core.peering import Peering, config_names, peerings
+from swanherd.core.peering import Peering, by_identity, peerings
 
 
 def load(
@@ -31,19 +31,32 @@ def load(
 def _load(
     desired: DesiredRouter, configs: frozenset[LoadedConfig], secrets: frozenset[ConnectionId]
 ) -> tuple[SwanAction, ...]:
-    wanted = peerings(desired)
-    loaded = {config.name: config.children for config in configs}
+    wanted, there, ids = _children(desired), loaded(configs), by_identity(desired)
+    has = zip(wanted, wanted.values(), map(there.get, wanted), strict=True)
+    differing = {name for name, children, known in has if known != children}
+    unknown = {ids[i].config.name for i in ids.keys() - secrets}
+    by_name = {p.config.name: p for p in peerings(desired)} if differing or unknown else {}
     actions: list[SwanAction] = []
-    for peering in wanted:
-        config, children = peering.config, loaded.get(peering.config.name)
+    for name in sorted(differing | unknown):
+        config = by_name[name].config
         # A new generation may mean a new key; the secret's id stays the peering's.
-        if children is None or config.connection.id not in secrets:
+        if name not in there or name in unknown:
             actions.append(LoadSecret(config.connection))
-        if children != peering.children:
+        if name in differing:
             actions.append(LoadConfig(config))
-    actions += map(UnloadConfig, sorted(loaded.keys() - config_names(desired)))
-    ids = {peering.config.connection.id for peering in wanted}
-    return (*actions, *map(UnloadSecret, sorted(secrets - ids)))
+    actions += map(UnloadConfig, sorted(there.keys() - wanted.keys()))
+    return (*actions, *map(UnloadSecret, sorted(secrets - ids.keys())))
+
+
+@remember
+def _children(desired: DesiredRouter) -> Mapping[str, frozenset[str]]:
+    return {peering.config.name: peering.children for peering in peerings(desired)}
+
+
+@remember
+def loaded(configs: frozenset[LoadedConfig]) -> Mapping[str, frozenset[str]]:
+    """Return the children of each config that charon has, by the configs' names."""
+    return {config.name: config.children for config in configs}
 
 
 def _quietly(

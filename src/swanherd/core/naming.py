@@ -9,6 +9,7 @@ and outlives the agent's disk.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -79,6 +80,7 @@ def _pair(selector: TrafficSelector) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@functools.lru_cache(maxsize=1 << 13)
 def pair_of(child: str) -> str:
     """Return the part of a child's name that tells its selector."""
     return child.partition("-")[0]

@@ -24,11 +24,17 @@ def news_of(
     if (told.epoch, told.role) != (report.epoch, report.role):
         return report
     awaited = frozenset(unsettled)
-    known = {row.id: row for row in told.connections}
-    # Mostly the row is the same object, and nothing is compared.
-    news = tuple(
-        row
-        for row in report.connections
-        if row.id in awaited or ((before := known.get(row.id)) is not row and before != row)
-    )
-    return dataclasses.replace(report, connections=news)
+    # Nearly every row is the same object, and nothing of those is compared.
+    objects = dict(zip(map(id, report.connections), report.connections, strict=True))
+    others = {objects[i].id for i in objects.keys() - set(map(id, told.connections))}
+    known = {row.id: row for row in told.connections if row.id in others}
+    concerned = [row for row in report.connections if row.id in awaited or row.id in others]
+    news = [row for row in concerned if row.id in awaited or known.get(row.id) != row]
+    return dataclasses.replace(report, connections=tuple(news))
+
+
+def is_news(report: RouterReport, told: RouterReport) -> bool:
+    """Tell whether what `news_of` has left of a report says anything that wasn't told."""
+    rows = report.connections
+    same = rows in ((), told.connections)
+    return not same or dataclasses.replace(report, connections=told.connections) != told

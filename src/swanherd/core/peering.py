@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from swanherd.core.ike import IkeConfig
 from swanherd.core.memo import remember
@@ -24,6 +25,7 @@ from swanherd.core.model import (
     IkeVersion,
     Initiator,
     Phase1Mode,
+    RouterId,
     Secret,
     SiteConnection,
 )
@@ -63,26 +65,81 @@ def children_of(connection: SiteConnection) -> frozenset[str]:
     return frozenset(child_name(s, connection.ipsec) for s in connection.selectors)
 
 
-@remember
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
+class _Made:
+    """The peerings of some connections, and these by the objects that they are."""
+
+    key: Secret
+    connections: Mapping[int, SiteConnection]
+    peerings: tuple[Peering, ...]
+
+
+# The last ones of each router, as long as anyone has the desired state that they are of: nearly
+# every change is of one connection, and to gather a thousand costs more than all else of it.
+_LATEST: weakref.WeakValueDictionary[RouterId, _Made] = weakref.WeakValueDictionary()
+
+_NAME = attrgetter("config.name")
+
+
 def peerings(desired: DesiredRouter) -> tuple[Peering, ...]:
     """Return what charon should have loaded, sorted by the configs' names."""
-    key = desired.naming_key
-    wanted = [
-        c for c in desired.connections if c.up and c.local_address is not None and c.selectors
-    ]
+    return _made(desired).peerings
+
+
+@remember
+def _made(desired: DesiredRouter) -> _Made:
+    key, connections = desired.naming_key, desired.connections
+    by_object = dict(zip(map(id, connections), connections, strict=True))
+    before = _LATEST.get(desired.id)
+    found = None if before is None or before.key != key else _changed(before, by_object)
+    if found is None:
+        found = _gathered(connections, key)
+    made = _Made(key, by_object, tuple(sorted(found, key=_NAME)))
+    _LATEST[desired.id] = made
+    return made
+
+
+def _changed(before: _Made, now: Mapping[int, SiteConnection]) -> list[Peering] | None:
+    """Return the peerings after a change: those of before, but for what the change touches.
+
+    None if IKEv1 is concerned, where one connection may decide for others (`_first_between`).
+    """
+    gone = [before.connections[i] for i in before.connections.keys() - now.keys()]
+    come = [now[i] for i in now.keys() - before.connections.keys()]
+    if any(c.ike.version is IkeVersion.V1 for c in (*gone, *come)):
+        return None
+    touched = {peering_id(c, before.key) for c in (*gone, *come)}
+    others = [p for p in before.peerings if p.config.connection.id not in touched]
+    same = [p for p in before.peerings if p.config.connection.id in touched]
+    members = [c for peering in same for c in peering.members if id(c) in now]
+    return [*others, *_gathered([*members, *come], before.key)]
+
+
+def _gathered(connections: Iterable[SiteConnection], key: Secret) -> list[Peering]:
+    wanted = [c for c in connections if c.up and c.local_address is not None and c.selectors]
     firsts = _first_between(wanted)
     by_peering = itertools.groupby(
         sorted(((peering_id(c, key), c) for c in wanted), key=lambda item: (item[0], item[1].id)),
         key=lambda item: item[0],
     )
-    found = (_peering(key, i, [c for _, c in items], firsts) for i, items in by_peering)
-    return tuple(sorted(found, key=lambda peering: peering.config.name))
+    return [_peering(key, i, [c for _, c in items], firsts) for i, items in by_peering]
+
+
+def config_order(wanted: Iterable[Peering]) -> Iterator[str]:
+    """Return the names of the configs, in this order."""
+    return map(_NAME, wanted)
 
 
 @remember
 def by_member(desired: DesiredRouter) -> Mapping[ConnectionId, Peering]:
     """Return the peering of each connection that has one."""
     return {c.id: p for p in peerings(desired) for c in p.members}
+
+
+@remember
+def all_unlike(desired: DesiredRouter) -> frozenset[ConnectionId]:
+    """Return the connections that can't be negotiated as they want it."""
+    return frozenset([c for p in peerings(desired) if p.unlike for c in p.unlike])
 
 
 @remember
@@ -94,7 +151,7 @@ def by_identity(desired: DesiredRouter) -> Mapping[ConnectionId, Peering]:
 @remember
 def config_names(desired: DesiredRouter) -> frozenset[str]:
     """Return the names of all configs that charon should have loaded."""
-    return frozenset(p.config.name for p in peerings(desired))
+    return frozenset(config_order(peerings(desired)))
 
 
 def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:

@@ -114,10 +114,8 @@ def plan_removal(*, on_node: bool, has_charon: bool) -> Plan:
 @remember
 def options_of(desired: DesiredRouter, plane: DataPlane) -> CharonOptions:
     """Return what the router's charon has to be started with."""
-    aggressive = any(
-        c.ike.version is IkeVersion.V1 and c.ike.mode is Phase1Mode.AGGRESSIVE
-        for c in desired.connections
-    )
+    policies = [c.ike for c in desired.connections if c.ike.version is IkeVersion.V1]
+    aggressive = any(policy.mode is Phase1Mode.AGGRESSIVE for policy in policies)
     return CharonOptions(plane, aggressive_psk=aggressive, guest=desired.home is not None)
 
 

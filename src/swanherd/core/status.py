@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from typing import cast
 
 from swanherd.core.capabilities import limitation, serviceable
 from swanherd.core.details import LiveSas, details_of, live_sas
 from swanherd.core.home import network_of, runs_charon
 from swanherd.core.ike import Fault, IkeSa, LoadedConfig, ObservedCharon
-from swanherd.core.index import carried_pairs, index_of
+from swanherd.core.index import concerning, index_of, pairs_of
 from swanherd.core.layout import tunnel_mtu
-from swanherd.core.memo import equal, includes, remember_pair
+from swanherd.core.loading import loaded
+from swanherd.core.memo import equal, includes, remember_each, remember_pair
 from swanherd.core.model import (
     ConnectionId,
     DataPlane,
@@ -27,9 +29,11 @@ from swanherd.core.model import (
     TunnelDetails,
 )
 from swanherd.core.naming import pair_of
-from swanherd.core.peering import Peering, by_member, children_of, config_names
+from swanherd.core.peering import Peering, all_unlike, by_member, children_of, config_names
 from swanherd.core.planner import Observed
 from swanherd.core.tunnels import carrying
+
+_ID = attrgetter("id")
 
 ADMIN_DOWN = Reason("admin_down", "It is administratively down.", "Set admin_state_up to true.")
 NO_SELECTORS = Reason(
@@ -122,7 +126,7 @@ def _tunnel_report(
         desired.revision,
         desired.epoch,
         tuple(_service_row(look, s.id, up=s.up) for s in desired.services),
-        tuple(_connection_rows(look, by_member(able))),
+        _connection_rows(look, able),
         role=desired.role,
         ready=look.ready and _has_all(able, observed.charon.configs),
     )
@@ -139,32 +143,60 @@ def _service_row(look: _Look, service_id: str, *, up: bool) -> RowStatus:
     return RowStatus(service_id, status, trouble.router or SETTING_UP)
 
 
-def _connection_rows(
-    look: _Look, by_connection: Mapping[ConnectionId, Peering]
+def _connection_rows(look: _Look, able: DesiredRouter) -> tuple[RowStatus, ...]:
+    """Return the connections' rows; with many connections nearly all are as at the last look.
+
+    `able` is what of the router can be negotiated.
+    """
+    by_connection = by_member(able)
+    rows = _active_rows(look, by_connection, all_unlike(able))
+    places = [place for place, row in enumerate(rows) if row is None]
+    others = [look.desired.connections[place] for place in places]
+    judged = _judged_rows(look, [(c, by_connection.get(c.id)) for c in others]) if others else ()
+    for place, row in zip(places, judged, strict=True):
+        rows[place] = row
+    # None of them is None any more; to look at each would be a step for each.
+    return cast("tuple[RowStatus, ...]", tuple(rows))
+
+
+def _judged_rows(
+    look: _Look, wanted: list[tuple[SiteConnection, Peering | None]]
 ) -> Iterator[RowStatus]:
-    """Yield the connections' rows; with many connections nearly all are as at the last look."""
-    calm, public = look.is_calm, look.desired.public
-    path = None if public is None else public.mtu
-    current = index_of(look.charon)
-    faults = {fault.config: fault for fault in look.charon.faults}
-    live = functools.cache(lambda: live_sas(look.charon.ike_sas))
-    for connection in look.desired.connections:
-        peering = by_connection.get(connection.id)
-        if calm and peering is not None and _may_be_active(look, connection, peering):
-            sas = current.get(peering.config.name, ())
-            active = _active_row(connection, sas[0], look.plane, path) if len(sas) == 1 else None
-            if active is not None:
-                yield active
-                continue
+    """Yield the rows of connections of which others' IKE SAs may carry something."""
+    able = [(c, p.config.name) for c, p in wanted if p is not None]
+    pairs = frozenset(pair_of(name) for c, _ in able for name in children_of(c))
+    sas = concerning(look.charon, {name for _, name in able}, pairs)
+    carried = frozenset(pair for sa in sas for pair in pairs_of(sa))
+    live, faults = live_sas(sas), {fault.config: fault for fault in look.charon.faults}
+    path = None if look.desired.public is None else look.desired.public.mtu
+    for connection, peering in wanted:
+        row = _connection_row(look, connection, peering, faults, carried)
         mtu = _mtu(connection, look.plane, path)
-        details = _details(connection, peering, live())
-        row = _connection_row(look, connection, peering, faults)
+        details = _details(connection, peering, live)
         yield dataclasses.replace(row, effective_mtu=mtu, details=details)
 
 
-def _may_be_active(look: _Look, connection: SiteConnection, peering: Peering) -> bool:
-    failed = peering.config.connection.id in look.trouble.connections
-    return not failed and connection.id not in peering.unlike
+def _active_rows(
+    look: _Look,
+    by_connection: Mapping[ConnectionId, Peering],
+    unlike: frozenset[ConnectionId],
+) -> list[RowStatus | None]:
+    """Return the row of each connection of which nothing but its own IKE SA has to be known."""
+    connections, public = look.desired.connections, look.desired.public
+    if not look.is_calm:
+        return [None] * len(connections)
+    own = list(map(by_connection.get, map(_ID, connections)))
+    names = ["" if peering is None else peering.config.name for peering in own]
+    sas = list(map(index_of(look.charon).single.get, names))
+    path = None if public is None else public.mtu
+    rows = _each_active(connections, sas, rest=(look.plane, path))
+    failed = look.trouble.connections
+    if not failed and not unlike:
+        return rows
+    return [
+        None if p is None or p.config.connection.id in failed or c.id in unlike else row
+        for c, p, row in zip(connections, own, rows, strict=True)
+    ]
 
 
 def _connection_row(
@@ -172,6 +204,7 @@ def _connection_row(
     connection: SiteConnection,
     peering: Peering | None,
     faults: Mapping[str, Fault],
+    carried: frozenset[str],
 ) -> RowStatus:
     trouble = look.trouble
     if peering is None:
@@ -184,13 +217,13 @@ def _connection_row(
     if look.is_standby:
         return RowStatus(connection.id, Status.DOWN, STANDBY)
     name = peering.config.name
-    up = children_of(connection) & carrying(name, index_of(look.charon).get(name, ()))
-    seen = _Seen(up, carried_pairs(look.charon), faults.get(name))
+    up = children_of(connection) & carrying(name, index_of(look.charon).of(name))
+    seen = _Seen(up, carried, faults.get(name))
     return _tunnel_row(connection, peering, seen)
 
 
-@remember_pair
-def _active_row(
+@remember_each
+def _each_active(
     connection: SiteConnection, sa: IkeSa, plane: DataPlane, path: int | None
 ) -> RowStatus | None:
     """Return the row of a connection of which its config's only IKE SA carries all; else None.
@@ -238,7 +271,7 @@ def _is_wired(desired: DesiredRouter, observed: Observed, plane: DataPlane) -> b
 @remember_pair
 def _has_all(desired: DesiredRouter, configs: frozenset[LoadedConfig]) -> bool:
     """Tell whether charon has every config, so that it could serve at once."""
-    return config_names(desired) <= {c.name for c in configs}
+    return config_names(desired) <= loaded(configs).keys()
 
 
 def _unwanted_row(connection: SiteConnection, plane: DataPlane) -> RowStatus:

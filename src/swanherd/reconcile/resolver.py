@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from swanherd.core.memo import remember
+from swanherd.core.memo import remember_each
 from swanherd.core.model import DesiredRouter, IPAddress, RouterId, SiteConnection
 from swanherd.core.peering import ANY_PEER
 from swanherd.reconcile.ports import Source
@@ -31,10 +31,12 @@ class ResolvingSource:
     def get_router(self, router_id: RouterId) -> DesiredRouter | None:
         """Return what the router should be, with addresses for names."""
         desired = self._source.get_router(router_id)
-        self._remember(router_id, desired)
-        if desired is None:
-            return None
-        connections = tuple(map(self._resolved, desired.connections))
+        named = _named(desired)
+        self._remember(router_id, named)
+        if desired is None or not named:
+            return desired
+        names = {connection.id for connection in named}
+        connections = tuple(self._resolved(c) if c.id in names else c for c in desired.connections)
         return dataclasses.replace(desired, connections=connections)
 
     def names(self) -> frozenset[str]:
@@ -47,9 +49,8 @@ class ResolvingSource:
         with self._lock:
             return frozenset(i for i, names in self._names.items() if names & frozenset(moved))
 
-    def _remember(self, router_id: RouterId, desired: DesiredRouter | None) -> None:
-        connections = desired.connections if desired is not None else ()
-        names = frozenset(c.peer_address for c in connections if not _has_address(c))
+    def _remember(self, router_id: RouterId, named: Iterable[SiteConnection]) -> None:
+        names = frozenset(connection.peer_address for connection in named)
         with self._lock:
             if names:
                 self._names[router_id] = names
@@ -62,7 +63,7 @@ class ResolvingSource:
 
     def _resolved(self, connection: SiteConnection) -> SiteConnection:
         local = connection.local_address
-        if local is None or _has_address(connection):
+        if local is None:
             return connection
         addresses = sorted(
             (a for a in self._resolve(connection.peer_address) if a.version == local.version),
@@ -73,8 +74,15 @@ class ResolvingSource:
         return dataclasses.replace(connection, peer_address=str(addresses[0]))
 
 
-@remember
-def _has_address(connection: SiteConnection) -> bool:
+def _named(desired: DesiredRouter | None) -> list[SiteConnection]:
+    """Return the connections whose peer has a name."""
+    connections = desired.connections if desired is not None else ()
+    known = zip(connections, _each_has_address(connections), strict=True)
+    return [connection for connection, has_address in known if not has_address]
+
+
+@remember_each
+def _each_has_address(connection: SiteConnection) -> bool:
     text = connection.peer_address
     if text in ANY_PEER:
         return True

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from swanherd.core.failures import Failure
 from swanherd.core.model import Reason, RouterId, RouterReport
-from swanherd.core.news import news_of
+from swanherd.core.news import is_news, news_of
 from swanherd.core.tunnels import Timing
 from swanherd.core.turns import Turns
 from swanherd.reconcile import backoff
@@ -212,9 +212,11 @@ class Wheel:
                 looks = {i: self._applied[i] for i in ids if i in self._applied}
                 kept = self._applied.keys() - again
             told = {i: look for i, look in told.items() if i in kept}
-            reports = [_news(look, told.get(i)) for i, look in looks.items()]
+            news = [_news(look, told.get(i)) for i, look in looks.items()]
+            reports = [report for report in news if report is not None]
             try:
-                self._reporter.report(reports)
+                if reports:
+                    self._reporter.report(reports)
             except Failure as failure:
                 LOG.warning("%d report(s) not taken in: %s", len(reports), failure)
                 told.clear()
@@ -251,9 +253,11 @@ class Wheel:
         self._queue.add_after(router_id, delay)
 
 
-def _news(look: Look, told: Look | None) -> RouterReport:
-    """Return what to tell; if the server was asked anew, also of what it waits for."""
+def _news(look: Look, told: Look | None) -> RouterReport | None:
+    """Return what to tell, None if nothing; after a new answer also of what the server awaits."""
     if told is None:
         return look.report
-    same = told.desired is look.desired
-    return news_of(look.report, told.report, () if same else look.desired.unsettled)
+    if told.desired is not look.desired:
+        return news_of(look.report, told.report, look.desired.unsettled)
+    news = news_of(look.report, told.report, ())
+    return news if is_news(news, told.report) else None

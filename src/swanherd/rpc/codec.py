@@ -121,12 +121,12 @@ class RouterReader:
             self.forget(desired.id)
             return dataclasses.replace(desired, connections=tuple(news))
         entries = self._known.get(desired.id, {}) | {c.id: (tags.get(c.id, ""), c) for c in news}
-        if any(i not in entries or entries[i][0] != tag for i, tag in tags.items()):
+        if [1 for i, tag in tags.items() if i not in entries or entries[i][0] != tag]:
             # So that all of it is asked for the next time.
             self.forget(desired.id)
             raise ValueError("not all of a DesiredRouter: what is missing isn't known")
         self._known[desired.id] = {i: entries[i] for i in tags}
-        return dataclasses.replace(desired, connections=tuple(entries[i][1] for i in tags))
+        return dataclasses.replace(desired, connections=tuple([entries[i][1] for i in tags]))
 
     def forget(self, router_id: str) -> None:
         """Keep nothing of a router that isn't ours."""

@@ -1,7 +1,7 @@
 import dataclasses
 import gc
 
-from swanherd.core.memo import equal, includes, remember, remember_pair
+from swanherd.core.memo import equal, includes, remember, remember_each, remember_pair
 from swanherd.testing import builders as make
 
 
@@ -86,3 +86,51 @@ def test_large_values_are_compared_once():
     before = len(compared)
     assert [equal(one, same), includes(one, other)] == [True, False]
     assert len(compared) == before
+
+
+def each(calls):
+    """Return what joins the ids of two connections, and takes note of what it works for."""
+
+    @remember_each
+    def work(one, other, number=0):
+        calls.append((one.id, other.id, number))
+        return (one.id, other.id, number)
+
+    return work
+
+
+def test_of_many_only_the_new_ones_are_worked_for():
+    """In the order of the sequences; another second one is other work, and so is another rest."""
+    calls = []
+    work = each(calls)
+    a, b, c = (make.connection(name) for name in "abc")
+    assert work([a, b], [c, c]) == [(a.id, c.id, 0), (b.id, c.id, 0)]
+    assert work((b, a), (c, c)) == [(b.id, c.id, 0), (a.id, c.id, 0)]
+    assert len(calls) == 2
+    assert work([a, b], [c, a]) == [(a.id, c.id, 0), (b.id, a.id, 0)]
+    assert len(calls) == 3
+    assert work([a], [c], rest=(1,)) == [(a.id, c.id, 1)]
+    assert work([a], [c]) == [(a.id, c.id, 0)]
+    assert len(calls) == 4
+
+
+def test_what_is_missing_has_no_result():
+    """Neither where the first is missing nor the second, also if it was there before."""
+    calls = []
+    work = each(calls)
+    a, b = make.connection("a"), make.connection("b")
+    assert work([a, None, a], [b, b, b])[1] is None
+    assert work([a], [None]) == [None]
+    assert work([a], [b]) == [(a.id, b.id, 0)]
+
+
+def test_of_many_nothing_is_kept_of_what_is_gone():
+    """Another object in the place of either is other work."""
+    calls = []
+    work = each(calls)
+    kept = make.connection("kept")
+    for number in range(50):
+        name = str(number)
+        assert work([kept], [make.connection(name)])[0][1] == make.connection(name).id
+        assert work([make.connection(name)], [kept])[0][0] == make.connection(name).id
+    assert len(calls) == 100

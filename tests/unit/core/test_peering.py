@@ -1,6 +1,11 @@
-import pytest
+import dataclasses
+import itertools
 
-from swanherd.core.model import IkeVersion, Initiator, Phase1Mode, Secret
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from swanherd.core.model import IkeVersion, Initiator, Phase1Mode, RouterId, Secret
 from swanherd.core.peering import children_of, peerings
 from swanherd.testing import builders as make
 
@@ -99,3 +104,54 @@ def test_in_ikev1_a_responder_takes_key_and_algorithms_by_the_addresses(changes,
     expected = frozenset() if apart else {max(one.id, other.id)}
     assert expected == unlike(one, other)
     assert expected == unlike(other, one)
+
+
+CONNECTIONS = st.builds(
+    lambda name, peer, identity, version, psk, up: make.connection(
+        name,
+        peer_address=f"198.51.100.{peer}",
+        peer_id=identity,
+        psk=Secret(psk),
+        up=up,
+        ike=make.ike_policy(version=version),
+        selectors=(make.selector("10.1.0.0/24", f"10.2.{peer}.0/24"),),
+    ),
+    name=st.sampled_from("abcdef"),
+    peer=st.integers(1, 2),
+    identity=st.sampled_from(["left", "right"]),
+    version=st.sampled_from(IkeVersion),
+    psk=st.sampled_from(["one", "two"]),
+    up=st.booleans(),
+)
+
+
+def old_one(name, identity, psk):
+    """Return a connection of IKEv1 to one address: the first one's key holds for all of them."""
+    return make.connection(
+        name,
+        peer_address="198.51.100.1",
+        peer_id=identity,
+        psk=Secret(psk),
+        ike=make.ike_policy(version=IkeVersion.V1),
+    )
+
+
+CHANGES = st.lists(st.tuples(CONNECTIONS, st.booleans()), max_size=12)
+NUMBERS = itertools.count()
+
+
+@given(CHANGES)
+@example([(old_one("a", "left", "one"), False), (old_one("b", "right", "two"), False)])
+def test_peerings_after_any_changes_are_those_that_would_be_gathered_anew(changes):
+    """What is worked out from those of before, of other connections' too."""
+    own = RouterId(make.make_id(f"changing {next(NUMBERS)}"))
+    connections, before = {}, None
+    for changed, gone in changes:
+        connections.pop(changed.id, None)
+        if not gone:
+            connections[changed.id] = changed
+        desired = make.desired(*connections.values(), id=own)
+        anew = dataclasses.replace(desired, id=RouterId(make.make_id(f"anew {next(NUMBERS)}")))
+        assert peerings(desired) == peerings(anew)
+        before = desired  # so that it lives as long as the next one is worked out
+    assert before is None or before.id == own

@@ -168,11 +168,16 @@ def test_drift_is_repaired_without_the_server(stage):
     stage.server.away = True
     stage.now = 10_000.0
     stage.node.lose_namespace(make.ROUTER)
-    with stage.server.told:
-        stage.server.reports.clear()
+    repaired, apply = threading.Event(), stage.node.apply
+
+    def watched(router_id, action):
+        apply(router_id, action)
+        if stage.node.observe(router_id).exists:
+            repaired.set()
+
+    stage.node.apply = watched
     stage.wheel.look_at_known()
-    stage.server.wait_for_report(is_active(make.ROUTER))
-    assert stage.node.observe(make.ROUTER).exists
+    assert repaired.wait(LIMIT)
 
 
 def test_the_network_is_looked_at_unless_only_charon_or_the_server_tells_something():
@@ -332,6 +337,16 @@ def test_of_many_connections_only_news_is_told_until_the_next_comparison():
             stage.server.wait_for_report(lambda report, n=count: len(report.connections) == n)
     finally:
         stage.wheel.stop()
+
+
+def test_a_turn_that_has_nothing_new_tells_nothing(stage):
+    """The server has it already; what comes after it in the queue is told."""
+    stage.wheel.look_again(make.ROUTER)
+    stage.server.wait_for_report(is_active(make.ROUTER))
+    stage.wheel.look(make.ROUTER)
+    stage.wheel.look(OTHER)
+    stage.server.wait_for_report(is_active(OTHER))
+    assert [report.router_id for report in stage.server.reports] == [make.ROUTER, OTHER]
 
 
 def is_up(report, connections):
