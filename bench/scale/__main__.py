@@ -6,6 +6,7 @@ Without a cloud: the real agent, its real bus, and a stand-in for the server.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -20,8 +21,6 @@ from bench.scale.pings import Pings
 from bench.scale.stage import Stage, staged
 from swanherd.cmd.swanherdctl import ask
 from swanherd.core.model import DesiredRouter
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -78,6 +77,8 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
         settle(stage, limit=20.0)
         Path(options.profile).with_suffix(".begin").touch()
         time.sleep(1.0)  # the profiler looks for it all the time
+    if not options.profile:
+        yield from resync(stage, routers)
     yield from edits(stage, routers, options.edits)
     if options.profile:
         stage.stop_agent()
@@ -117,6 +118,18 @@ def scrapes(stage: Stage, count: int = 10) -> Iterator[tuple[str, Any]]:
     yield "scrape_samples", sum(not line.startswith(b"#") for line in page.splitlines())
 
 
+def resync(stage: Stage, routers: list[DesiredRouter]) -> Iterator[tuple[str, Any]]:
+    """Yield how long it takes until all routers are told of after a hint of each, and its CPU."""
+    stage.server.wait_compared(60)
+    settle(stage, 1.0, 15.0)
+    routers[:] = [dataclasses.replace(r, revision=r.revision + 1) for r in routers]
+    cpu, began = cpu_of(stage.agent), time.monotonic()
+    stage.server.set(routers)
+    stage.server.wait_told(120)
+    yield "resync_s", time.monotonic() - began
+    yield "resync_cpu_s", cpu_of(stage.agent) - cpu
+
+
 def edits(stage: Stage, routers: list[DesiredRouter], count: int) -> Iterator[tuple[str, Any]]:
     """Yield what one changed connection costs, from the hint until all is quiet again.
 
@@ -144,6 +157,7 @@ def edits(stage: Stage, routers: list[DesiredRouter], count: int) -> Iterator[tu
     routers[0] = router
     yield "edit_s", median(times)
     yield "edit_cpu_ms", max(0.0, median(costs)) * 1000
+    yield "edit_p90_cpu_ms", max(0.0, p90(costs)) * 1000
     yield "edit_rest_cpu_ms", median(rests) * 1000
     say(f"edits: {[round(c * 1000) for c in costs]} ms, {[round(t, 2) for t in times]} s")
 
@@ -207,9 +221,8 @@ def soak(stage: Stage, routers: list[DesiredRouter], seconds: float) -> Iterator
 
 
 def cpu_of(pid: int) -> float:
-    """Return the seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Return the seconds of CPU that a process has used, to the nanosecond."""
+    return time.clock_gettime(~pid << 3 | 2)  # its clock's number (clock_getcpuclockid(3))
 
 
 def rss(pid: int) -> float:
@@ -237,6 +250,11 @@ def charons(stage: Stage) -> list[int]:
 def median(values: list[float]) -> float:
     """Return the middle one (the upper of two)."""
     return sorted(values)[len(values) // 2]
+
+
+def p90(values: list[float]) -> float:
+    """Return the least one that nine of ten don't exceed: of fewer than ten the largest."""
+    return sorted(values)[-(len(values) // 10) - 1]
 
 
 def say(text: str) -> None:

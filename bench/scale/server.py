@@ -23,6 +23,7 @@ class StandIn:
         self._routers: dict[RouterId, DesiredRouter] = {}
         self._changed: dict[str, int] = {}
         self._status: dict[str, tuple[int, Status]] = {}
+        self._revisions: dict[RouterId, int] = {}
         self.reports = 0
         self.asked = 0
         self.compared = 0
@@ -52,6 +53,7 @@ class StandIn:
         with self._told:
             self.reports += 1
             for report in reports:
+                self._revisions[report.router_id] = report.revision
                 for row in report.connections:
                     self._status[row.id] = report.revision, row.status
             self._told.notify_all()
@@ -92,6 +94,11 @@ class StandIn:
         """Wait until one connection is ACTIVE at the router's revision."""
         done = (router.revision, Status.ACTIVE)
         self._wait(lambda: self._status.get(row_id) == done, limit, f"{row_id} is ACTIVE")
+
+    def wait_told(self, limit: float) -> None:
+        """Wait until the agent has told of every router at its present revision."""
+        wanted = {router.id: router.revision for router in self._routers.values()}
+        self._wait(lambda: wanted.items() <= self._revisions.items(), limit, "all are told of")
 
     def wait_compared(self, limit: float) -> None:
         """Wait until the agent asks for revisions the next time."""
