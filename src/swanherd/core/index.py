@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Container, Iterable, Mapping
 from operator import attrgetter
 
-from swanherd.core.ike import CARRYING, HOLDING, IkeSa, ObservedCharon, SaState
+from swanherd.core.ike import CARRYING, HOLDING, IkeSa, ObservedCharon
 from swanherd.core.memo import remember
 from swanherd.core.naming import pair_of
 
@@ -61,17 +61,3 @@ def pairs_of(sa: IkeSa) -> frozenset[str]:
     if sa.state not in HOLDING:
         return frozenset()
     return frozenset(pair_of(c.name) for c in sa.children if c.state in CARRYING)
-
-
-def rests_with(sa: IkeSa, children: frozenset[str]) -> bool:
-    """Tell whether the IKE SA has these children, each once, and nothing of it is under way."""
-    return (
-        sa.state is SaState.ESTABLISHED
-        and not sa.busy
-        and sa.unanswered is None
-        and len(sa.children) == len(children)
-        and all(
-            child.state is SaState.INSTALLED and child.name in children for child in sa.children
-        )
-        and len({child.name for child in sa.children}) == len(sa.children)
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from swanherd.core import precedence, races
 from swanherd.core.ends import doubted, silence
@@ -22,12 +22,12 @@ from swanherd.core.ike import (
     TerminateChild,
     TerminateIke,
 )
-from swanherd.core.index import Index, index_of, rests_with
+from swanherd.core.index import index_of
 from swanherd.core.loading import has_loaded, load
-from swanherd.core.memo import remember_each
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
-from swanherd.core.peering import Peering, by_identity, config_names, config_order, peerings
+from swanherd.core.peering import Peering, by_identity, config_names, peerings
+from swanherd.core.resting import restless
 
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
 # would go on asking for a minute and a half, long after the key is mended.
@@ -170,7 +170,7 @@ def plan_tunnels(
 
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
-    for peering in _restless(wanted, current, faults, young=bool(strangers)):
+    for peering in restless(wanted, current, faults, young=bool(strangers)):
         view = view_of(peering)
         waits += view.young.values()
         dead, wait = _dead(view)
@@ -194,33 +194,6 @@ def plan_tunnels(
         actions += _end_unwanted(views, desired, view_of, strangers, timing.now)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     return tuple(actions), min(waits, default=None)
-
-
-def _restless(
-    wanted: Sequence[Peering], current: Index, faults: Container[str], *, young: bool
-) -> list[Peering]:
-    """Return the peerings of which there is something to judge; of many nearly all rest.
-
-    With `young` also those that rest, but with children that the peer may not use yet.
-    """
-    alone = list(map(current.single.get, config_order(wanted)))
-    rest = _each_rests(alone, wanted)
-    return [
-        peering
-        for peering, sa, rests in zip(wanted, alone, rest, strict=True)
-        if not rests
-        or peering.config.name in faults
-        or (young and peering.config.connection.ike.version is IkeVersion.V1 and _is_young(sa))
-    ]
-
-
-@remember_each
-def _each_rests(sa: IkeSa, peering: Peering) -> bool:
-    return rests_with(sa, peering.children)
-
-
-def _is_young(sa: IkeSa | None) -> bool:
-    return sa is not None and bool(precedence.young(IkeVersion.V1, (sa,)))
 
 
 def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
