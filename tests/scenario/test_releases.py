@@ -116,14 +116,15 @@ def test_what_is_deleted_leaves_nothing(clouds, pair):
         wait_for(lambda c=cloud: not leftovers(c), 30, f"nothing is left in {cloud.name}")
 
 
-def test_a_distributed_router_has_a_tunnel_too(clouds, make_pair):
+@pytest.mark.parametrize("kind", ["ha", "dvr"])
+def test_redundant_and_distributed_routers_have_tunnels_too(clouds, make_pair, kind):
     """Of Open vSwitch: ACTIVE, both ways are answered, and nothing is left of it."""
     if clouds[0].plan.has_ovn:
         pytest.skip("routers of OVN are of one kind")
-    pair = make_pair(inner=(4,), kinds=("dvr", ""))
+    pair = make_pair(inner=(4,), kinds=(kind, ""))
     pair.connections = (join(*pair.ends, 4, 4),)
     try:
-        pair.up(120)
+        pair.up(180)
         for one, other in ((pair.here, pair.there), (pair.there, pair.here)):
             one.wait_for_ping(other.ipv4)
         assert pair.here.pings(pair.there.ipv4, count=20)
