@@ -30,7 +30,7 @@ _SCHEDULING = (
 )
 
 
-class OwnersFirst(policy.OrCheck):  # type: ignore[misc]
+class OwnersFirst(policy.OrCheck):
     """`administrator or member of the project`, which asks the member first.
 
     Neutron asks for each row of a list, and oslo.policy looks at the signature of each of a
@@ -49,7 +49,7 @@ class OwnersFirst(policy.OrCheck):  # type: ignore[misc]
         return bool(super().__call__(target, creds, enforcer, current_rule))
 
 
-class _MemberRule(policy.DocumentedRuleDefault):  # type: ignore[misc]
+class _MemberRule(policy.DocumentedRuleDefault):
     """A rule with neutron-lib's default text, whose answer comes sooner."""
 
     @property
