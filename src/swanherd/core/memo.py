@@ -79,32 +79,30 @@ def remember_pair(
 class _Table(Generic[R]):
     """What a function returned for some objects, as long as they live, by the first one's id.
 
-    Beside it the id of the second one that it was returned for; if there is none, 0.
+    With it the id of the second one that it was returned for, 0 if there is none, and what tells
+    when one of them goes: in one value, so that no thread sees a part of it.
     """
 
     def __init__(self) -> None:
-        self.results: dict[int, R] = {}
-        self.seconds: dict[int, int] = {}
-        self._held: dict[int, tuple[_Reference, ...]] = {}
+        self.results: dict[int, tuple[int, R, tuple[_Reference, ...]]] = {}
 
     def keep(self, objects: Sequence[object], result: R) -> None:
         """Remember the result for one or two objects."""
         key = id(objects[0])
-        self._held[key] = tuple([_Reference(each, self._forget, key) for each in objects])
-        self.seconds[key] = id(objects[1]) if len(objects) > 1 else 0
-        self.results[key] = result
+        references = tuple([_Reference(each, self._forget, key) for each in objects])
+        second = id(objects[1]) if len(objects) > 1 else 0
+        self.results[key] = second, result, references
 
     def _forget(self, reference: _Reference) -> None:
-        for table in (self.results, self.seconds, self._held):
-            table.pop(reference.key, None)
+        self.results.pop(reference.key, None)
 
 
 def remember_each(function: Callable[..., R]) -> Callable[..., list[R | None]]:
     """Let a pure function of one or two objects work for many at a time, once for each.
 
     It takes sequences of equal length instead of objects, and what else the function takes as
-    `rest`. The results of before are looked up without a step of Python's own and without anything
-    new for the collector, so that a look at a thousand connections costs what those cost that have
+    `rest`. The results of before are looked up without a call for each and without anything new
+    for the collector, so that a look at a thousand connections costs what those cost that have
     changed. What `remember` says holds for the objects; of several seconds of one first the last
     one counts. Where an object is None so is the result.
     """
@@ -127,15 +125,12 @@ def remember_each(function: Callable[..., R]) -> Callable[..., list[R | None]]:
 def _known(
     table: _Table[R], firsts: Sequence[object], seconds: Sequence[object] | None = None
 ) -> list[R | None]:
-    keys = list(map(id, firsts))
-    found: list[R | None] = list(map(table.results.get, keys))
+    """Return what is remembered: nothing is called for a place, and no object made."""
+    known = map(table.results.get, map(id, firsts))
     if seconds is None:
-        return found
-    wanted, known = list(map(id, seconds)), list(map(table.seconds.get, keys))
-    if wanted == known:
-        return found
-    rows = zip(found, wanted, known, strict=True)
-    return [result if want == know else None for result, want, know in rows]
+        return [None if entry is None else entry[1] for entry in known]
+    rows = zip(known, map(id, seconds), strict=True)
+    return [None if entry is None or entry[0] != second else entry[1] for entry, second in rows]
 
 
 def equal(one: object, other: object) -> bool:
