@@ -51,7 +51,7 @@ def test_the_answer_is_that_of_the_text():
         creds = {**caller, "roles": roles}
         answers.add(told := _answer(rule.check, target, creds))
         assert told == _answer(_plain(rule).check, target, creds), (target, creds)
-    assert len(answers) == 3
+    assert answers >= {True, False}  # and on 29 what the check raises
 
 
 def test_an_owner_isn_t_asked_whether_an_administrator():
