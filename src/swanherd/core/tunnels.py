@@ -96,15 +96,15 @@ class _View:
 
     @property
     def is_relieved(self) -> bool:
-        """Tell whether children of another generation carry on for some of its own."""
+        """Tell whether children of another generation carry on for some of its own.
+
+        In another IKE SA they may have the same names.
+        """
         pairs = {pair_of(name) for name in self.peering.children}
-        return any(
-            child.state in CARRYING
-            and child.name not in self.peering.children
-            and pair_of(child.name) in pairs
-            for sa in (*self.before, *self.current)
-            for child in sa.children
-        )
+        others = [child for sa in self.before for child in sa.children]
+        mine = (child for sa in self.current for child in sa.children)
+        others += (child for child in mine if child.name not in self.peering.children)
+        return any(c.state in CARRYING and pair_of(c.name) in pairs for c in others)
 
     @property
     def young(self) -> Mapping[str, float]:

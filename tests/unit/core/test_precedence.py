@@ -140,6 +140,10 @@ def test_in_ikev2_who_comes_second_leaves_a_swap_to_the_other():
     assert replacing(second, carrier(second), loaded=False) == (False, YIELDED)
     assert replacing(second, carrier(second), at=99.5) == (False, YIELDED - 0.5)
     assert replacing(second, carrier(second), at=100.0 - YIELDED) == (True, None)
+    name = ike_config(second, DESIRED.naming_key).children[0][0]
+    same = carrier(second, generation=name.partition("-")[2])
+    assert same.children[0].name == name
+    assert replacing(second, same, loaded=False) == (False, YIELDED)
     nothing = dataclasses.replace(carrier(second), children=())
     assert replacing(second, nothing, loaded=False) == (True, None)
 

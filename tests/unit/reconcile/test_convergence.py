@@ -291,10 +291,11 @@ class TestSwap:
     def test_a_refused_change_keeps_the_old_sa_for_the_grace_time_and_tells(self):
         """PENDING_UPDATE with the cause while the old SA carries; DOWN once grace is over."""
         stage = Stage()
-        stage.source.desired = make.desired(make.connection())
+        first = make.connection(local_id="1.1.1.1")  # of both sides the one that begins
+        stage.source.desired = make.desired(first)
         stage.settle()
         stage.charon.answer = lambda *_: Answer.REFUSE
-        stage.source.desired = make.desired(make.connection(psk=Secret("another")))
+        stage.source.desired = make.desired(dataclasses.replace(first, psk=Secret("another")))
         stage.turn()
         stage.charon.settle()
         (row,) = stage.turn().report.connections
