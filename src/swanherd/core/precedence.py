@@ -19,9 +19,9 @@ COURTESY = 1.0
 SETTLED = 2
 # Seconds for which who didn't begin an IKE SA leaves it to the other to make its children.
 HANDED = 2
-# Seconds for which the side that comes second leaves a swap of IKEv2 to the other: longer than
-# that one's pause after an attempt that came before this side had the change.
-YIELDED = 1.5
+# Seconds for which the side that comes second leaves a swap of IKEv2 to the other: more than that
+# one takes, and short enough that a change has its effect within a second.
+YIELDED = 0.5
 
 
 def comes_second(connection: SiteConnection) -> bool:

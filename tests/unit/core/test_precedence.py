@@ -138,7 +138,7 @@ def test_in_ikev2_who_comes_second_leaves_a_swap_to_the_other():
     first, second = BOTH_V2
     assert replacing(first, carrier(first), loaded=False) == (True, None)
     assert replacing(second, carrier(second), loaded=False) == (False, YIELDED)
-    assert replacing(second, carrier(second), at=99.5) == (False, YIELDED - 0.5)
+    assert replacing(second, carrier(second), at=99.75) == (False, YIELDED - 0.25)
     assert replacing(second, carrier(second), at=100.0 - YIELDED) == (True, None)
     name = ike_config(second, DESIRED.naming_key).children[0][0]
     same = carrier(second, generation=name.partition("-")[2])
@@ -153,7 +153,7 @@ def test_so_it_does_with_new_children_of_an_ike_sa():
     second = BOTH_V2[1]
     config = ike_config(second, DESIRED.naming_key)
     old = carrier(second, config.name)
-    assert replacing(second, old, at=99.5) == (False, YIELDED - 0.5)
+    assert replacing(second, old, at=99.75) == (False, YIELDED - 0.25)
     assert replacing(second, old, at=100.0 - YIELDED) == (True, None)
 
 
