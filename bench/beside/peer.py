@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lab import daemon, services, wires
@@ -12,6 +12,8 @@ from lab.boxes import Box
 from lab.layout import INTERNET_BOX, Lab
 from lab.peers import CONF
 from lab.services import Service
+
+_MOST = 1200  # sites
 
 _CONNECTION = """\
   {name} {{
@@ -70,6 +72,7 @@ class Peer:
     gateway: str  # whom it has its tunnels to, and
     there: str  # the network behind
     sites: dict[str, Far] = dataclasses.field(default_factory=dict)
+    _addresses: set[str] = dataclasses.field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -87,8 +90,13 @@ class Peer:
         return pathlib.Path(f"/proc/{self.box.init().pid}/root/run")
 
     def start(self) -> None:
-        """Start its charon, without connections."""
+        """Start its charon, without connections, but with all addresses of its sites.
+
+        Of many that come while it runs it would miss some: its netlink socket overflows, and it
+        installs nothing for networks of which it has no address.
+        """
         wires.add_host(self.lab, self.name, [f"100.64.{8 * self.number}.9/21"])
+        self._own(map(self._far, range(_MOST)))
         directory = self.lab.directory("peers", self.name)
         text = CONF.format(socket=f"/run/{self.name}.vici").replace("updown", "updown counters")
         (directory / "strongswan.conf").write_text(text)
@@ -100,12 +108,29 @@ class Peer:
 
     def site(self, number: int) -> Far:
         """Add a site with addresses of its own, not loaded yet."""
+        made = self._far(number)
+        self.sites[made.name] = made
+        return made
+
+    def _far(self, number: int) -> Far:
         block, rest = divmod(number, 200)
         address = f"100.64.{8 * self.number + block}.{10 + rest}"
         network = f"10.{80 + 40 * self.number + block}.{rest}.0/24"
-        made = Far(f"s{number}", address, address, f"key of {number}", (network,))
-        self.sites[made.name] = made
-        return made
+        return Far(f"s{number}", address, address, f"key of {number}", (network,))
+
+    def _own(self, sites: Iterable[Far]) -> None:
+        """Have the addresses of these sites; userspace ESP takes a network only with one of it."""
+        wanted = [
+            each
+            for site in sites
+            for each in (
+                f"{site.address}/21 dev eth0",
+                *(f"{_first(network)}/24 dev lo" for network in site.networks),
+            )
+            if each not in self._addresses
+        ]
+        self.box.ip(*(f"address replace {each}" for each in wanted), netns=self.name)
+        self._addresses.update(wanted)
 
     def put(self, *sites: Far) -> None:
         """Have these sites as they are given, and load all."""
@@ -121,11 +146,7 @@ class Peer:
 
     def load(self) -> None:
         """Let charon have the sites and their addresses; live SAs stay as they are."""
-        commands = [f"address replace {s.address}/21 dev eth0" for s in self.sites.values()]
-        networks = [network for s in self.sites.values() for network in s.networks]
-        # Userspace ESP takes a network only with an address of it.
-        commands += [f"address replace {_first(network)}/24 dev lo" for network in networks]
-        self.box.ip(*commands, netns=self.name)
+        self._own(self.sites.values())
         common = {"gateway": self.gateway, "there": self.there}
         parts = ["connections {\n"]
         parts += [_CONNECTION.format(**common, **self._fields(s)) for s in self.sites.values()]
