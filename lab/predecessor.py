@@ -28,6 +28,8 @@ SETTINGS = pathlib.Path("/etc/strongswan.d")
 SERVER_CONFIGURATION = """\
 [service_providers]
 service_provider = VPN:strongswan:neutron_vpnaas.services.vpn.service_drivers.{driver}:default
+[quotas]
+quota_ipsec_site_connection = -1
 """
 
 AGENT_CONFIGURATION = """\

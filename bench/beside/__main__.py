@@ -17,6 +17,8 @@ import sys
 import time
 from typing import Any
 
+from openstack.exceptions import HttpException
+
 from bench.beside import page
 from bench.beside.bringing import bring_up, idle, restart, told_down
 from bench.beside.changes import again, change, rows, service_off_and_on
@@ -109,7 +111,12 @@ def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict
     seen["restart"] = say(side, "restart", dataclasses.asdict(restart(side, side.cases[1])))
     begin = 40
     for count in _numbers(chosen.counts) + (_numbers(chosen.more) if side.is_ours else []):
-        made = bring_up(side, range(begin, begin + count), chosen.patience)
+        try:
+            made = bring_up(side, range(begin, begin + count), chosen.patience)
+        except HttpException as refused:
+            # What was measured before is worth more than this.
+            say(side, f"{count} connections", str(refused))
+            break
         seen["bringing"].append(say(side, f"{count} connections", dataclasses.asdict(made)))
         begin += count
         if made.active is None:
