@@ -161,9 +161,8 @@ def plan_tunnels(
         name = peering.config.name
         idle, lacking = charon.idle.get(name), charon.lacking.get(name)
         sas = current.of(name)
-        loaded = charon.loaded.get(name)
-        if loaded is None and not has_loaded(charon, peering):
-            loaded = timing.now
+        # It may have been loaded before, with other children.
+        loaded = charon.loaded.get(name) if has_loaded(charon, peering) else timing.now
         return _View(
             peering, sas, faults.get(name), timing, idle, lacking, loaded, strangers, name in quiet
         )

@@ -144,6 +144,8 @@ def test_in_ikev2_who_comes_second_leaves_a_swap_to_the_other():
     same = carrier(second, generation=name.partition("-")[2])
     assert same.children[0].name == name
     assert replacing(second, same, loaded=False) == (False, YIELDED)
+    # When it was loaded before, with other children, is of no matter.
+    assert replacing(second, carrier(second), at=50.0, loaded=False) == (False, YIELDED)
     nothing = dataclasses.replace(carrier(second), children=())
     assert replacing(second, nothing, loaded=False) == (True, None)
 
