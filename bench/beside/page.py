@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -146,7 +147,8 @@ def write(document: dict[str, Any]) -> None:
     _, _, after = rest.partition(END)
     load = ", ".join(f"{s['title']} {s['load_before'][0]:.1f}" for s in document["sides"])
     made = document["versions"]
-    about = f"{made['machine']}, Python {made['python']}, Neutron {made['neutron']}"
+    machine = re.sub(r"(Linux \d+\.\d+)\S*", r"\1", made["machine"])
+    about = f"{machine}, Python {made['python']}, Neutron {made['neutron']}"
     about += f"; load of the machine before each: {load}."
     DOCUMENT.write_text(f"{before}{BEGIN}\n{PICTURE}\n\n{about}\n\n{tables(document)}{END}{after}")
     PLOT.write_text(plot(document))
