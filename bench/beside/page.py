@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lab.layout import ROOT
@@ -108,6 +108,7 @@ def plot(document: dict[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 190} {height}" '
         'font-family="sans-serif" font-size="13">',
         f"<title>Seconds from a PUT to its effect: {', '.join(titles)}</title>",
+        f"<desc>{_in_words(timed)}</desc>",
         f'<rect width="{left + width + 190}" height="{height}" fill="#ffffff"/>',
         '<text x="12" y="22" font-size="15">Seconds from a PUT to its effect</text>',
     ]
@@ -124,6 +125,12 @@ def plot(document: dict[str, Any]) -> str:
         for line, (of, colour) in enumerate(zip(row, COLOURS, strict=False)):
             parts += _bar(of, left, top + 13 * line, width, limit, colour)
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _in_words(timed: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Return what the picture shows, for who can't see it."""
+    rows = (f"{row[0]['name']}: {', '.join(each['words'] for each in row)}" for row in timed)
+    return html.escape("; ".join(rows).replace("`", ""))
 
 
 def _bar(
