@@ -14,6 +14,9 @@ from swanherd.dataplane import daemons, esp
 
 LOG = logging.getLogger(__name__)
 
+# In the state directory: a directory for each router.
+ROUTERS = "routers"
+
 
 def choose_data_plane(wanted: str) -> DataPlane:
     """Return the data plane for the option's value; the log tells why."""
@@ -28,10 +31,6 @@ def choose_data_plane(wanted: str) -> DataPlane:
         "It is slower; load the modules and restart the agent to use the kernel."
     )
     return DataPlane.USERSPACE
-
-
-# In the state directory: a directory for each router.
-ROUTERS = "routers"
 
 
 def own_state(conf: Any) -> Path:

@@ -1,4 +1,4 @@
-"""Which side of a peering begins, so that two that change at once don't race (ADRs 0004, 0017).
+"""Which side of a peering begins, so that two that change at once don't race (ADRs 0017, 0021).
 
 Pure. In IKEv1 two IKE SAs of both sides can't be told apart from a renewal: charon moves the
 children to whichever came up last, on each side to another one. In IKEv2 a race costs packets

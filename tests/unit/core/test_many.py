@@ -2,7 +2,6 @@
 
 import dataclasses
 import ipaddress
-import sys
 
 from swanherd.core.home import network_of
 from swanherd.core.ike import (
@@ -32,6 +31,7 @@ from swanherd.core.planner import Observed, options_of, plan
 from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
+from tests.unit.steps import calls_of
 
 COUNT = 500
 # Calls by which looks of fewer and of more connections may differ, by how dictionaries grow.
@@ -101,22 +101,6 @@ def look(desired, observed):
     observed = Observed(observed.network, dataclasses.replace(observed.charon))
     actions = plan(desired, observed, PLANE, Timing(0.0)).actions
     return actions, status_of(desired, observed, PLANE, Trouble())
-
-
-def calls_of(work):
-    """Return how many calls the work makes, those of C functions included."""
-    count = 0
-
-    def counted(_frame, event, _argument):
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(counted)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def test_a_look_at_what_rests_takes_the_same_steps_for_any_number_of_connections():

@@ -1,8 +1,7 @@
 """What is listed again although no event spoke of it."""
 
-import sys
-
 from swanherd.swan.lists import Lists
+from tests.unit.steps import calls_of
 
 
 class Commands:
@@ -142,19 +141,3 @@ def test_a_look_after_an_event_takes_the_same_steps_for_any_number_of_connection
         lists.changed_id(9)
         steps.append(calls_of(lists.look))
     assert steps[0] == steps[1]
-
-
-def calls_of(work):
-    """Return how many calls the work makes."""
-    count = 0
-
-    def counted(_frame, event, _argument):
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(counted)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
