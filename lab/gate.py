@@ -3,6 +3,9 @@
 Every stage is a target of the Makefile. Those of a lane run one after another; the lanes of a
 phase run beside each other. What a stage prints is shown when it ends, whole, and is in
 build/gate/ meanwhile; at the end stands a line for each: its name, its seconds, what came of it.
+
+Stages beside each other take each other's time. So what failed runs once more when all others have
+ended, by itself: what fails then too isn't the load's doing. Both are printed.
 """
 
 from __future__ import annotations
@@ -59,10 +62,16 @@ class Result:
         return f"{self.name:<22}{self.seconds:>7.0f} s  {verdict:<8}{tests}".rstrip()
 
 
+Stage = Callable[[str], Result]
+
+
 def run(
-    phases: Iterable[Phase], stage: Callable[[str], Result], *, side_by_side: bool = True
+    phases: Iterable[Phase], stage: Stage, again: Stage, *, side_by_side: bool = True
 ) -> tuple[Result, ...]:
-    """Run all stages and return what came of each; if a phase of one stage fails, no more."""
+    """Run all stages, and `again` what failed; return what came of each.
+
+    If a phase of one stage fails, nothing more is run.
+    """
     results: list[Result] = []
     for phase in phases:
         lanes = phase if side_by_side else (tuple(name for lane in phase for name in lane),)
@@ -70,8 +79,15 @@ def run(
             done = list(pool.map(lambda lane: [stage(name) for name in lane], lanes))
         results += [result for lane in done for result in lane]
         if len(results) == 1 and results[0].code:
-            break
-    return tuple(results)
+            return tuple(results)
+    return tuple(_second(first, again) if first.code else first for first in results)
+
+
+def _second(first: Result, again: Stage) -> Result:
+    """Run it again, and return what came of it, with what both printed."""
+    second = again(first.name)
+    output = first.output + second.output
+    return Result(first.name, first.seconds + second.seconds, second.code, output)
 
 
 def progress(log: pathlib.Path) -> str:
@@ -84,7 +100,7 @@ def progress(log: pathlib.Path) -> str:
 
 
 class Make:
-    """Runs a stage by make, into a file of its own."""
+    """Runs a stage by make, into a file of its own; `suffix` tells the tries apart."""
 
     def __init__(
         self,
@@ -92,16 +108,18 @@ class Make:
         command: Sequence[str],
         now: Callable[[], float],
         interval: float = 60,
+        suffix: str = "",
     ):
         self._logs = logs
         self._interval = interval
         self._command = command
         self._now = now
+        self._suffix = suffix
         self._printing = threading.Lock()
 
     def __call__(self, name: str) -> Result:
         """Run it to its end, and show what it printed."""
-        path, began = self._logs / f"{name}.log", self._now()
+        path, began = self._logs / f"{name}{self._suffix}.log", self._now()
         with self._printing:
             print(f"{name}: begins", flush=True)
         with path.open("w") as log:
@@ -131,9 +149,11 @@ class Make:
 def main(environment: Mapping[str, str]) -> int:
     """Run the gate; LANES=1 runs one stage after another."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    make = Make(LOGS, ("make", "--no-print-directory"), time.monotonic)
+    make = ("make", "--no-print-directory")
+    first = Make(LOGS, (*make, "TRY=1"), time.monotonic)
+    second = Make(LOGS, (*make, "TRY=2"), time.monotonic, suffix="-again")
     began = time.monotonic()
-    results = run(PHASES, make, side_by_side=environment.get("LANES") != "1")
+    results = run(PHASES, first, second, side_by_side=environment.get("LANES") != "1")
     print("──── what each stage took ────")
     for result in results:
         print(result.line)

@@ -23,7 +23,7 @@ def test_lanes_run_beside_each_other_and_their_stages_in_order():
         seen.append(name)
         return passing(name)
 
-    results = run(((("a1", "a2"), ("b1",)), (("c",),)), stage)
+    results = run(((("a1", "a2"), ("b1",)), (("c",),)), stage, passing)
     assert [result.name for result in results] == ["a1", "a2", "b1", "c"]
     assert seen.index("a1") < seen.index("a2")
     assert seen[-1] == "c"
@@ -38,7 +38,7 @@ def test_one_after_another_when_asked():
         at_once.release()
         return passing(name)
 
-    names = [r.name for r in run(((("a",), ("b", "c")),), stage, side_by_side=False)]
+    names = [r.name for r in run(((("a",), ("b", "c")),), stage, passing, side_by_side=False)]
     assert names == ["a", "b", "c"]
 
 
@@ -46,9 +46,34 @@ def test_one_after_another_when_asked():
 def test_all_is_told_unless_the_check_fails(failing, ran):
     """One run tells everything that is wrong; but what isn't even formatted isn't tested."""
     phases = ((("check",),), (("a",), ("b",)), (("c",),))
-    results = run(phases, lambda name: Result(name, 1.0, int(name == failing), ""))
+
+    def stage(name):
+        return Result(name, 1.0, int(name == failing), "")
+
+    results = run(phases, stage, stage)
     assert len(results) == ran
     assert [result.name for result in results if result.code] == [failing]
+
+
+@pytest.mark.parametrize("second", [0, 2])
+def test_what_failed_runs_again_alone(second):
+    """When all others have ended; its second try counts, and the first one is told too."""
+    ran = []
+
+    def stage(name):
+        ran.append(name)
+        return Result(name, 3.0, int(name == "a"), "1 failed in 3.0s\n")
+
+    def again(name):
+        ran.append(f"{name} again")
+        return Result(name, 2.0, second, "1 passed in 2.0s\n")
+
+    results = run(((("a",), ("b",)), (("c",),)), stage, again)
+    assert ran[-2:] == ["c", "a again"]
+    assert len(ran) == 4
+    told = results[0]
+    assert (told.name, told.seconds, told.code) == ("a", 5.0, second)
+    assert "1 failed, then 1 passed" in told.line
 
 
 def test_a_line_tells_name_seconds_verdict_and_every_run_of_tests():
@@ -94,6 +119,14 @@ def test_a_stage_that_runs_tells_how_far_it_is(tmp_path, capsys):
     done.touch()
     running.join(10)
     assert not running.is_alive()
+
+
+def test_both_tries_are_kept(tmp_path):
+    """The second one's file doesn't replace the first one's."""
+    for script, suffix in (("echo one #", ""), ("echo two #", "-again")):
+        Make(tmp_path, ("sh", "-c", script), lambda: 0.0, suffix=suffix)("stage")
+    assert (tmp_path / "stage.log").read_text() == "one\n"
+    assert (tmp_path / "stage-again.log").read_text() == "two\n"
 
 
 def test_every_stage_is_a_target_of_the_makefile():
