@@ -59,27 +59,65 @@ def needless(
 
 def doubles(
     current: Sequence[IkeSa], peering: Peering
-) -> tuple[tuple[TerminateChild, ...], float | None]:
-    """Return the ends of child SAs of IKEv2 that both sides made at once, and when to ask again.
+) -> tuple[tuple[TerminateChild | RekeyChild, ...], float | None]:
+    """Return what leaves one of the child SAs that both sides made at once, and when to ask again.
 
-    Who began the IKE SA ends, of those of one name in it, the ones that it doesn't send into: then
-    the peer moves to the other one too, and nothing is under way that can't be read. If it doesn't
-    the other side does. In IKEv1 the later one takes the earlier one's place (quick_mode.c).
+    In IKEv2 who began the IKE SA ends, of those of one name in it, the ones that it doesn't send
+    into: then the peer moves to the other one too, and nothing is under way that can't be read.
+    If it doesn't the other side does.
     """
     if peering.config.connection.ike.version is IkeVersion.V1:
-        return (), None
+        return _doubles_v1(current, peering.children)
     ends: list[tuple[int, float]] = []
     for sa in current:
         if sa.state is not SaState.ESTABLISHED or sa.busy:
             continue
-        for name in _carried(sa):
-            same = [c for c in sa.children if c.name == name and c.state is SaState.INSTALLED]
+        for same in _same(sa, _carried(sa)):
             same.sort(key=lambda child: (-_sent(child), min(child.spis, default=0)))
             age = min(map(_installed, same), default=0)
             due = SETTLED if sa.initiator else 2 * SETTLED
             ends += [(child.unique_id, float(due - age)) for child in same[1:]]
     wait = min((left for _, left in ends if left > 0), default=None)
     return tuple(TerminateChild(child) for child, left in ends if left <= 0), wait
+
+
+def _doubles_v1(
+    current: Sequence[IkeSa], children: frozenset[str]
+) -> tuple[tuple[TerminateChild | RekeyChild, ...], float | None]:
+    """Leave one of the child SAs that crossing quick modes of IKEv1 made, at first of all newer.
+
+    charon looks for what a quick mode replaces when that begins (quick_mode.c), so of two that
+    cross each replaces the same old one, and a later one replaces but one of the two. An end is
+    told once and confirmed by nobody, so only what neither side sends into may end: what is older
+    than the newest by so much that the peer has the same order. If none is, one is made anew.
+    """
+    live = [sa for sa in current if sa.state in LIVE or sa.state in COMING]
+    # Beside another IKE SA charon moves them over, and needless() settles that first.
+    if len(live) != 1 or live[0].state is not SaState.ESTABLISHED or live[0].busy:
+        return (), None
+    due = SETTLED if live[0].initiator else 2 * SETTLED
+    actions: list[TerminateChild | RekeyChild] = []
+    waits: list[float] = []
+    for same in _same(live[0], children):
+        age = min(map(_installed, same), default=0)
+        older = [child for child in same if _installed(child) >= age + SETTLED]
+        if len(same) < 2:
+            continue
+        if age < due:
+            waits.append(float(due - age))
+        elif len(older) == len(same) - 1:
+            actions += [TerminateChild(child.unique_id) for child in older]
+        else:
+            # Of any other charon would say that this one makes it redundant (task_manager_v1.c).
+            actions.append(RekeyChild(max(same, key=_rekey_in).unique_id))
+            waits.append(float(due))
+    return tuple(actions), min(waits, default=None)
+
+
+def _same(sa: IkeSa, names: Iterable[str]) -> Iterable[list[ChildSa]]:
+    """Return the IKE SA's installed children of each of these names."""
+    for name in sorted(names):
+        yield [c for c in sa.children if c.name == name and c.state is SaState.INSTALLED]
 
 
 def _keeper(current: Sequence[IkeSa], children: frozenset[str]) -> IkeSa | None:
@@ -202,6 +240,10 @@ def _are_rivals(sa: IkeSa, other: IkeSa) -> bool:
 
 def _installed(child: ChildSa) -> int:
     return child.details.installed if child.details is not None else 0
+
+
+def _rekey_in(child: ChildSa) -> int:
+    return (child.details.rekey_in or 0) if child.details is not None else 0
 
 
 def _sent(child: ChildSa) -> int:

@@ -205,6 +205,66 @@ class TestDoubles:
         assert actions(charon(ike_sa(children=late, busy=True))) == ()
 
 
+class TestDoublesOfIkev1:
+    """Quick modes of both sides crossed: charon replaced the same child by two."""
+
+    CONNECTION = make.connection(ike=make.ike_policy(version=IkeVersion.V1))
+
+    @staticmethod
+    def child(unique_id, installed, rekey_in=2000, state=SaState.INSTALLED):
+        counts = (0, 0, 0, 0)
+        details = ChildDetails("", "", None, None, None, *counts, installed, rekey_in, None)
+        return ChildSa("", unique_id, state, details, frozenset({unique_id}))
+
+    def planned(self, *children, others=(), **changes):
+        desired = make.desired(self.CONNECTION)
+        config = ike_config(self.CONNECTION, desired.naming_key)
+        (name, _), *_ = config.children
+        loaded = LoadedConfig(config.name, frozenset({name}))
+        named = tuple(dataclasses.replace(child, name=name) for child in children)
+        sas = [ike_sa(1, config.name, children=named, age=500, **changes)]
+        sas += [dataclasses.replace(sa, config=config.name) for sa in others]
+        seen = charon(*sas, configs=(loaded,), secrets=frozenset({config.connection.id}))
+        return plan_tunnels(desired, seen, Timing(0.0))
+
+    def looks_again(self, *children, **changes):
+        got, wait = self.planned(*children, **changes)
+        assert got == ()
+        return wait
+
+    def test_one_is_made_anew_since_the_peer_may_send_into_either(self):
+        """By who began the IKE SA, if that does; the one that charon wouldn't call redundant."""
+        two = (self.child(7, 30, 2700), self.child(8, 30, 2750))
+        assert self.planned(*two) == ((RekeyChild(8),), 2.0)
+        assert self.planned(*two[::-1], initiator=False) == ((RekeyChild(8),), 4.0)
+        young = (self.child(7, 2), self.child(8, 1))
+        assert 0 < self.looks_again(*young) <= 1
+        assert 0 < self.looks_again(*young, initiator=False) <= 3
+
+    def test_what_is_older_than_the_newest_on_both_sides_ends(self):
+        """Once what was sent into it has arrived: nobody confirms the end, or tells it again."""
+        others = (self.child(7, 30), self.child(8, 31), self.child(6, 32, state=SaState.REKEYED))
+        assert 0 < self.looks_again(*others, self.child(9, 0)) <= 2
+        assert 0 < self.looks_again(*others, self.child(9, 1), initiator=False) <= 3
+        ends = (TerminateChild(7), TerminateChild(8))
+        assert self.planned(*others, self.child(9, 2)) == (ends, None)
+        assert self.planned(*others, self.child(9, 4), initiator=False) == (ends, None)
+
+    def test_one_that_is_hardly_older_never_ends(self):
+        """The peer may hold it for the newer one."""
+        three = (self.child(7, 60), self.child(8, 31), self.child(9, 30, 1))
+        assert self.planned(*three) == ((RekeyChild(7),), 2.0)
+
+    def test_nothing_is_done_while_children_are_made_or_moved(self):
+        """One alone is none too many, whatever it has replaced."""
+        two = (self.child(7, 30), self.child(8, 30))
+        assert self.planned(*two, busy=True)[0] == ()
+        coming = ike_sa(2, state=SaState.CONNECTING, initiator=False, children=())
+        assert self.planned(*two, others=(coming,))[0] == ()
+        rekeyed = self.child(6, 60, state=SaState.REKEYED)
+        assert self.planned(self.child(7, 30), rekeyed) == ((), None)
+
+
 class TestRaceOfIkev1:
     """charon moves the children to what came up last, and each side to another one."""
 
