@@ -240,6 +240,11 @@ class Capture:
                 self.packets.append(self._sock.recv(65536))
             except TimeoutError:
                 continue
+        # On a busy machine this thread comes late: what passed before the end waits at the socket.
+        self._sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.packets.append(self._sock.recv(65536))
 
     def sources(self, protocol: int) -> set[str]:
         """Return where IP packets of a protocol came from."""
