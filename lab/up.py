@@ -46,6 +46,8 @@ from lab.services import Service
 from lab.steps import Step, Timing, run
 
 MADE = ".made"  # which mount points in /var/lib didn't exist before the first lab
+# Seconds that agents have until they live: half a minute alone, but other labs may come up beside.
+_AGENTS = 180
 
 
 def up(lab: Lab) -> dict[str, Timing]:
@@ -278,7 +280,7 @@ def _wait_for_agents(lab: Lab, cloud: CloudPlan) -> str:
         return [] if missing else [f"{a.agent_type} {a.host}" for a in agents]
 
     def poll() -> list[str]:
-        return wait_for(listed, 60, f"{cloud.name}: agents alive", every=0.5)
+        return wait_for(listed, _AGENTS, f"{cloud.name}: agents alive", every=0.5)
 
     user = Box(lab, USER_BOX)
     network = within(user, lambda: connect(lab, f"admin-{cloud.name}").network)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from typing import Any
 
 from ovs.db import idl
@@ -29,6 +31,21 @@ def follow(nb: Any, router_id: RouterId) -> Outcome:
             return Outcome.SAME
     commit(nb, router_id, _Follow(nb, router_id))
     return Outcome.WRITTEN
+
+
+def follow_next(nb: Any, router_id: RouterId) -> None:
+    """Have the replica's own thread, which calls this, do the same as soon as it can.
+
+    Any other thread has to be woken and to get the replica: on a busy machine tenths of a second,
+    in which the router's packets go where nobody serves it any more. This never waits, and does
+    nothing if somebody else's transaction is queued already, so `follow` has to come in any case.
+    """
+    if _elsewhere(nb, router_id) is None:
+        return
+    transaction = nb.create_transaction(check_error=False, log_errors=False)
+    transaction.add(_Follow(nb, router_id))
+    with contextlib.suppress(queue.Full):
+        nb.ovsdb_connection.txns.put(transaction, block=False)
 
 
 def _port(nb: Any, name: str) -> Any:

@@ -178,7 +178,7 @@ class OvnBackend:
             changed=self._looks.add,
             gateway_moved=self._moves.add,
             gateway_moved_somewhere=self._late_moves.add,
-            public_port_moved=self._transits.add,
+            public_port_moved=self._public_port_moved,
         )
         events.watch(driver.nb_ovn, driver.sb_ovn, listener)
 
@@ -200,6 +200,11 @@ class OvnBackend:
         active = _gateway(router_id, router).active
         if active is not None and moving.public_host(_driver().nb_ovn, router_id) != active:
             self.follow(router_id)
+
+    def _public_port_moved(self, router_id: RouterId) -> None:
+        """Have the transit follow at once; on the replica's thread, which must not wait."""
+        moving.follow_next(_driver().nb_ovn, router_id)
+        self._transits.add(router_id)
 
     @staticmethod
     def _follow_with_transit(router_id: RouterId) -> None:

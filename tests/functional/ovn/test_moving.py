@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id, transit_port_id
 from swanherd.ovn import moving
+from swanherd.ovn.events import PublicPortMoved
 from swanherd.ovn.northbound import Outcome
 from tests.functional.ovn.daemons import Northd, until
 
@@ -48,6 +50,45 @@ def test_the_transit_goes_where_the_public_port_is(ovn: Northd, nb: Any, router:
     _, transit = requested(ovn, router)
     assert "requested-chassis=gateway-2" in transit
     assert "other=kept" in transit
+
+
+def test_the_transit_follows_without_another_thread(
+    ovn: Northd, nb: Any, router: RouterId
+) -> None:
+    """The replica's thread, which hears of the public port's move, writes the transit's next."""
+    until(lambda: moving.public_host(nb, router) == "gateway-1")
+    threads = []
+
+    def moved(router_id: RouterId) -> None:
+        threads.append(threading.current_thread())
+        moving.follow_next(nb, router_id)
+
+    heard = PublicPortMoved(moved)
+    # As Neutron's handler asks each event on that thread (ovsdbapp's RowEventHandler).
+    nb.idl.notify = lambda event, row, updates=None: (
+        row._table.name == heard.table and heard.match_fn(event, row, updates)
+    )
+    device = f"neutron\\:device_id={router}"
+    ovn.nb.run(
+        "ovn-nbctl", "set", "Logical_Switch_Port", public_port_id(router), f"external_ids:{device}"
+    )
+    request(ovn, public_port_id(router), "gateway-2")
+    until(lambda: "requested-chassis=gateway-2" in requested(ovn, router)[1])
+    assert "other=kept" in requested(ovn, router)[1]
+    assert set(threads) == {nb.ovsdb_connection.thread}
+
+
+def test_to_follow_next_never_waits(ovn: Northd, nb: Any, router: RouterId) -> None:
+    """Behind a transaction that is queued already it is left to who can wait."""
+    until(lambda: moving.public_host(nb, router) == "gateway-1")
+    request(ovn, public_port_id(router), "gateway-2")
+    until(lambda: moving.public_host(nb, router) == "gateway-2")
+    connection = nb.ovsdb_connection
+    with connection.lock:  # the replica's thread stands still
+        connection.txns.put(nb.create_transaction())
+        moving.follow_next(nb, router)
+    assert "requested-chassis=gateway-1" in requested(ovn, router)[1]
+    assert moving.follow(nb, router) is Outcome.WRITTEN
 
 
 @pytest.mark.parametrize("which", [public_port_id, transit_port_id])
