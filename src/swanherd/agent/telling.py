@@ -67,14 +67,16 @@ class Teller:
         stepped = time.time() - time.monotonic() - self._clock_offset
         return ClockSeen(probe.clock_is_synchronised(), stepped)
 
-    def _tell_agent(self, _request: Mapping[str, Any]) -> Any:
-        reports = {r.router_id: r for r in self._wheel.reports()}
-        return {
+    def _tell_agent(self, request: Mapping[str, Any]) -> Any:
+        """Tell of the agent; with the reports, of which there may be many, unless it is brief."""
+        told = {
             "uptime_s": round(time.monotonic() - self._started_at, 1),
             "turns": self._wheel.turns.count,
             **self._facts(),
-            "reports": reports,
         }
+        if request.get("brief"):
+            return told
+        return told | {"reports": {r.router_id: r for r in self._wheel.reports()}}
 
     def _tell_router(self, request: Mapping[str, Any]) -> Any:
         seen = self._preview(request)
