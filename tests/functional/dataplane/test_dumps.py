@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from swanherd.dataplane.privileged import dumps, inside, routes
+from swanherd.dataplane.privileged import dumps, inside, listings, routes
 
 NAME = "dumps"
 
@@ -22,7 +22,11 @@ def namespace(own_network: None) -> None:
 
 
 def digest() -> str:
-    return inside.within(NAME, lambda: dumps.digest(routes.PROTOCOL))
+    def work() -> str:
+        with listings.listing() as listing:
+            return dumps.digest(listing.routing(routes.PROTOCOL))
+
+    return inside.within(NAME, work)
 
 
 RULE = ("from", "10.1.0.0/24", "to", "10.2.0.0/24", "lookup", "20001")

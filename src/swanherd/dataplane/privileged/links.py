@@ -15,9 +15,8 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from swanherd.dataplane.privileged import default, inside
+from swanherd.dataplane.privileged import default, inside, listings
 
-_IFF_UP = 1
 _IFA_F_NODAD = 2
 
 # linux/sockios.h, linux/ethtool.h
@@ -30,8 +29,8 @@ _ETHTOOL_STXCSUM = 0x17
 def ensure_link(namespace: str, outer: str, device: str, mac: str, mtu: int) -> None:
     """Bring the pair to this shape, both ends up, or make it."""
     with inside.netlink() as ip:
-        theirs = inside.within(namespace, lambda: _link(device))
-        if not is_pair(_find(ip, outer), theirs):
+        theirs = inside.within(namespace, lambda: listings.link(device))
+        if not is_pair(listings.link(outer), theirs):
             _remove(ip, outer)
             inside.within(namespace, lambda: _remove_here(device))
             _make(ip, namespace, outer, device, mac)
@@ -42,18 +41,12 @@ def ensure_link(namespace: str, outer: str, device: str, mac: str, mtu: int) -> 
 @default.entrypoint
 def outer_end(namespace: str, device: str) -> str | None:
     """Return the name of the device's other end in the node's namespace; None without a pair."""
-    theirs = inside.within(namespace, lambda: _link(device))
+    theirs = inside.within(namespace, lambda: listings.link(device))
     if theirs is None or not theirs["peer"]:
         return None
-    with (
-        inside.netlink() as ip,
-        inside.ignoring(errno.ENODEV),
-        inside.errors_of_netlink(),
-    ):
-        (message,) = ip.link("get", index=theirs["peer"])
-        ours = _parse(message)
-        return str(ours["name"]) if is_pair(ours, theirs) else None
-    return None
+    with listings.listing() as listing:
+        ours = listing.link(index=theirs["peer"])
+    return str(ours["name"]) if ours is not None and is_pair(ours, theirs) else None
 
 
 @default.entrypoint
@@ -79,8 +72,9 @@ def set_addresses(namespace: str, device: str, addresses: Sequence[str]) -> None
 
     def work() -> None:
         with inside.netlink() as ip:
-            index = _index(ip, device)
-            have = set(_addresses(ip, index))
+            index = _index(device)
+            with listings.listing() as listing:
+                have = set(listing.addresses().get(index, ()))
             for address in set(addresses) - have:
                 _change_address(ip, "replace", index, address)
             for address in have - set(addresses):
@@ -95,7 +89,7 @@ def add_address(namespace: str, device: str, address: str) -> None:
 
     def work() -> None:
         with inside.netlink() as ip:
-            _change_address(ip, "replace", _index(ip, device), address)
+            _change_address(ip, "replace", _index(device), address)
 
     inside.within(namespace, work)
 
@@ -106,7 +100,7 @@ def remove_address(namespace: str, device: str, address: str) -> None:
 
     def work() -> None:
         with inside.netlink() as ip:
-            _change_address(ip, "del", _index(ip, device), address)
+            _change_address(ip, "del", _index(device), address)
 
     with inside.ignoring(errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT):
         inside.within(namespace, work)
@@ -115,8 +109,8 @@ def remove_address(namespace: str, device: str, address: str) -> None:
 @default.entrypoint
 def outer_links(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return those of these devices that this node's own namespace has, by name."""
-    with inside.netlink() as ip:
-        return {name: found for name in names if (found := _find(ip, name))}
+    with listings.listing() as listing:
+        return {name: found for name in names if (found := listing.link(name=name))}
 
 
 @default.entrypoint
@@ -124,31 +118,14 @@ def here(namespace: str, device: str) -> list[str]:
     """Return the addresses of a device that is up; none if it or the namespace isn't there."""
 
     def ask() -> list[str]:
-        with inside.netlink() as ip:
-            link = _find(ip, device)
-            return _addresses(ip, link["index"]) if link and link["up"] else []
+        with listings.listing() as listing:
+            link = listing.link(name=device)
+            return listing.addresses().get(link["index"], []) if link and link["up"] else []
 
     try:
         return inside.within(namespace, ask)
     except FileNotFoundError:
         return []
-
-
-def links(ip: IPRoute) -> dict[str, dict[str, Any]]:
-    """Return every device of the socket's namespace by name."""
-    return {link["name"]: link for link in map(_parse, ip.get_links())}
-
-
-def addresses_by_index(ip: IPRoute) -> dict[int, list[str]]:
-    """Return the addresses of every device of the socket's namespace, with prefix lengths."""
-    found: dict[int, list[str]] = {}
-    for message in ip.get_addr():
-        # With a peer IFA_ADDRESS would be the other end's (rtnetlink(7)); IPv6 has no IFA_LOCAL.
-        address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-        text = f"{address}/{message['prefixlen']}"
-        if not _is_automatic(text):
-            found.setdefault(message["index"], []).append(text)
-    return found
 
 
 def is_pair(ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> bool:
@@ -165,42 +142,14 @@ def has_tx_checksum(device: str) -> bool:
     return bool(_ethtool(device, _ETHTOOL_GTXCSUM, 0))
 
 
-def _is_automatic(address: str) -> bool:
-    interface = ipaddress.ip_interface(address)
-    return interface.ip.is_loopback or (interface.version == 6 and interface.ip.is_link_local)
-
-
-def _parse(message: Any) -> dict[str, Any]:
-    return {
-        "name": message.get_attr("IFLA_IFNAME"),
-        "index": message["index"],
-        "mac": message.get_attr("IFLA_ADDRESS") or "",
-        "mtu": message.get_attr("IFLA_MTU"),
-        "up": bool(message["flags"] & _IFF_UP),
-        "peer": message.get_attr("IFLA_LINK") or 0,
-    }
-
-
-def _find(ip: IPRoute, name: str) -> dict[str, Any] | None:
-    with inside.ignoring(errno.ENODEV), inside.errors_of_netlink():
-        (message,) = ip.link("get", ifname=name)
-        return _parse(message)
-    return None
-
-
-def _link(device: str) -> dict[str, Any] | None:
-    with inside.netlink() as ip:
-        return _find(ip, device)
-
-
-def _index(ip: IPRoute, device: str) -> int:
-    if found := _find(ip, device):
+def _index(device: str) -> int:
+    if found := listings.link(device):
         return int(found["index"])
     raise OSError(errno.ENODEV, f"there is no device {device}")
 
 
 def _remove(ip: IPRoute, name: str) -> None:
-    if found := _find(ip, name):
+    if found := listings.link(name):
         ip.link("del", index=found["index"])
 
 
@@ -219,10 +168,10 @@ def _make(ip: IPRoute, namespace: str, outer: str, device: str, mac: str) -> Non
 
 
 def _shape(device: str, mac: str, mtu: int) -> None:
+    link = listings.link(device)
+    if link is None:
+        raise OSError(errno.ENODEV, f"there is no device {device}")
     with inside.netlink() as ip:
-        link = _find(ip, device)
-        if link is None:
-            raise OSError(errno.ENODEV, f"there is no device {device}")
         changes: dict[str, Any] = {"mtu": mtu, "state": "up"}
         if link["mac"] != mac:
             changes["address"] = mac
@@ -240,10 +189,6 @@ def _ethtool(device: str, command: int, value: int) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SIOCETHTOOL, request)
     return data[1]
-
-
-def _addresses(ip: IPRoute, index: int) -> list[str]:
-    return addresses_by_index(ip).get(index, [])
 
 
 def _change_address(ip: IPRoute, command: str, index: int, address: str) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pyroute2 import IPRoute
-
-from swanherd.dataplane.privileged import default, dumps, inside, links, namespaces
+from swanherd.dataplane.privileged import default, dumps, inside, links, listings, namespaces
 
 # Nobody's in iproute2's rt_protos.
 PROTOCOL = 0x5A
@@ -18,7 +16,6 @@ PROTOCOL = 0x5A
 # linux/rtnetlink.h: 1 << RTAX_MTU in RTAX_LOCK
 _LOCK_MTU = 1 << 2
 _RTNH_F_ONLINK = 4
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 # linux/fib_rules.h: a rule that looks nothing up but answers "unreachable". Its table is 0.
 _FR_ACT_UNREACHABLE = 7
@@ -56,9 +53,11 @@ def remove_ours(namespace: str) -> None:
     """Remove every rule and route of ours; FileNotFoundError if the namespace isn't there."""
 
     def work() -> None:
-        with inside.netlink() as ip:
-            names = {link["index"]: name for name, link in links.links(ip).items()}
-            routes, rules = list(_routes(ip, names)), list(_rules(ip))
+        with listings.listing() as listing:
+            names = {link["index"]: name for name, link in listing.links().items()}
+            ours, theirs = listing.routing(PROTOCOL)
+        routes = list(listings.parse_routes(ours, PROTOCOL, names))
+        rules = list(listings.parse_rules(theirs, PROTOCOL))
         for rule in rules:
             with inside.ignoring(errno.ENOENT):
                 _change_rule("del", rule)
@@ -75,63 +74,26 @@ def observe(namespace: str, known: str = "") -> dict[str, Any]:
 
     `state` is of the routes and rules; they are left out if it is what is `known` already.
     """
-    return {
-        "prepared": namespaces.is_prepared(namespace),
-        **inside.within(namespace, lambda: _observe(known)),
-    }
+    return inside.within(namespace, lambda: _observe(known))
 
 
 def _observe(known: str) -> dict[str, Any]:
-    with inside.netlink() as ip:
-        found = links.links(ip)
-        names = {link["index"]: name for name, link in found.items()}
-        addresses = links.addresses_by_index(ip)
-        for name, link in found.items():
-            link["addresses"] = addresses.get(link["index"], [])
-            link["tx_checksum"] = link["up"] and links.has_tx_checksum(name)
-        # Routes tell their device by its index. What changes while we read is another state.
-        state = f"{dumps.digest(PROTOCOL)} {sorted(names.items())}"
-        if state == known:
-            return {"links": found, "state": state}
-        return {
-            "links": found,
-            "state": state,
-            "routes": list(_routes(ip, names)),
-            "rules": list(_rules(ip)),
-        }
-
-
-def _routes(ip: IPRoute, names: Mapping[int, str]) -> Iterator[dict[str, Any]]:
-    for family in _FAMILIES:
-        for message in ip.get_routes(family=family, proto=PROTOCOL):
-            if message["proto"] != PROTOCOL:
-                continue
-            metrics = message.get_attr("RTA_METRICS")
-            yield {
-                "destination": _network(family, message.get_attr("RTA_DST"), message["dst_len"]),
-                "device": names.get(message.get_attr("RTA_OIF"), ""),
-                "gateway": message.get_attr("RTA_GATEWAY"),
-                "table": message.get_attr("RTA_TABLE"),
-                "mtu": (metrics.get_attr("RTAX_MTU") if metrics else None) or 0,
-            }
-
-
-def _rules(ip: IPRoute) -> Iterator[dict[str, Any]]:
-    for family in _FAMILIES:
-        for message in ip.get_rules(family=family):
-            if message.get_attr("FRA_PROTOCOL") != PROTOCOL:
-                continue
-            yield {
-                "source": _network(family, message.get_attr("FRA_SRC"), message["src_len"]),
-                "destination": _network(family, message.get_attr("FRA_DST"), message["dst_len"]),
-                "table": message.get_attr("FRA_TABLE") or 0,
-                "priority": message.get_attr("FRA_PRIORITY"),
-            }
-
-
-def _network(family: int, address: str | None, length: int) -> str:
-    anywhere = "0.0.0.0" if family == socket.AF_INET else "::"  # noqa: S104 - no socket is bound
-    return f"{address or anywhere}/{length}"
+    with listings.listing() as listing:
+        found, addresses = listing.links(), listing.addresses()
+        routes, rules = listing.routing(PROTOCOL)
+    names = {link["index"]: name for name, link in found.items()}
+    for name, link in found.items():
+        link["addresses"] = addresses.get(link["index"], [])
+        link["tx_checksum"] = link["up"] and links.has_tx_checksum(name)
+    # Routes tell their device by its index. What changes while we read is another state.
+    state = f"{dumps.digest((routes, rules))} {sorted(names.items())}"
+    seen = {"prepared": namespaces.is_prepared(), "links": found, "state": state}
+    if state == known:
+        return seen
+    return seen | {
+        "routes": list(listings.parse_routes(routes, PROTOCOL, names)),
+        "rules": list(listings.parse_rules(rules, PROTOCOL)),
+    }
 
 
 def _family(network: str) -> int:
@@ -140,10 +102,10 @@ def _family(network: str) -> int:
 
 
 def _change_route(command: str, route: Mapping[str, Any]) -> None:
+    device = listings.link(route["device"])
+    if device is None:
+        raise OSError(errno.ENODEV, f"there is no device {route['device']}")
     with inside.netlink() as ip:
-        device = links.links(ip).get(route["device"])
-        if device is None:
-            raise OSError(errno.ENODEV, f"there is no device {route['device']}")
         arguments: dict[str, Any] = {
             "dst": route["destination"],
             "family": _family(route["destination"]),
