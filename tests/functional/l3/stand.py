@@ -199,9 +199,16 @@ class Site:
         return int(listed.split()[0])
 
     def ping(self, address: str, *arguments: str, count: int = 1) -> bool:
-        argv = ("ping", "-n", "-c", str(count), "-i", "0.2", "-W", "1", *arguments, address)
+        """Tell whether an answer comes; a busy machine may take seconds."""
+        return self._ping(address, "-c", str(count), "-i", "0.2", "-W", "5", *arguments)
+
+    def gets_no_answer(self, address: str, *arguments: str) -> bool:
+        """Tell whether none comes within a second."""
+        return not self._ping(address, "-c", "1", "-W", "1", *arguments)
+
+    def _ping(self, address: str, *arguments: str) -> bool:
         done = subprocess.run(
-            ("ip", "netns", "exec", self.workload, *argv),
+            ("ip", "netns", "exec", self.workload, "ping", "-n", *arguments, address),
             capture_output=True,
             timeout=30,
             check=False,
