@@ -25,7 +25,10 @@ STATE = "/var/lib/neutron/ipsec"  # in the box: a directory for each router
 LIBRARY = pathlib.Path("/usr/lib/ipsec")
 SETTINGS = pathlib.Path("/etc/strongswan.d")
 
+# A route of the router for each network of a peer, on OVN: Neutron allows 30.
 SERVER_CONFIGURATION = """\
+[DEFAULT]
+max_routes = 2000
 [service_providers]
 service_provider = VPN:strongswan:neutron_vpnaas.services.vpn.service_drivers.{driver}:default
 [quotas]

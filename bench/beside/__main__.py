@@ -22,6 +22,7 @@ from openstack.exceptions import HttpException
 from bench.beside import page
 from bench.beside.bringing import bring_up, idle, restart, told_down
 from bench.beside.changes import again, change, rows, service_off_and_on
+from bench.beside.routers import Routers
 from bench.beside.side import Side, make_side
 from bench.results import Result, versions, write
 from lab import up as lifecycle
@@ -41,6 +42,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--releases", default="29,27", help="of neutron-vpnaas")
     parser.add_argument("--counts", default="10,100", help="so many are brought up at once, too")
     parser.add_argument("--more", default="1000", help="… and so many of Swanherd's alone")
+    parser.add_argument(
+        "--routers", type=int, default=10, help="each with one connection, at once"
+    )
     parser.add_argument("--rows", default="", help="only changes with this in their name")
     parser.add_argument("--patience", type=float, default=600, help="for as many, in seconds")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md's tables")
@@ -109,7 +113,11 @@ def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict
     seen["idle_percent"] = say(side, "idle, percent of a core", idle(side, 30))
     seen["told_down"] = say(side, "told that it's down", told_down(side, 120))
     seen["restart"] = say(side, "restart", dataclasses.asdict(restart(side, side.cases[1])))
-    begin = 40
+    if chosen.routers:
+        spread = bring_up(Routers(side, chosen.routers), range(20, 20 + chosen.routers), 300)
+        spread.routers = chosen.routers
+        seen["bringing"].append(say(side, f"{chosen.routers} routers", dataclasses.asdict(spread)))
+    begin = 20 + chosen.routers
     for count in _numbers(chosen.counts) + (_numbers(chosen.more) if side.is_ours else []):
         try:
             made = bring_up(side, range(begin, begin + count), chosen.patience)
@@ -179,8 +187,8 @@ def results(document: dict[str, Any]) -> list[Result]:
             name = "".join(c if c.isalnum() else "_" for c in mine["name"].lower()).strip("_")
             name = "_".join(filter(None, name.split("_")))[:40]
             found.append(Result(f"beside_{name}_s", mine["seconds"], "s", None, other["seconds"]))
-    for mine, other in page.beside(ours["bringing"], theirs["bringing"], "count"):
-        count = mine["count"]
+    for mine, other in page.beside(ours["bringing"], theirs["bringing"], *page.HOW_MANY):
+        count = "_on_".join(str(mine[key]) for key in page.HOW_MANY if mine[key] != 1) or "1"
         for key in ("up", "active"):
             if mine[key]:
                 name = f"beside_{key}_{count}_s"

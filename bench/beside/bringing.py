@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 
+from bench.beside.routers import Routers
 from bench.beside.side import Case, Side, seconds_until
 from lab.boxes import end
 
@@ -24,6 +25,7 @@ class Bringing:
     """
 
     count: int
+    routers: int = 1
     posts: float = 0.0
     up: float | None = None
     active: float | None = None
@@ -33,13 +35,13 @@ class Bringing:
 
 
 def bring_up(
-    side: Side, numbers: range, limit: float, more: Sequence[Mapping[str, str]] = ()
+    side: Side | Routers, numbers: range, limit: float, more: Sequence[Mapping[str, str]] = ()
 ) -> Bringing:
     """Make connections to sites of the peer, and wait until all are up and ACTIVE.
 
     `more`: what the first ones have beside what all have.
     """
-    fars = [side.peer.site(n) for n in numbers]
+    fars = side.sites(numbers)
     side.peer.load()
     found = Bringing(len(fars))
     cpu, began = side.agent_cpu(), time.monotonic()

@@ -13,6 +13,7 @@ from lab.layout import ROOT
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "images" / "beside.svg"
 PICTURE = "![Seconds from a PUT to its effect](images/beside.svg)"
+HOW_MANY = ("count", "routers")
 BEGIN, END = "<!-- beside: made by make bench-beside -->", "<!-- /beside -->"
 
 
@@ -32,16 +33,16 @@ def tables(document: dict[str, Any]) -> str:
 
 
 def beside(
-    ours: list[dict[str, Any]], theirs: list[dict[str, Any]], key: str
+    ours: list[dict[str, Any]], theirs: list[dict[str, Any]], *keys: str
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return ours in pairs with those of theirs that have the same key; nothing where none has."""
-    known = {row[key]: row for row in theirs}
-    return [(row, known.get(row[key], {})) for row in ours]
+    """Return ours in pairs with those of theirs with the same keys; nothing where none has."""
+    known = {tuple(row[key] for key in keys): row for row in theirs}
+    return [(row, known.get(tuple(row[key] for key in keys), {})) for row in ours]
 
 
-def _aligned(sides: list[dict[str, Any]], what: str, key: str) -> list[list[dict[str, Any]]]:
+def _aligned(sides: list[dict[str, Any]], what: str, *keys: str) -> list[list[dict[str, Any]]]:
     ours, *others = (side[what] for side in sides)
-    columns = [[pair[1] for pair in beside(ours, theirs, key)] for theirs in others]
+    columns = [[pair[1] for pair in beside(ours, theirs, *keys)] for theirs in others]
     return [list(row) for row in zip(ours, *columns, strict=True)]
 
 
@@ -54,8 +55,10 @@ def _words(row: dict[str, Any]) -> str:
 
 
 def _figures(sides: list[dict[str, Any]]) -> Iterator[list[str]]:
-    for row in _aligned(sides, "bringing", "count"):
-        of = f"{row[0]['count']} connection" + ("s" if row[0]["count"] > 1 else "")
+    for row in _aligned(sides, "bringing", *HOW_MANY):
+        of = _many(row[0]["count"], "connection")
+        if row[0]["routers"] > 1:
+            of += f" on {_many(row[0]['routers'], 'router')}"
         yield [f"{of}: the POSTs", *_seconds(row, "posts")]
         yield [f"{of}: first POST until all are up", *_seconds(row, "up")]
         yield [f"{of}: … until all ACTIVE", *_seconds(row, "active")]
@@ -69,6 +72,10 @@ def _figures(sides: list[dict[str, Any]]) -> Iterator[list[str]]:
     for key, of, what in (("rebuilt", "of", "IKE SAs rebuilt"), ("lost", "sent", "pings lost")):
         shown = [f"{side['restart'][key]} of {side['restart'][of]}" for side in sides]
         yield [f"agent restarted: {what}", *shown, ""]
+
+
+def _many(count: int, of: str) -> str:
+    return f"{count} {of}" + ("s" if count > 1 else "")
 
 
 def _seconds(row: list[dict[str, Any]], key: str) -> list[str]:

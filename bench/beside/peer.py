@@ -56,6 +56,8 @@ class Far:
     identity: str
     psk: str
     networks: tuple[str, ...]
+    gateway: str = ""  # another one than the peer's other sites have
+    there: str = ""  # and the network behind it
 
     @property
     def host(self) -> str:
@@ -106,9 +108,9 @@ class Peer:
         answers = lambda: (self.sockets / f"{self.name}.vici").exists()  # noqa: E731
         services.wait(self.box, f"charon-{self.name}", answers, 15, "no socket")
 
-    def site(self, number: int) -> Far:
-        """Add a site with addresses of its own, not loaded yet."""
-        made = self._far(number)
+    def site(self, number: int, gateway: str = "", there: str = "") -> Far:
+        """Add a site with addresses of its own, not loaded yet, maybe for another gateway."""
+        made = dataclasses.replace(self._far(number), gateway=gateway, there=there)
         self.sites[made.name] = made
         return made
 
@@ -147,9 +149,8 @@ class Peer:
     def load(self) -> None:
         """Let charon have the sites and their addresses; live SAs stay as they are."""
         self._own(self.sites.values())
-        common = {"gateway": self.gateway, "there": self.there}
         parts = ["connections {\n"]
-        parts += [_CONNECTION.format(**common, **self._fields(s)) for s in self.sites.values()]
+        parts += [_CONNECTION.format(**self._fields(s)) for s in self.sites.values()]
         parts += ["}\nsecrets {\n"]
         parts += [_SECRET.format(name=s.name, identity=s.identity, psk=s.psk)
                   for s in self.sites.values()]  # fmt: skip
@@ -170,9 +171,10 @@ class Peer:
             found: dict[str, Any] = asked.get_counters({"name": site.name})["counters"]
         return int(found.get(site.name, {}).get("info-in-req", 0))
 
-    @staticmethod
-    def _fields(site: Far) -> dict[str, str]:
+    def _fields(self, site: Far) -> dict[str, str]:
         return {
+            "gateway": site.gateway or self.gateway,
+            "there": site.there or self.there,
             "name": site.name,
             "address": site.address,
             "identity": site.identity,

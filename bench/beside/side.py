@@ -42,6 +42,10 @@ class Side:
     peer: Peer
     cases: list[Case] = dataclasses.field(default_factory=list)
 
+    def sites(self, numbers: Iterable[int]) -> list[Far]:
+        """Let the peer have these sites, not loaded yet."""
+        return [self.peer.site(n) for n in numbers]
+
     @property
     def box(self) -> Box:
         """The gateway's box."""

@@ -83,7 +83,7 @@ def _make(name: str, folder: pathlib.Path) -> None:
             check=True,
             stdout=out,
             stderr=out,
-            timeout=600,
+            timeout=1800,
         )
 
 

@@ -6,7 +6,15 @@ from bench.beside import page
 from bench.beside.__main__ import results
 from bench.beside.changes import Outcome
 
-BRINGING = {"count": 1, "up": 2.0, "active": 3.0, "own": 1, "cpu": 0.1, "late": [1.0]}
+BRINGING = {
+    "count": 1,
+    "routers": 1,
+    "up": 2.0,
+    "active": 3.0,
+    "own": 1,
+    "cpu": 0.1,
+    "late": [1.0],
+}
 
 
 def _side(title: str, outcomes: dict[str, Outcome], **more: object) -> dict[str, object]:
@@ -48,6 +56,19 @@ def test_what_had_no_effect_and_what_was_refused_is_said() -> None:
     assert f"| 1 connection: {up} | 2.00 s | 8.00 s | not tried | 0.25 |" in text
     assert f"| 1 connection: {active} | 3.00 s | not within the limit | not tried | – |" in text
     assert "| 1 connection: begun by the gateway | 1 | 1 | – |  |" in text
+
+
+def test_as_many_on_many_routers_are_another_figure() -> None:
+    """They aren't told as those on one."""
+    spread = {"routers": 10, "count": 10}
+    sides = [_side("Swanherd", OURS, count=10), _side("neutron-vpnaas 29", THEIRS, **spread)]
+    up = "first POST until all are up"
+    assert f"| 10 connections: {up} | 2.00 s | not tried |" in page.tables({"sides": sides})
+    sides = [_side("Swanherd", OURS, **spread), _side("neutron-vpnaas 29", THEIRS, **spread)]
+    assert f"| 10 connections on 10 routers: {up} | 2.00 s | 2.00 s |" in page.tables(
+        {"sides": sides}
+    )
+    assert "beside_up_10_on_10_s" in {r.name for r in results({"sides": sides})}
 
 
 def test_the_plot_is_well_formed_and_has_every_change() -> None:
