@@ -19,6 +19,10 @@ class Routers:
 
     def __init__(self, side: Side, count: int):
         self._side = side
+        project = side.client.current_project_id
+        # Neutron's defaults are ten of each.
+        boundless = {"router": -1, "security_group": -1}
+        side.cloud.connect("admin").network.update_quota(project, **boundless)
         self._routers = [_beside(side, number) for number in range(count)]
         self._free = iter(self._routers)
 
