@@ -97,6 +97,16 @@ def installed(stage: Stage, site: Site) -> list[ChildSa]:
     ]
 
 
+def children_of(stage: Stage) -> str:
+    """Return each side's children, a line for each; the whole of an IKE SA would be cut short."""
+    return "\n".join(
+        f"{site.name}: {sa.unique_id} {child}"
+        for site in (WEST, EAST)
+        for sa in stage.observed(site)
+        for child in sa.children
+    )
+
+
 @contextlib.contextmanager
 def no_wire() -> Iterator[None]:
     """Let nothing pass between the routers."""
@@ -153,7 +163,7 @@ def test_of_a_child_that_both_renew_at_once_one_stays(stage: Stage) -> None:
         sender.ask("begin")
         until, since = time.monotonic() + 30, time.monotonic()
         while time.monotonic() < since + 2:
-            assert time.monotonic() < until, [stage.observed(site) for site in (WEST, EAST)]
+            assert time.monotonic() < until, children_of(stage)
             if not is_one(len(before)) or before == spis(WEST):
                 since = time.monotonic()
             stage.cloud.until(lambda: False, 0.1)
