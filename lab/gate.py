@@ -15,6 +15,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -39,6 +40,7 @@ PHASES: tuple[Phase, ...] = (
     ),
 )
 LOGS = ROOT / "build" / "gate"
+FAILED = ROOT / "build" / "failed"  # the Makefile's: which tests fell, for the second try
 
 _SUMMARY = re.compile(
     r"^=* ?(\d+ (?:passed|failed|error|skipped|deselected)\b.*) in [\d.]+s", re.M
@@ -149,6 +151,8 @@ class Make:
 def main(environment: Mapping[str, str]) -> int:
     """Run the gate; LANES=1 runs one stage after another."""
     LOGS.mkdir(parents=True, exist_ok=True)
+    # A stage that never came to its tests must not run again what fell in another run, and pass.
+    shutil.rmtree(FAILED, ignore_errors=True)
     make = ("make", "--no-print-directory")
     first = Make(LOGS, (*make, "TRY=1"), time.monotonic)
     second = Make(LOGS, (*make, "TRY=2"), time.monotonic, suffix="-again")

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from lab.gate import PHASES, Make, Result, run
+from lab import gate
+from lab.gate import FAILED, PHASES, Make, Result, run
 from lab.layout import ROOT
 
 
@@ -127,6 +128,17 @@ def test_both_tries_are_kept(tmp_path):
         Make(tmp_path, ("sh", "-c", script), lambda: 0.0, suffix=suffix)("stage")
     assert (tmp_path / "stage.log").read_text() == "one\n"
     assert (tmp_path / "stage-again.log").read_text() == "two\n"
+
+
+def test_what_fell_in_another_run_is_forgotten(tmp_path, monkeypatch):
+    """Else a stage that never came to its tests would run just those later, and pass."""
+    kept = tmp_path / "failed" / "scenario"
+    kept.mkdir(parents=True)
+    for name, value in {"FAILED": kept.parent, "LOGS": tmp_path, "PHASES": ()}.items():
+        monkeypatch.setattr(gate, name, value)
+    assert gate.main({}) == 0
+    assert not kept.exists()
+    assert f"cache_dir=$(CURDIR)/{FAILED.relative_to(ROOT)}/" in (ROOT / "Makefile").read_text()
 
 
 def test_every_stage_is_a_target_of_the_makefile():
