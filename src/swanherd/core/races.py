@@ -91,7 +91,7 @@ def _doubles_v1(
     told once and confirmed by nobody, so only what neither side sends into may end: what is older
     than the newest by so much that the peer has the same order. If none is, one is made anew.
     """
-    live = [sa for sa in current if sa.state in LIVE or sa.state in COMING]
+    live = [sa for sa in current if sa.state in LIVE | COMING]
     # Beside another IKE SA charon moves them over, and needless() settles that first.
     if len(live) != 1 or live[0].state is not SaState.ESTABLISHED or live[0].busy:
         return (), None
@@ -99,10 +99,10 @@ def _doubles_v1(
     actions: list[TerminateChild | RekeyChild] = []
     waits: list[float] = []
     for same in _same(live[0], children):
-        age = min(map(_installed, same), default=0)
-        older = [child for child in same if _installed(child) >= age + SETTLED]
         if len(same) < 2:
             continue
+        age = min(map(_installed, same))
+        older = [child for child in same if _installed(child) >= age + SETTLED]
         if age < due:
             waits.append(float(due - age))
         elif len(older) == len(same) - 1:
