@@ -221,5 +221,5 @@ losses-kernel: install ## the same on kernel ESP with 40 ms there and back, into
 bench: install ## figures into build/bench.json
 	@$(BIN)/python -m bench
 
-bench-beside: tools ## Swanherd and neutron-vpnaas 29 through one script, into docs/benchmarks.md and build/bench.json
+bench-beside: tools ## Swanherd and neutron-vpnaas 27 and 29 through one script, into docs/benchmarks.md and build/bench.json
 	@$(BIN)/python -W ignore -m bench.beside --docs

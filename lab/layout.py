@@ -29,9 +29,10 @@ BACKENDS = ("ovn", "ovn-dvr", OVS)
 
 # Neutron's releases that a cloud may run, by the number of its distribution.
 NEWEST = 29
-RELEASES = (24, 26, NEWEST)
-# Releases of neutron-vpnaas that a cloud may have in Swanherd's place (lab/predecessor.py).
-PREDECESSORS = (27, 28, 29)
+RELEASES = (24, 26, 27, NEWEST)
+# Releases of neutron-vpnaas that a cloud may have in Swanherd's place (lab/predecessor.py), and
+# the Neutron that each stands on: its own, if the lab has that one.
+PREDECESSORS = {27: 27, 28: NEWEST, 29: NEWEST}
 
 USER_BOX = "user"  # a person with a client; reaches the API of both clouds
 INTERNET_BOX = "inet"  # everything between the clouds
@@ -85,9 +86,10 @@ class CloudPlan:
     @property
     def venv(self) -> pathlib.Path:
         """The environment that Neutron's servers and all agents run from."""
-        if self.predecessor:
-            return ENVIRONMENTS / f"vpnaas-{self.predecessor}"
-        return self.neutron
+        if not self.predecessor:
+            return self.neutron
+        on = "" if self.release == NEWEST else f"-on-{self.release}"
+        return ENVIRONMENTS / f"vpnaas-{self.predecessor}{on}"
 
     @property
     def neutron(self) -> pathlib.Path:
@@ -171,8 +173,12 @@ class Shape:
             raise LabError(f"no backend {backend}; there are {', '.join(BACKENDS)}")
         if release not in RELEASES:
             raise LabError(f"no Neutron {release}; there are {', '.join(map(str, RELEASES))}")
-        if predecessor and release != NEWEST:
-            raise LabError(f"neutron-vpnaas runs on Neutron {NEWEST} here")
+        if predecessor:
+            # What nobody asked for is the newest.
+            stands_on = PREDECESSORS.get(predecessor)
+            if stands_on is None or release not in (NEWEST, stands_on):
+                raise LabError(f"no neutron-vpnaas {predecessor} on Neutron {release} here")
+            release = stands_on
         # What handles floating IPs on a compute chassis needs the public wire there.
         public = backend != "ovn"
         first = [Chassis(f"{name}-gw", gateway=True, public=True, number=2)]

@@ -16,7 +16,7 @@ from typing import Any
 from lab import agents, daemon, ovn, ovs, services
 from lab.boxes import Box, search_path
 from lab.install import STARTER
-from lab.layout import VENV, Chassis, CloudPlan, Lab, LabError
+from lab.layout import Chassis, CloudPlan, Lab, LabError
 from lab.services import Service
 
 AGENT = "neutron-ovn-vpn-agent"
@@ -148,7 +148,7 @@ def server_configuration(cloud: CloudPlan) -> str:
 
 
 def _search_path(box: Box, cloud: CloudPlan) -> str:
-    return f"{box.directory}/starter/bin:{cloud.venv}/bin:{search_path(VENV)}"
+    return f"{box.directory}/starter/bin:{cloud.venv}/bin:{search_path(cloud.neutron)}"
 
 
 def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:

@@ -1,8 +1,9 @@
 """`make bench-beside`: Swanherd and releases of neutron-vpnaas through one script, in one run.
 
-Cloud a of a lab of its own (SWANHERD_LAB, default `beside`) has Swanherd, cloud b neutron-vpnaas;
-for another release the lab is made anew. All have their tunnels to a neutral peer, a strongSwan
-configured by hand. Figures go to build/beside.json, those that are a number to build/bench.json.
+Cloud a of a lab of its own (SWANHERD_LAB, default `beside`) has Swanherd, cloud b neutron-vpnaas
+on the Neutron that it stands on; for another release the lab is made anew. All have their tunnels
+to a neutral peer, a strongSwan configured by hand. Figures go to build/beside.json, those that are
+a number to build/bench.json.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ def options() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--limit", type=float, default=30, help="seconds to wait for an effect")
-    parser.add_argument("--releases", default="29", help="of neutron-vpnaas")
+    parser.add_argument(
+        "--releases", type=int, nargs="+", default=[27, 29], help="of neutron-vpnaas"
+    )
     parser.add_argument("--counts", default="10,100", help="so many are brought up at once, too")
-    parser.add_argument("--more", default="1000", help="… and so many of Swanherd's alone")
+    parser.add_argument("--more", default="", help="… and so many of Swanherd's alone")
     parser.add_argument(
         "--routers", type=int, default=10, help="each with one connection, at once"
     )
@@ -74,13 +77,12 @@ def main() -> int:
 
 def run(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure ours, then each release of theirs; yield all figures so far after each of them."""
-    releases = [int(number) for number in chosen.releases.split(",")]
     # In a lab's network there is no registry from which it could be installed.
-    names = [f"vpnaas-{number}" for number in releases]
+    names = [_lab(number).shape.cloud("b").venv.name for number in chosen.releases]
     making = [sys.executable, "-m", "tests.oracles.environments", *names]
     subprocess.run(making, cwd=ROOT, check=True)
     sides: list[dict[str, Any]] = []
-    for release in releases:
+    for release in chosen.releases:
         # A process each: it enters the lab's network and never leaves it.
         with concurrent.futures.ProcessPoolExecutor(1) as alone:
             sides += alone.submit(run_lab, release, not sides, chosen).result()
@@ -89,7 +91,7 @@ def run(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def run_lab(release: int, ours_too: bool, chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Bring a lab with a release of theirs up, and return the figures of its clouds."""
-    lab = Lab(os.environ.get("SWANHERD_LAB", "beside"), Shape(predecessor_b=release))
+    lab = _lab(release)
     theirs = f"neutron-vpnaas {release}"
     try:
         if not os.environ.get("REUSE"):
@@ -102,12 +104,17 @@ def run_lab(release: int, ours_too: bool, chosen: argparse.Namespace) -> list[di
             lifecycle.down(lab)
 
 
+def _lab(release: int) -> Lab:
+    return Lab(os.environ.get("SWANHERD_LAB", "beside"), Shape(predecessor_b=release))
+
+
 def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Put one cloud through the script and return its figures."""
     cloud = Cloud(lab, name)
     make_public(cloud)
     side = make_side(title, cloud, "ab".index(name) + 1)
-    seen: dict[str, Any] = {"title": side.title, "load_before": os.getloadavg()}
+    seen: dict[str, Any] = {"title": side.title, "neutron": _neutron(cloud)}
+    seen["load_before"] = os.getloadavg()
     first = say(side, "1 connection", dataclasses.asdict(bring_up(side, range(1), 120)))
     seen["bringing"] = [first]
     many, seen["changes"] = changes(side, chosen.limit, chosen.rows)
@@ -131,7 +138,16 @@ def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict
         begin += count
         if made.active is None:
             break
+    seen["load_after"] = os.getloadavg()
     return seen
+
+
+def _neutron(cloud: Cloud) -> str:
+    """Return the version of Neutron that a cloud runs."""
+    ask = "import importlib.metadata as m; print(m.version('neutron'))"
+    asked = [f"{cloud.plan.venv}/bin/python", "-c", ask]
+    told: str = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    return told.strip()
 
 
 def _numbers(text: str) -> list[int]:
@@ -181,23 +197,30 @@ def say(side: Side, what: str, value: Any) -> Any:
 
 
 def results(document: dict[str, Any]) -> list[Result]:
-    """Return the figures that are a number on our side, beside those of the first of theirs."""
-    ours, theirs = document["sides"][:2]
+    """Return the figures that are a number on our side, once beside each of theirs."""
+    ours, *others = document["sides"]
+    return [result for theirs in others for result in _beside(ours, theirs)]
+
+
+def _beside(ours: dict[str, Any], theirs: dict[str, Any]) -> list[Result]:
     found = []
+    prefix = f"beside_{theirs['title'].rpartition(' ')[2]}"
     for mine, other in page.beside(ours["changes"], theirs["changes"], "name"):
         if mine["seconds"]:
             name = "".join(c if c.isalnum() else "_" for c in mine["name"].lower()).strip("_")
             name = "_".join(filter(None, name.split("_")))[:40]
-            found.append(Result(f"beside_{name}_s", mine["seconds"], "s", None, other["seconds"]))
+            found.append(
+                Result(f"{prefix}_{name}_s", mine["seconds"], "s", None, other.get("seconds"))
+            )
     for mine, other in page.beside(ours["bringing"], theirs["bringing"], *page.HOW_MANY):
         count = "_on_".join(str(mine[key]) for key in page.HOW_MANY if mine[key] != 1) or "1"
         for key in ("up", "active"):
             if mine[key]:
-                name = f"beside_{key}_{count}_s"
+                name = f"{prefix}_{key}_{count}_s"
                 found.append(Result(name, mine[key], "s", None, other.get(key)))
     for name, key, unit in (
-        ("beside_idle_percent", "idle_percent", "%"),
-        ("beside_told_down_s", "told_down", "s"),
+        (f"{prefix}_idle_percent", "idle_percent", "%"),
+        (f"{prefix}_told_down_s", "told_down", "s"),
     ):
         if ours[key] is not None:
             found.append(Result(name, ours[key], unit, None, theirs[key]))

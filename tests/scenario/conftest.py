@@ -1,10 +1,11 @@
 """Two real clouds for all scenario tests of a run; sites and tunnels for each module.
 
 BACKEND=ovs makes them clouds of Open vSwitch; the default is OVN, once with centralised and once
-with distributed floating IPs; BACKEND=neutron-24 or -26 has the first on that release, -24-ovs and
--26-ovs on Open vSwitch too; BACKEND=predecessor has neutron-vpnaas in the second, in Swanherd's
-place; l3_predecessor has it in L3 agents there. KEEP=1 leaves the clouds up for a look
-(`SWANHERD_LAB=test make enter`); the next run starts anew, or with REUSE=1 on what is up.
+with distributed floating IPs; BACKEND=neutron-24, -26 or -27 has the first on that release,
+-24-ovs, -26-ovs and -27-ovs on Open vSwitch too; BACKEND=predecessor has neutron-vpnaas in the
+second, in Swanherd's place; l3_predecessor has it in L3 agents there. KEEP=1 leaves the clouds up
+for a look (`SWANHERD_LAB=test make enter`); the next run starts anew, or with REUSE=1 on what is
+up.
 """
 
 import dataclasses
@@ -31,8 +32,10 @@ SHAPES = {
     "neutron_user": Shape(gateways=2, backend_a="ovs", neutron_user=True),
     "neutron-24": Shape(release_a=24),
     "neutron-26": Shape(release_a=26),
+    "neutron-27": Shape(release_a=27),
     "neutron-24-ovs": Shape(release_a=24, backend_a="ovs"),
     "neutron-26-ovs": Shape(release_a=26, backend_a="ovs"),
+    "neutron-27-ovs": Shape(release_a=27, backend_a="ovs"),
     "predecessor": Shape(predecessor_b=29),
     "l3_predecessor": Shape(backend_b="ovs", predecessor_b=29),
 }

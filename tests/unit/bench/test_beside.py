@@ -17,14 +17,18 @@ BRINGING = {
 }
 
 
-def _side(title: str, outcomes: dict[str, Outcome], **more: object) -> dict[str, object]:
+def _side(
+    title: str, outcomes: dict[str, Outcome], *, neutron: str = "29.0.0", **more: object
+) -> dict[str, object]:
     rows = [
         {"name": n, "words": o.words(30), "seconds": o.seconds, "cpu": o.cpu, "refused": o.refused}
         for n, o in outcomes.items()
     ]
     return {
         "title": title,
+        "neutron": neutron,
         "load_before": [1.0, 1.0, 1.0],
+        "load_after": [2.0, 2.0, 2.0],
         "changes": rows,
         "bringing": [BRINGING | more],
         "idle_percent": 1.0,
@@ -41,7 +45,7 @@ DOCUMENT = {
     "sides": [
         _side("Swanherd", OURS),
         _side("neutron-vpnaas 29", THEIRS, up=8.0, active=None),
-        _side("neutron-vpnaas 27", {"`psk`": Outcome(7.0, 3.0)}, count=2),
+        _side("neutron-vpnaas 27", {"`psk`": Outcome(7.0, 3.0)}, neutron="27.0.4", count=2),
     ],
 }
 
@@ -50,10 +54,10 @@ def test_what_had_no_effect_and_what_was_refused_is_said() -> None:
     """No number stands where nothing was reached; a ratio only where both have a number."""
     text = page.tables(DOCUMENT)
     missed = "not within 30 s, in its configuration only"
-    assert f"| `psk` | 0.50 s | {missed} | 7.00 s | 0.02 s / 2.00 s / 3.00 s | – |" in text
+    assert f"| `psk` | 0.50 s | {missed} | 7.00 s | 0.02 s / 2.00 s / 3.00 s | – / 0.07 |" in text
     assert "| IKE <policy> | 1.00 s | refused (409) | not tried |" in text
     up, active = "first POST until all are up", "… until all ACTIVE"
-    assert f"| 1 connection: {up} | 2.00 s | 8.00 s | not tried | 0.25 |" in text
+    assert f"| 1 connection: {up} | 2.00 s | 8.00 s | not tried | 0.25 / – |" in text
     assert f"| 1 connection: {active} | 3.00 s | not within the limit | not tried | – |" in text
     assert "| 1 connection: begun by the gateway | 1 | 1 | – |  |" in text
 
@@ -68,7 +72,7 @@ def test_as_many_on_many_routers_are_another_figure() -> None:
     assert f"| 10 connections on 10 routers: {up} | 2.00 s | 2.00 s |" in page.tables(
         {"sides": sides}
     )
-    assert "beside_up_10_on_10_s" in {r.name for r in results({"sides": sides})}
+    assert "beside_29_up_10_on_10_s" in {r.name for r in results({"sides": sides})}
 
 
 def test_the_plot_is_well_formed_and_has_every_change() -> None:
@@ -84,6 +88,17 @@ def test_the_plot_is_well_formed_and_has_every_change() -> None:
 def test_figures_for_machines_have_the_others_beside_them() -> None:
     """A figure without the other's has no ratio."""
     found = {r.name: (r.value, r.peer) for r in results(DOCUMENT)}
-    assert found["beside_psk_s"] == (0.5, None)
-    assert found["beside_up_1_s"] == (2.0, 8.0)
-    assert found["beside_idle_percent"] == (1.0, 1.0)
+    assert found["beside_29_psk_s"] == (0.5, None)
+    assert found["beside_27_psk_s"] == (0.5, 7.0)
+    assert found["beside_29_up_1_s"] == (2.0, 8.0)
+    assert found["beside_27_idle_percent"] == (1.0, 1.0)
+
+
+def test_the_reader_sees_which_neutron_each_ran_on() -> None:
+    """The tables' heads, the plot and its title for who can't see it say it of each."""
+    head = page.tables(DOCUMENT).partition("\n")[0]
+    assert "| Swanherd, on Neutron 29.0.0 | neutron-vpnaas 29, on Neutron 29.0.0 |" in head
+    assert "| neutron-vpnaas 27, on Neutron 27.0.4 |" in head
+    drawn = page.plot(DOCUMENT)
+    assert "neutron-vpnaas 27, on Neutron 27.0.4</title>" in drawn
+    assert ">on Neutron 27.0.4</text>" in drawn

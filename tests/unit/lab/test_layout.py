@@ -13,6 +13,7 @@ SHAPES = [
     Shape(gateways=3, computes=4, backend_a="ovn-dvr", backend_b="ovs"),
     Shape(release_a=24, release_b=26),
     Shape(predecessor_b=29),
+    Shape(predecessor_b=27),
 ]
 
 
@@ -51,7 +52,7 @@ def test_a_shape_survives_its_file(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "end"), [(24, "neutron-24"), (26, "neutron-26"), (29, ".venv")]
+    ("release", "end"), [(24, "neutron-24"), (26, "neutron-26"), (27, "neutron-27"), (29, ".venv")]
 )
 def test_a_cloud_runs_from_its_releases_environment(release: int, end: str) -> None:
     """Neutron of an older release is never run from the project's own environment."""
@@ -62,12 +63,13 @@ def test_a_cloud_runs_from_its_releases_environment(release: int, end: str) -> N
 def test_schemas_of_another_release_are_not_taken_from_the_cache() -> None:
     """What the cache has of one release isn't served to a cloud of another."""
     shapes = [Shape(), Shape(release_a=24), Shape(release_a=26), Shape(release_b=26)]
+    shapes += [Shape(release_b=27), Shape(predecessor_b=27), Shape(predecessor_b=29)]
     assert len({cache_key(Lab("x", shape)) for shape in shapes}) == len(shapes)
 
 
 def test_a_release_that_is_not_supported_is_refused() -> None:
     """The sentence names those that are."""
-    with pytest.raises(LabError, match="no Neutron 23; there are 24, 26, 29"):
+    with pytest.raises(LabError, match="no Neutron 23; there are 24, 26, 27, 29"):
         Shape(release_a=23).cloud("a")
 
 
@@ -92,14 +94,31 @@ def test_a_network_is_routed_by_its_first_address(cidr: str, gateway: str, inter
     assert interface == interface_of(cidr)
 
 
-def test_neutron_vpnaas_stands_on_the_newest_neutron_alone() -> None:
-    """Its environment sees the packages of ours; what the lab can't do is refused."""
-    plan = Shape(predecessor_b=29).cloud("b")
-    assert plan.venv.name == "vpnaas-29"
+@pytest.mark.parametrize(
+    ("predecessor", "venv", "neutron"),
+    [
+        (27, "vpnaas-27-on-27", "neutron-27"),
+        (28, "vpnaas-28", ".venv"),
+        (29, "vpnaas-29", ".venv"),
+    ],
+)
+def test_neutron_vpnaas_stands_on_its_own_neutron(
+    predecessor: int, venv: str, neutron: str
+) -> None:
+    """Each release does, if the lab has that Neutron; Swanherd beside it stays on the newest."""
+    shape = Shape(predecessor_b=predecessor)
+    plan = shape.cloud("b")
+    assert (plan.venv.name, plan.neutron.name) == (venv, neutron)
     assert plan.program("neutron-db-manage") == (
         f"{plan.venv}/bin/python",
         f"{plan.neutron}/bin/neutron-db-manage",
     )
-    assert Shape(predecessor_b=29).cloud("a").program("x") == (f"{plan.neutron}/bin/x",)
-    with pytest.raises(LabError):
-        Shape(predecessor_a=29, release_a=26).cloud("a")
+    assert shape.cloud("a").program("x") == (f"{shape.cloud('a').neutron}/bin/x",)
+    assert shape.cloud("a").neutron.name == ".venv"
+
+
+@pytest.mark.parametrize(("predecessor", "release"), [(29, 26), (27, 26), (26, 26)])
+def test_neutron_vpnaas_on_another_neutron_is_refused(predecessor: int, release: int) -> None:
+    """What the lab can't do it says."""
+    with pytest.raises(LabError, match=f"no neutron-vpnaas {predecessor} on Neutron {release}"):
+        Shape(predecessor_a=predecessor, release_a=release).cloud("a")
