@@ -187,7 +187,8 @@ def start_workers(lab: Lab, cloud: CloudPlan) -> None:
 def _start(lab: Lab, cloud: CloudPlan, name: str) -> None:
     box = Box(lab, cloud.central.name)
     file = str(configuration(lab, cloud, box))
-    argv = (*cloud.program(name), "--config-file", file)
+    program = predecessor.rpc_server(cloud) if name == cloud.rpc_service else None
+    argv = (*(program or cloud.program(name)), "--config-file", file)
     services.start(box, Service(name, argv, {"PATH": search_path(cloud.venv)}))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from lab import agents, daemon, ovn, ovs, services
 from lab.boxes import Box, search_path
 from lab.install import STARTER
-from lab.layout import Chassis, CloudPlan, Lab, LabError
+from lab.layout import ROOT, Chassis, CloudPlan, Lab, LabError
 from lab.services import Service
 
 AGENT = "neutron-ovn-vpn-agent"
@@ -139,6 +139,14 @@ def write_configuration(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
 def plugin(cloud: CloudPlan) -> str:
     """Return what loads its plugin into the servers of the cloud."""
     return "ovn-vpnaas" if cloud.has_ovn else "vpnaas"
+
+
+def rpc_server(cloud: CloudPlan) -> tuple[str, ...] | None:
+    """Return the program that answers its agents, if that isn't Neutron's own."""
+    if cloud.predecessor != 27 or not cloud.has_ovn:
+        return None
+    # Not from where a `neutron` of ours lies.
+    return (f"{cloud.venv}/bin/python", "-P", str(ROOT / "lab" / "predecessor_27.py"))
 
 
 def server_configuration(cloud: CloudPlan) -> str:

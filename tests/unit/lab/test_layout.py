@@ -1,9 +1,11 @@
 import dataclasses
 import ipaddress
 import json
+import pathlib
 
 import pytest
 
+from lab import predecessor
 from lab.database import cache_key
 from lab.layout import Chassis, CloudPlan, Lab, LabError, Shape, gateway_of, interface_of
 
@@ -95,18 +97,16 @@ def test_a_network_is_routed_by_its_first_address(cidr: str, gateway: str, inter
 
 
 @pytest.mark.parametrize(
-    ("predecessor", "venv", "neutron"),
+    ("theirs", "venv", "neutron"),
     [
         (27, "vpnaas-27-on-27", "neutron-27"),
         (28, "vpnaas-28", ".venv"),
         (29, "vpnaas-29", ".venv"),
     ],
 )
-def test_neutron_vpnaas_stands_on_its_own_neutron(
-    predecessor: int, venv: str, neutron: str
-) -> None:
+def test_neutron_vpnaas_stands_on_its_own_neutron(theirs: int, venv: str, neutron: str) -> None:
     """Each release does, if the lab has that Neutron; Swanherd beside it stays on the newest."""
-    shape = Shape(predecessor_b=predecessor)
+    shape = Shape(predecessor_b=theirs)
     plan = shape.cloud("b")
     assert (plan.venv.name, plan.neutron.name) == (venv, neutron)
     assert plan.program("neutron-db-manage") == (
@@ -117,8 +117,21 @@ def test_neutron_vpnaas_stands_on_its_own_neutron(
     assert shape.cloud("a").neutron.name == ".venv"
 
 
-@pytest.mark.parametrize(("predecessor", "release"), [(29, 26), (27, 26), (26, 26)])
-def test_neutron_vpnaas_on_another_neutron_is_refused(predecessor: int, release: int) -> None:
+def test_only_the_rpc_server_of_27_is_another_program() -> None:
+    """It has to be told of the agents; all other programs are as they were released."""
+    server = predecessor.rpc_server(Shape(predecessor_b=27).cloud("b"))
+    assert server is not None
+    python, apart, program = server
+    assert python.endswith("vpnaas-27-on-27/bin/python")
+    # `neutron` must not be the lab's module of that name, which lies beside it.
+    assert apart == "-P"
+    assert pathlib.Path(program).exists()
+    others = Shape(predecessor_b=29), Shape(), Shape(predecessor_b=27, backend_b="ovs")
+    assert [predecessor.rpc_server(shape.cloud("b")) for shape in others] == [None] * 3
+
+
+@pytest.mark.parametrize(("theirs", "release"), [(29, 26), (27, 26), (26, 26)])
+def test_neutron_vpnaas_on_another_neutron_is_refused(theirs: int, release: int) -> None:
     """What the lab can't do it says."""
-    with pytest.raises(LabError, match=f"no neutron-vpnaas {predecessor} on Neutron {release}"):
-        Shape(predecessor_a=predecessor, release_a=release).cloud("a")
+    with pytest.raises(LabError, match=f"no neutron-vpnaas {theirs} on Neutron {release}"):
+        Shape(predecessor_a=theirs, release_a=release).cloud("a")
