@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BOX ?= user
 BIN := .venv/bin
-export BACKEND DASHBOARD
+export BACKEND KIND DASHBOARD
 KERNEL_SECONDS ?= 900
 KERNEL_WHICH ?= not long
 KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets_pass \
@@ -188,8 +188,8 @@ test: install ## everything, stages side by side (lab/gate.py), and what each to
 test-releases: install ## Neutron 24 and 26, each in its own environment: units, API, tunnels to 29 (RELEASES=neutron-26)
 	@$(BIN)/python -m tests.oracles.releases $(RELEASES)
 
-losses: install ## what each change costs a live tunnel, into build/losses.json
-	@$(BIN)/python -W ignore -m bench.losses
+losses: install ## what each change costs a live tunnel, into build/losses.json (LOSSES="--backend ovs")
+	@$(BIN)/python -W ignore -m bench.losses $(LOSSES)
 
 # On a cloud with two network nodes of L3 agents, beside one of OVN.
 ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_self_healing.py \
@@ -207,8 +207,9 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@BACKEND=l3_predecessor $(BIN)/pytest -q tests/scenario/test_l3_predecessor.py --durations=3
 	@$(MAKE) --no-print-directory test-releases
 
-recovery: install ## break everything, and make docs/self-healing.md's table of how long it took
-	@$(BIN)/pytest -q tests/scenario/test_ovn_recovery.py --durations=3; $(BIN)/python -m lab.recovery --docs
+recovery: install ## break everything, and make docs/self-healing.md's table of how long it took (BACKEND=ovs)
+	@$(BIN)/pytest -q tests/scenario/test_recovery.py --durations=3; \
+		$(BIN)/python -m lab.recovery $(or $(BACKEND),ovn)$(KIND:%=-%) --docs
 
 soak: install ## rekeys and changes, and the API never says DOWN: make soak [MINUTES=60]
 	@MINUTES=$(or $(MINUTES),60) $(BIN)/pytest -q tests/scenario/test_soak.py

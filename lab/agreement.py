@@ -1,4 +1,4 @@
-"""Whether the API, the database, OVN and charon say the same of one side of a tunnel."""
+"""Whether the API, the database, OVN (if it serves) and charon say the same of one side."""
 
 from __future__ import annotations
 
@@ -28,18 +28,15 @@ def differences(end: End, connections: Sequence[str]) -> list[str]:
     loaded = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in view["desired"]["connections"]}
     wanted = {c["id"]: (c["mtu"], c["dpd"]["interval"]) for c in shown}
     found += [] if loaded == wanted else [f"agent has {loaded}, API {wanted}"]
-    # The database's revisions and the agent's and OVN's.
+    # The database's revisions and the agent's.
     name = f"neutron_{end.cloud.name}"
     query = "select revision, northbound_revision from swanherd_routers where router_id="
     row = database.sql(end.cloud.lab, f"{query}'{router}';", name).split()
-    switch = end.cloud.nbctl("get", "Logical_Switch", f"swanherd-{router}", "external_ids")
     told = [*row, str(view["desired"]["revision"]), str(view["report"]["revision"])]
     found += [] if len(set(told)) == 1 else [f"revisions {told}"]
-    found += [] if f'revision"="{row[0]}"' in switch else [f"OVN {switch}, database {row}"]
-    # OVN's policies, and charon's children: one for each pair.
-    policies = end.cloud.nbctl("lr-policy-list", f"neutron-{router}")
     pairs = len(connections)
-    found += [] if policies.count("reroute    ") - policies.count(" 850 ") == pairs else [policies]
+    found += _ovn_differences(end, row[0], pairs) if end.cloud.plan.has_ovn else []
+    # Charon's children: one for each pair.
     charon = view["observed"]["charon"]
     children = [c["name"] for sa in charon["ike_sas"] for c in sa["children"]]
     installed = {
@@ -48,3 +45,16 @@ def differences(end: End, connections: Sequence[str]) -> list[str]:
     found += [] if len(installed) == pairs else [f"children {children}"]
     found += [] if len(charon["configs"]) == 1 else [f"configs {charon['configs']}"]
     return found
+
+
+def _ovn_differences(end: End, revision: str, pairs: int) -> list[str]:
+    """Return what OVN has that isn't of this revision of the database, or isn't one a pair."""
+    router = end.site.router_id
+    switch = end.cloud.nbctl("get", "Logical_Switch", f"swanherd-{router}", "external_ids")
+    is_current = f'revision"="{revision}"' in switch
+    policies = end.cloud.nbctl("lr-policy-list", f"neutron-{router}")
+    is_whole = policies.count("reroute    ") - policies.count(" 850 ") == pairs
+    return [
+        *([] if is_current else [f"OVN {switch}, database {revision}"]),
+        *([] if is_whole else [policies]),
+    ]

@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
 from lab import bus, false_clock, faulty_bus, power, services, wsgi
 from lab.boxes import Box
+from lab.cloud import Cloud
 from lab.faulty_bus import Faults
-from lab.layout import FABRIC_BOX, LabError
+from lab.layout import FABRIC_BOX, Chassis, LabError
+from lab.ovs import L3_AGENT
 from lab.processes import wait_for
-from lab.vpn import ANSWER, End, namespace_of
+from lab.services import Service
+from lab.vpn import ANSWER, End, agent_of, kill_charons, namespace_of, serving
 
 STATE = "/var/lib/swanherd"
 DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
+OVN, OVS = "ovn", "ovs"  # what a cloud's routers are served by
 
-Act = Callable[[End], object]
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """Where something breaks: one end of a tunnel, and the gateway node that serves it."""
+
+    end: End
+    node: Box
+
+    @classmethod
+    def of(cls, end: End) -> Scene:
+        """Return where the end's router is served now."""
+        gateways = end.cloud.gateways
+        return cls(end, gateways[0] if len(gateways) == 1 else serving(end))
+
+    @property
+    def cloud(self) -> Cloud:
+        """The end's cloud."""
+        return self.end.cloud
+
+    @property
+    def chassis(self) -> Chassis:
+        """The node as the cloud's plan has it."""
+        return next(c for c in self.cloud.plan.chassis if c.name == self.node.name)
 
 
-def _nothing(_end: End) -> None:
+Act = Callable[[Scene], object]
+
+
+def _nothing(_scene: Scene) -> None:
     """End what ends by itself, or needs repair and no end."""
 
 
-def _at_once(_end: End) -> bool:
+def _at_once(_scene: Scene) -> bool:
     """Tell that everything of others is there as soon as the fault has ended."""
     return True
 
@@ -37,7 +67,8 @@ class Fault:
 
     `hold`: for how many seconds it lasts. `back`: whether what others have in it (the bus, the
     cloud's APIs) answers again. `long`: too slow for every run of the
-    tests, or much like what other tests do in every run.
+    tests, or much like what other tests do in every run. `on`: the backends that can have it;
+    `redundant`: only a router that several nodes can serve can.
     """
 
     name: str
@@ -45,222 +76,302 @@ class Fault:
     end: Act = _nothing
     hold: float = 0
     long: bool = False
-    back: Callable[[End], bool] = _at_once
+    back: Callable[[Scene], bool] = _at_once
+    on: Sequence[str] = (OVN, OVS)
+    redundant: bool = False
 
 
 # Programs
 
 
-def _crash(service: str, *, long: bool = False) -> Fault:
+def _crash(service: str, *, long: bool = False, on: Sequence[str] = (OVN, OVS)) -> Fault:
+    """Return the end of a program of the cloud's central node."""
     return Fault(
         f"kill -9 {service}",
-        lambda end: end.cloud.stop_service(service, signal.SIGKILL),
-        lambda end: end.cloud.start_service(service),
+        lambda scene: scene.cloud.stop_service(service, signal.SIGKILL),
+        lambda scene: scene.cloud.start_service(service),
         long=long,
+        on=on,
     )
 
 
-def _kill_charon(end: End) -> None:
-    box = end.cloud.central
-    pids = box.run(["ip", "netns", "pids", namespace_of(end)]).stdout.split()
-    box.run(["kill", "-9", *pids])
+def _crash_there(service: str, *, long: bool = False, on: Sequence[str] = (OVN, OVS)) -> Fault:
+    """Return the end of a program of the node that serves."""
+    return Fault(
+        f"kill -9 {service}",
+        lambda scene: scene.cloud.stop_service(service, signal.SIGKILL, scene.node),
+        lambda scene: scene.cloud.start_service(service, scene.node),
+        long=long,
+        on=on,
+    )
 
 
-def _kill_api_worker(end: End) -> None:
+def _kill_charon(scene: Scene) -> None:
+    kill_charons(scene.end)
+
+
+def _kill_keepalived(scene: Scene) -> None:
+    wanted = f"^keepalived .*{scene.end.site.router_id}"
+    pids = scene.node.run(["pgrep", "-f", wanted]).stdout.split()
+    scene.node.run(["kill", "-9", *pids])
+
+
+def _kill_api_worker(scene: Scene) -> None:
     """Kill the process that answers; its master starts another."""
-    master = services.find(end.cloud.central, "neutron-api").main
+    master = services.find(scene.cloud.central, "neutron-api").main
     for worker in master.children():
         worker.send(signal.SIGKILL)
     wait_for(lambda: [w for w in master.children() if w.alive], 30, "another API worker")
 
 
-def _restart_vswitchd(end: End) -> None:
-    cloud = end.cloud
-    cloud.start_service("ovs-vswitchd")
-    power.address_switches(cloud.central, cloud.plan, cloud.plan.central)
+def _restart_vswitchd(scene: Scene) -> None:
+    scene.cloud.start_service("ovs-vswitchd", scene.node)
+    power.address_switches(scene.node, scene.cloud.plan, scene.chassis)
 
 
 # By hand
 
 
 def _inside(*argv: str) -> Act:
-    return lambda end: end.cloud.central.run(argv, namespace_of(end))
+    return lambda scene: scene.node.run(argv, namespace_of(scene.end))
 
 
-def _delete_namespace(end: End) -> None:
-    box, name = end.cloud.central, namespace_of(end)
-    before = box.run(["ip", "netns", "pids", name]).stdout.split()
-    box.run(["ip", "netns", "delete", name])
+def _delete_namespace(scene: Scene) -> None:
+    name = namespace_of(scene.end)
+    before = scene.node.run(["ip", "netns", "pids", name]).stdout.split()
+    scene.node.run(["ip", "netns", "delete", name])
     if not before:
         raise LabError(f"nothing ran in {name}")
 
 
-def _unplug(end: End) -> None:
-    box = end.cloud.central
-    argv = ["ovs-vsctl", "--bare", "--columns=name", "list", "Interface"]
-    short = end.site.router_id.replace("-", "")[:11]
-    for name in box.run(argv).stdout.split():
+def _restart_l3_agent(scene: Scene) -> None:
+    """Do what an operator does: Neutron itself never makes anew what is gone of a router."""
+    scene.cloud.restart_service(L3_AGENT, signal.SIGKILL, scene.node)
+
+
+def _interfaces(box: Box) -> list[str]:
+    return box.run(["ovs-vsctl", "--bare", "--columns=name", "list", "Interface"]).stdout.split()
+
+
+def _unplug(scene: Scene) -> None:
+    short = scene.end.site.router_id.replace("-", "")[:11]
+    for name in _interfaces(scene.node):
         if name.startswith(f"vt{short}"):
-            box.run(["ovs-vsctl", "del-port", "br-int", name])
+            scene.node.run(["ovs-vsctl", "del-port", "br-int", name])
 
 
-def _remove_socket(end: End) -> None:
-    end.cloud.central.run(["rm", f"{STATE}/routers/{end.site.router_id}/charon.vici"])
+def _unplug_gateway(scene: Scene) -> None:
+    """Take the router's own port on the external network out of the switch."""
+    listed = scene.node.run(["ip", "-o", "link"], namespace_of(scene.end)).stdout
+    (name,) = re.findall(r"qg-[0-9a-f-]+", listed)[:1]
+    scene.node.run(["ovs-vsctl", "del-port", "br-int", name])
+
+
+def _remove_socket(scene: Scene) -> None:
+    router = scene.end.site.router_id
+    key = router if scene.cloud.plan.has_ovn else namespace_of(scene.end)
+    scene.node.run(["rm", f"{STATE}/routers/{key}/charon.vici"])
 
 
 def _northbound(*argv: str) -> Act:
-    def act(end: End) -> None:
-        router = end.site.router_id
-        end.cloud.nbctl(*(part.format(router=router) for part in argv))
+    def act(scene: Scene) -> None:
+        router = scene.end.site.router_id
+        scene.cloud.nbctl(*(part.format(router=router) for part in argv))
 
     return act
 
 
-def _remove_transit_port(end: End) -> None:
-    cloud = end.cloud
+def _remove_transit_port(scene: Scene) -> None:
+    cloud = scene.cloud
     columns = ("--bare", "--columns=name", "find", "Logical_Router_Port")
-    key = f'external_ids:"swanherd:router_id"={end.site.router_id}'
+    key = f'external_ids:"swanherd:router_id"={scene.end.site.router_id}'
     for name in cloud.nbctl(*columns, key).split():
         cloud.nbctl("lrp-del", name)
 
 
 # Messages
 
-ON_THE_BUS = ("neutron-api", "neutron-rpc-server", "swanherd-ovn-agent")
 CLEAR = Faults()
+# Where the cloud's API is.
+SERVERS = ("neutron-api", "neutron-rpc-server")
+MAINTENANCE = "neutron-ovn-maintenance-worker"
 
 
 def make_breakable(end: End) -> None:
     """Start services anew, so that the faults of their bus and of their clock can be switched."""
-    box = end.cloud.central
-    faulty_bus.rule(box, CLEAR)
-    false_clock.jump(box, 0)
-    for name in dict.fromkeys((*ON_THE_BUS, *CLOCKED)):
-        service = services.find(box, name).service
-        if faulty_bus.FILE in service.env or false_clock.FILE in service.env:
-            continue
-        if name in ON_THE_BUS:
-            service = faulty_bus.wrapped(box, service)
-        if name in CLOCKED:
-            service = false_clock.wrapped(box, service)
-        # The RPC server's own way out takes half a minute; uWSGI must free its port.
-        services.stop(box, name, signal.SIGTERM if name == "neutron-api" else signal.SIGKILL)
-        services.start(box, service)
+    cloud = end.cloud
+    for box in cloud.gateways:
+        faulty_bus.rule(box, CLEAR)
+        false_clock.jump(box, 0)
+        central = SERVERS if box.name == cloud.central.name else ()
+        maintenance = (MAINTENANCE,) if central and cloud.plan.has_ovn else ()
+        for name in (*central, agent_of(end)):
+            _wrap(box, name, faulty_bus.FILE, faulty_bus.wrapped, false_clock.wrapped)
+        for name in maintenance:
+            _wrap(box, name, false_clock.FILE, false_clock.wrapped)
+
+
+def _wrap(box: Box, name: str, mark: str, *wraps: Callable[[Box, Service], Service]) -> None:
+    service = services.find(box, name).service
+    if mark in service.env:
+        return
+    for wrap in wraps:
+        service = wrap(box, service)
+    # The RPC server's own way out takes half a minute; uWSGI must free its port.
+    services.stop(box, name, signal.SIGTERM if name == "neutron-api" else signal.SIGKILL)
+    services.start(box, service)
 
 
 def _bus(name: str, faults: Faults, *, hold: float = 5) -> Fault:
     return Fault(
         name,
-        lambda end: faulty_bus.rule(end.cloud.central, faults),
-        lambda end: faulty_bus.rule(end.cloud.central, CLEAR),
+        lambda scene: _rule(scene, faults),
+        lambda scene: _rule(scene, CLEAR),
         hold=hold,
     )
+
+
+def _rule(scene: Scene, faults: Faults) -> None:
+    for box in scene.cloud.gateways:
+        faulty_bus.rule(box, faults)
 
 
 # Surroundings
 
 
-def _stop_database(end: End) -> None:
-    services.stop(Box(end.cloud.lab, FABRIC_BOX), "mariadb", signal.SIGKILL)
+def _stop_database(scene: Scene) -> None:
+    services.stop(Box(scene.cloud.lab, FABRIC_BOX), "mariadb", signal.SIGKILL)
 
 
-def _start_database(end: End) -> None:
-    box = Box(end.cloud.lab, FABRIC_BOX)
+def _start_database(scene: Scene) -> None:
+    box = Box(scene.cloud.lab, FABRIC_BOX)
     services.start(box, services.find(box, "mariadb").service)
 
 
-def make_small_disk(end_cloud: Box) -> None:
+def make_small_disk(node: Box) -> None:
     """Give the agent a small disk of its own; before there is anything in its directory."""
     # A box has a mount of its own there in any case.
-    if end_cloud.run(["stat", "-f", "-c", "%T", STATE]).stdout.strip() == "tmpfs":
+    if node.run(["stat", "-f", "-c", "%T", STATE]).stdout.strip() == "tmpfs":
         return
     size = f"size={DISK_BYTES}"
-    end_cloud.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", STATE])
+    node.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", STATE])
 
 
-def _fill_disk(end: End) -> None:
+def _fill_disk(scene: Scene) -> None:
     """Fill the agent's disk, and make it need some."""
     # More than there is room for, and not much more: should the disk ever be another one.
     fill = ["dd", "if=/dev/zero", f"of={STATE}/full", "bs=4k", f"count={2 * DISK_BYTES >> 12}"]
-    if not end.cloud.central.run(fill, check=False).returncode:
+    if not scene.node.run(fill, check=False).returncode:
         raise LabError(f"{STATE} has more room than {DISK_BYTES} bytes")
-    _kill_charon(end)
+    _kill_charon(scene)
 
 
-def _empty_disk(end: End) -> None:
-    end.cloud.central.run(["rm", "-f", f"{STATE}/full"])
+def _empty_disk(scene: Scene) -> None:
+    scene.node.run(["rm", "-f", f"{STATE}/full"])
 
 
-def _bus_answers(end: End) -> bool:
-    return bus.answers(end.cloud.lab, end.cloud.plan)
+def _bus_answers(scene: Scene) -> bool:
+    return bus.answers(scene.cloud.lab, scene.cloud.plan)
 
 
-def _cloud_answers(end: End) -> bool:
+def _cloud_answers(scene: Scene) -> bool:
     """Tell whether the bus and Neutron's API answer, which asks Keystone who asks."""
-    if not (_bus_answers(end) and wsgi.answers(end.cloud.lab, end.cloud.plan, 9696)):
+    if not (_bus_answers(scene) and wsgi.answers(scene.cloud.lab, scene.cloud.plan, 9696)):
         return False
     try:
-        reply = end.client.network.get("/networks?limit=1", timeout=ANSWER)
+        reply = scene.end.client.network.get("/networks?limit=1", timeout=ANSWER)
     except (SDKException, ClientException):
         return False
     return bool(reply.status_code == 200)
 
 
-CLOCKED = (
-    "swanherd-ovn-agent",
-    "neutron-api",
-    "neutron-rpc-server",
-    "neutron-ovn-maintenance-worker",
-)
-
-
 def _jump_to(seconds: int) -> Act:
-    return lambda end: false_clock.jump(end.cloud.central, seconds)
+    return lambda scene: _jump(scene, seconds)
 
 
-def _cut_power(end: End) -> None:
-    power.cut(end.cloud.lab, end.cloud.plan.central)
+def _jump(scene: Scene, seconds: int) -> None:
+    for box in scene.cloud.gateways:
+        false_clock.jump(box, seconds)
 
 
-def _boot(end: End) -> None:
-    power.boot(end.cloud.lab, end.cloud.plan, end.cloud.plan.central)
+def _cut_power(scene: Scene) -> None:
+    power.cut(scene.cloud.lab, scene.chassis)
+
+
+def _boot(scene: Scene) -> None:
+    power.boot(scene.cloud.lab, scene.cloud.plan, scene.chassis)
+
+
+def of(backend: str, *, redundant: bool = False) -> tuple[Fault, ...]:
+    """Return what can break in a cloud of this backend, in this order."""
+    return tuple(f for f in FAULTS if backend in f.on and (redundant or not f.redundant))
 
 
 FAULTS = (
     Fault("kill -9 charon", _kill_charon, long=True),
-    _crash("swanherd-ovn-agent", long=True),
+    _crash_there("swanherd-ovn-agent", long=True, on=[OVN]),
+    _crash_there("neutron-l3-agent", long=True, on=[OVS]),
+    _crash_there("neutron-openvswitch-agent", on=[OVS]),
+    Fault("kill -9 keepalived", _kill_keepalived, long=True, on=[OVS], redundant=True),
     _crash("neutron-rpc-server", long=True),
     Fault("kill -9 of an API worker", _kill_api_worker),
-    _crash("ovsdb-nb", long=True),
-    _crash("ovsdb-sb"),
-    _crash("ovsdb-server", long=True),
+    _crash("ovsdb-nb", long=True, on=[OVN]),
+    _crash("ovsdb-sb", on=[OVN]),
+    _crash_there("ovsdb-server", long=True),
     Fault(
         "kill -9 ovs-vswitchd",
-        lambda end: end.cloud.stop_service("ovs-vswitchd", signal.SIGKILL),
+        lambda scene: scene.cloud.stop_service("ovs-vswitchd", signal.SIGKILL, scene.node),
         _restart_vswitchd,
     ),
-    _crash("ovn-controller"),
-    _crash("ovn-northd", long=True),
-    Fault("namespace deleted", _delete_namespace, long=True),
-    Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0"), long=True),
+    _crash_there("ovn-controller", on=[OVN]),
+    _crash("ovn-northd", long=True, on=[OVN]),
+    Fault("namespace deleted", _delete_namespace, long=True, on=[OVN]),
+    Fault(
+        "namespace deleted, L3 agent restarted",
+        _delete_namespace,
+        _restart_l3_agent,
+        long=True,
+        on=[OVS],
+    ),
+    Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0"), long=True, on=[OVN]),
+    Fault(
+        "routes flushed",
+        _inside("ip", "route", "flush", "table", "all", "protocol", "90"),
+        long=True,
+        on=[OVS],
+    ),
     Fault("rules flushed", _inside("ip", "rule", "flush", "protocol", "90"), long=True),
-    Fault("guard flushed", _inside("nft", "flush", "ruleset"), long=True),
-    Fault("transit device deleted", _inside("ip", "link", "delete", "tr0"), long=True),
-    Fault("public device deleted", _inside("ip", "link", "delete", "ex0")),
-    Fault("port unplugged", _unplug),
+    Fault("guard flushed", _inside("nft", "flush", "ruleset"), long=True, on=[OVN]),
+    Fault(
+        "guard flushed", _inside("nft", "flush", "table", "inet", "swanherd"), long=True, on=[OVS]
+    ),
+    Fault("transit device deleted", _inside("ip", "link", "delete", "tr0"), long=True, on=[OVN]),
+    Fault("tunnel device deleted", _inside("ip", "link", "delete", "ipsec0"), long=True, on=[OVS]),
+    Fault("public device deleted", _inside("ip", "link", "delete", "ex0"), on=[OVN]),
+    Fault("port unplugged", _unplug, on=[OVN]),
+    Fault(
+        "gateway port unplugged, L3 agent restarted",
+        _unplug_gateway,
+        _restart_l3_agent,
+        long=True,
+        on=[OVS],
+    ),
     Fault("VICI socket removed", _remove_socket),
     Fault(
-        "policies removed from OVN", _northbound("lr-policy-del", "neutron-{router}"), long=True
+        "policies removed from OVN",
+        _northbound("lr-policy-del", "neutron-{router}"),
+        long=True,
+        on=[OVN],
     ),
-    Fault("transit port removed from OVN", _remove_transit_port),
-    Fault("transit switch removed from OVN", _northbound("ls-del", "swanherd-{router}")),
+    Fault("transit port removed from OVN", _remove_transit_port, on=[OVN]),
+    Fault("transit switch removed from OVN", _northbound("ls-del", "swanherd-{router}"), on=[OVN]),
     _bus("every 3rd message lost", Faults(drop=3)),
     _bus("every 2nd message twice", Faults(repeat=2)),
     _bus("every 2nd message late", Faults(late=2)),
     Fault(
         "RabbitMQ away",
-        lambda end: end.cloud.stop_service("rabbitmq", signal.SIGKILL),
-        lambda end: end.cloud.start_service("rabbitmq"),
+        lambda scene: scene.cloud.stop_service("rabbitmq", signal.SIGKILL),
+        lambda scene: scene.cloud.start_service("rabbitmq"),
         hold=60,
         long=True,
         back=_bus_answers,

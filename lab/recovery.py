@@ -1,7 +1,8 @@
-"""How long each fault's repair took: the scenario tests write build/recovery.json.
+"""How long each fault's repair took: the scenario tests write build/recovery-STAGE.json.
 
-`python -m lab.recovery` prints the table; with --docs it writes it into docs/self-healing.md,
-where rows of faults that weren't tried stay as they are.
+A stage is what the faults happen on: a backend of the tests, and the kind of the router.
+`python -m lab.recovery STAGE` prints its table; with --docs it writes it into
+docs/self-healing.md, where rows of faults that weren't tried stay as they are.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from collections.abc import Iterable, Sequence
 from lab import faults
 from lab.layout import ROOT
 
-FILE = ROOT / "build" / "recovery.json"
 DOCUMENT = ROOT / "docs" / "self-healing.md"
-BEGIN, END = "<!-- measured: recovery -->\n", "<!-- end of measured: recovery -->"
+OVN = "ovn"  # the default of the tests
 LIMIT = 30.0  # seconds
 _NEVER = "not within 90"
 
@@ -46,7 +46,17 @@ class Row:
         return self.seconds is not None and self.seconds - self.others <= LIMIT and not self.clear
 
 
-def read(path: pathlib.Path = FILE) -> list[Row]:
+def file_of(stage: str) -> pathlib.Path:
+    """Return where the rows of a stage are."""
+    return ROOT / "build" / f"recovery-{stage}.json"
+
+
+def marks(stage: str) -> tuple[str, str]:
+    """Return what the document has before and after the stage's table."""
+    return f"<!-- measured: recovery {stage} -->\n", f"<!-- end of measured: recovery {stage} -->"
+
+
+def read(path: pathlib.Path) -> list[Row]:
     """Return the rows that were written; none if there is no file."""
     try:
         return [Row(**row) for row in json.loads(path.read_text())]
@@ -54,7 +64,7 @@ def read(path: pathlib.Path = FILE) -> list[Row]:
         return []
 
 
-def write(row: Row, path: pathlib.Path = FILE) -> None:
+def write(row: Row, path: pathlib.Path) -> None:
     """Write a row in place of the one of its fault; the others' stay."""
     listed = newest((*read(path), row))
     path.parent.mkdir(exist_ok=True)
@@ -103,21 +113,23 @@ def parse(text: str) -> list[Row]:
     ]
 
 
-def into(text: str, rows: Iterable[Row]) -> str:
-    """Return a document with the rows in the table between its marks, in place of older ones."""
-    head, found, rest = text.partition(BEGIN)
-    old, ended, tail = rest.partition(END)
+def into(text: str, rows: Iterable[Row], stage: str = OVN) -> str:
+    """Return a document with the rows in the stage's table, in place of older ones."""
+    begin, end = marks(stage)
+    head, found, rest = text.partition(begin)
+    old, ended, tail = rest.partition(end)
     if not (found and ended):
-        raise ValueError(f"no place for the table: {BEGIN.strip()} … {END}")
-    return head + BEGIN + table(newest((*parse(old), *rows))) + END + tail
+        raise ValueError(f"no place for the table: {begin.strip()} … {end}")
+    return head + begin + table(newest((*parse(old), *rows))) + end + tail
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table; with --docs write it; 1 if a row isn't ok."""
-    rows = read()
+    stage = next((word for word in arguments if word != "--docs"), OVN)
+    rows = read(file_of(stage))
     print(table(rows))
     if "--docs" in arguments:
-        DOCUMENT.write_text(into(DOCUMENT.read_text(), rows))
+        DOCUMENT.write_text(into(DOCUMENT.read_text(), rows, stage))
     return 0 if rows and all(row.ok for row in rows) else 1
 
 

@@ -44,12 +44,15 @@ def main() -> int:
     results: list[Result] = []
     for version in map(IkeVersion, options.ike):
         wanted = [row for row in rows_of(version) if options.row in row.name] * options.times
-        settings = Settings(plane, version, options.delay, _GRACE, make_node=make_node)
+        settings = Settings(
+            plane, version, options.delay, _GRACE, make_node=make_node, l3=options.backend == "ovs"
+        )
         with Stage(settings) as stage:
             for result in measure_all(stage, wanted):
                 _print(result, allowed)
                 results.append(result)
-    _write(Path(options.out), results, options)
+    name = "losses.json" if options.backend == "ovn" else f"losses-{options.backend}.json"
+    _write(Path(options.out or ROOT / "build" / name), results, options)
     return 0 if all(result.holds(allowed) for result in results) else 1
 
 
@@ -57,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.losses", description=__doc__)
     found = DataPlane.KERNEL if esp.kernel_has_esp() else DataPlane.USERSPACE
     parser.add_argument("--plane", default=str(found), choices=[str(p) for p in DataPlane])
+    parser.add_argument("--backend", default="ovn", choices=["ovn", "ovs"], help="whose routers")
     parser.add_argument("--delay", type=float, default=0, help="milliseconds one way")
     parser.add_argument("--ike", nargs="+", default=[str(V2), str(V1)], help="v2, v1")
     parser.add_argument("--row", default="", help="only rows whose name contains this")
@@ -64,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--log", help="a file for what the agents do, and when")
     parser.add_argument("--node", default="", help="module:function that makes the node")
     parser.add_argument("--v2-allowed", type=int, default=ALLOWED[V2])
-    parser.add_argument("--out", default=str(ROOT / "build/losses.json"))
+    parser.add_argument("--out", default="")
     return parser.parse_args()
 
 
@@ -84,6 +88,7 @@ def _print(result: Result, allowed: dict[IkeVersion, int]) -> None:
 def _write(path: Path, results: Sequence[Result], options: argparse.Namespace) -> None:
     document = {
         "machine": f"{platform.system()} {platform.release()}",
+        "backend": options.backend,
         "delay_ms": options.delay,
         "results": [result.plain(options.plane) for result in results],
     }

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.losses.rows import Row
-from bench.losses.stage import EAST, FAR_EAST, FAR_WEST, SOUTH, WEST, Never, Stage
+from bench.losses.sites import EAST, FAR_EAST, FAR_WEST, SOUTH, WEST
+from bench.losses.stage import Never, Stage
 from bench.losses.traffic import Stream
 from bench.losses.wires import WIRE
 from swanherd.core.model import IkeVersion

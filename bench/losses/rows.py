@@ -7,7 +7,8 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.losses.stage import EAST, SOUTH, WEST, Never, Site, Stage
+from bench.losses.sites import EAST, SOUTH, WEST, Site
+from bench.losses.stage import Never, Stage
 from swanherd.core.ike import SaState
 from swanherd.core.model import (
     ConnectionId,
@@ -53,7 +54,7 @@ def sas(stage: Stage, site: Site = WEST) -> frozenset[tuple[str, int]]:
     """Return the live child SAs: name and unique id."""
     return frozenset(
         (child.name, child.unique_id)
-        for sa in stage.swan.observe(site.router_id).ike_sas
+        for sa in stage.swan.observe(stage.key(site)).ike_sas
         for child in sa.children
         if child.state is SaState.INSTALLED
     )

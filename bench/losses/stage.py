@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import json
 import os
 import random
@@ -20,23 +19,23 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import vici
 
+from bench.losses.shapes import BesideOvn, OfL3Agent, Shape
+from bench.losses.sites import EAST, SITES, WEST, Site, connections_of
 from bench.losses.tidy import is_tidy
-from bench.losses.wires import WIRE, Bridges, make_routes, make_workload, run
+from bench.losses.wires import WIRE, run
 from swanherd.agent.node import Bridge, OvnNode
 from swanherd.core.ike import IkeSa, SaState
 from swanherd.core.model import (
-    Attachment,
     ConnectionId,
     DataPlane,
     DesiredRouter,
     IkeVersion,
-    PortId,
     RouterId,
     RouterReport,
     RowStatus,
@@ -58,17 +57,16 @@ GRACE = 3.0  # seconds that the old SA stays while the peer refuses the new one
 LIMIT = 30.0  # seconds to wait for anything
 
 
-TRANSIT = ("169.254.0.2/30", "fd5a:4e84:d7c1::2/126")
-ROUTER_SIDE = ("169.254.0.1/30", "fd5a:4e84:d7c1::1/126")
-
-
 class Never(AssertionError):
     """What a row waits for doesn't come."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """What a stage is: `delay_ms` one way, `make_node` for kernels that need another guard."""
+    """What a stage is: `delay_ms` one way, `make_node` for kernels that need another guard.
+
+    `l3`: the routers are those of an L3 agent, not of OVN.
+    """
 
     plane: DataPlane
     version: IkeVersion
@@ -77,107 +75,7 @@ class Settings:
     path_mtu: int = 1500
     retransmission: Retransmission = Retransmission()  # noqa: RUF009 (frozen)
     make_node: Callable[[Bridge], Node] = OvnNode
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Site:
-    """One router: `number` makes its addresses, `networks` are those behind it."""
-
-    name: str
-    number: int
-    networks: tuple[str, ...]
-
-    @property
-    def router_id(self) -> RouterId:
-        """The router's id."""
-        return RouterId(builders.make_id(self.name))
-
-    @property
-    def public(self) -> tuple[str, ...]:
-        """Its public addresses: the one that it uses, the one that it moves to, IPv6."""
-        return (
-            f"198.51.100.{self.number}",
-            f"198.51.100.{self.number + 100}",
-            f"2001:db8:1::{self.number}",
-        )
-
-    @property
-    def workload(self) -> str:
-        """The namespace of its workload."""
-        return f"work{self.number}"
-
-    @property
-    def transit_bridge(self) -> str:
-        """The bridge between the workload and the namespace under test."""
-        return f"inside{self.number}"
-
-    def addresses(self, host: int) -> tuple[str, ...]:
-        """Return one address in each of its networks."""
-        return tuple(str(ipaddress.ip_network(n)[host]) for n in self.networks)
-
-
-WEST = Site("west", 1, ("10.1.0.0/24", "10.4.0.0/24", "fd01::/64"))
-EAST = Site("east", 2, ("10.2.0.0/24", "10.3.0.0/24", "10.8.0.0/24", "fd02::/64"))
-FAR_WEST = Site("far west", 3, ("10.6.0.0/24",))
-FAR_EAST = Site("far east", 4, ("10.7.0.0/24",))
-SOUTH = Site("south", 5, ("10.5.0.0/24",))
-SITES = (WEST, EAST, SOUTH, FAR_WEST, FAR_EAST)
-
-# The connections by the name that rows use: from, to, pairs of networks.
-_PAIRS: Mapping[str, tuple[Site, Site, tuple[tuple[str, str], ...]]] = {
-    "own": (WEST, EAST, (("10.1.0.0/24", "10.2.0.0/24"), ("10.1.0.0/24", "10.3.0.0/24"))),
-    "beside": (WEST, SOUTH, (("10.4.0.0/24", "10.5.0.0/24"),)),
-    "other": (FAR_WEST, FAR_EAST, (("10.6.0.0/24", "10.7.0.0/24"),)),
-}
-
-
-def connections_of(site: Site, version: IkeVersion) -> dict[str, SiteConnection]:
-    """Return the site's connections as every row begins with them, by name."""
-    found = {}
-    for name, (west, east, pairs) in _PAIRS.items():
-        if site not in (west, east):
-            continue
-        here, there = (west, east) if site is west else (east, west)
-        selectors = tuple(builders.selector(*(p if site is west else p[::-1])) for p in pairs)
-        found[name] = builders.connection(
-            f"{site.name} {name}",
-            local_address=ipaddress.ip_address(here.public[0]),
-            peer_address=there.public[0],
-            peer_id=there.public[0],
-            ike=builders.ike_policy(version=version),
-            selectors=selectors,
-        )
-    return found
-
-
-def _attachment(
-    name: str, mac: str, addresses: Iterable[str], mtu: int, via: Sequence[str]
-) -> Attachment:
-    return Attachment(
-        PortId(builders.make_id(name)),
-        mac,
-        tuple(map(ipaddress.ip_interface, addresses)),
-        tuple(map(ipaddress.ip_address, via)),
-        mtu,
-    )
-
-
-def desired_of(
-    site: Site, connections: Mapping[str, SiteConnection], revision: int, mtu: int
-) -> DesiredRouter:
-    """Return what the site's router should be."""
-    lengths = {4: 24, 6: 64}
-    public = [f"{a}/{lengths[ipaddress.ip_address(a).version]}" for a in site.public]
-    macs = [f"02:00:00:00:0{n}:{site.number:02x}" for n in (1, 2)]
-    inside = [a.partition("/")[0] for a in ROUTER_SIDE]
-    return builders.desired(
-        *connections.values(),
-        id=site.router_id,
-        revision=revision,
-        public=_attachment(f"{site.name} public", macs[0], public, mtu, ()),
-        transit=_attachment(f"{site.name} transit", macs[1], TRANSIT, 1500, inside),
-        router_addresses=tuple(map(ipaddress.ip_address, site.addresses(1))),
-    )
+    l3: bool = False
 
 
 class Cloud:
@@ -223,8 +121,12 @@ class Stage:
         self.cloud = Cloud()
         self._state = Path(tempfile.mkdtemp(prefix="losses-"))
         self.connections = {s: connections_of(s, settings.version) for s in SITES}
-        inside = {site.router_id: site.transit_bridge for site in SITES}
-        self.node = settings.make_node(Bridges(inside, settings.delay_ms))
+        self.shape: Shape = (
+            OfL3Agent(settings.delay_ms)
+            if settings.l3
+            else BesideOvn(settings.delay_ms, settings.make_node)
+        )
+        self.key = self.shape.key
         self._revision = 0
         self.start_agent()
 
@@ -238,19 +140,17 @@ class Stage:
 
     def _begin(self) -> None:
         for site in SITES:
-            workloads = site.addresses(5)
-            make_workload(site.workload, site.transit_bridge, ROUTER_SIDE, workloads)
-            make_routes(site.workload, [a.partition("/")[0] for a in TRANSIT])
+            self.shape.lay(site)
             self.want(site)
         self.settle()
 
     def __exit__(self, *_: object) -> None:
         self.stop_agent()
         for site in SITES:
-            for pid in map(int, _pids(f"qvpn-{site.router_id}")):
+            for pid in map(int, _pids(self.shape.namespace(site))):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for name in (f"qvpn-{site.router_id}", site.workload):
+            for name in (self.shape.namespace(site), site.workload):
                 subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
         for bridge in (WIRE, *(site.transit_bridge for site in SITES)):
             run("ip", "link", "del", bridge)
@@ -259,14 +159,14 @@ class Stage:
     def start_agent(self) -> None:
         """Start what an agent process is; the daemons of the last one go on."""
         surroundings = Surroundings(
-            self._state, namespace.spawn, namespace.namespace_inode, daemons, time.monotonic
+            self._state, self.shape.spawn, namespace.namespace_inode, daemons, time.monotonic
         )
         self.swan = StrongSwan(
             surroundings,
             lambda router_id: self.wheel.look(router_id),
             self.settings.retransmission,
         )
-        world = World(self.cloud, self.node, self.swan, self.settings.plane)
+        world = World(self.cloud, self.shape.node, self.swan, self.settings.plane)
         timing = Timing(0.0, grace=self.settings.grace)
         self.wheel = Wheel(world, self.cloud, timing, time.monotonic, random.random)
         self.wheel.start(workers=2)
@@ -279,7 +179,7 @@ class Stage:
     def look_at_all(self) -> None:
         """Let the wheel turn for every router, as an agent does at its start."""
         for site in SITES:
-            self.wheel.look_again(site.router_id)
+            self.wheel.look_again(self.key(site))
 
     def want(self, site: Site, **changes: SiteConnection | None) -> None:
         """Want these connections of the site, by name; None removes one. A new revision."""
@@ -287,9 +187,10 @@ class Stage:
         for name in [n for n, c in changes.items() if c is None]:
             self.connections[site].pop(name, None)
         self._revision += 1
-        desired = desired_of(site, self.connections[site], self._revision, self.settings.path_mtu)
-        self.cloud.wanted[site.router_id] = desired
-        self.wheel.look_again(site.router_id)
+        connections, mtu = self.connections[site], self.settings.path_mtu
+        desired = self.shape.desired(site, connections, self._revision, mtu)
+        self.cloud.wanted[self.key(site)] = desired
+        self.wheel.look_again(self.key(site))
 
     def change(self, site: Site, name: str = "own", **attributes: Any) -> None:
         """Change attributes of one connection of the site."""
@@ -307,7 +208,7 @@ class Stage:
 
     def row(self, site: Site, name: str = "own") -> RowStatus | None:
         """Return what is said of a connection, None while its revision isn't applied."""
-        return self.cloud.row(site.router_id, self.connections[site][name].id)
+        return self.cloud.row(self.key(site), self.connections[site][name].id)
 
     def wait(self, site: Site, met: Callable[[RowStatus], bool], name: str = "own") -> RowStatus:
         """Wait until what is said of a connection is as wanted, and return it."""
@@ -340,20 +241,20 @@ class Stage:
 
     def pid(self, site: Site) -> int:
         """Return the process id of the site's charon."""
-        record = json.loads((self._state / site.router_id / "charon.json").read_text())
+        record = json.loads((self._state / self.key(site) / "charon.json").read_text())
         return int(record["pid"])
 
     def observed(self, site: Site, name: str = "own") -> tuple[IkeSa, ...]:
         """Return the IKE SAs to the peer of one connection."""
         peer = self.connections[site][name].peer_address
-        sas = self.swan.observe(site.router_id).ike_sas
+        sas = self.swan.observe(self.key(site)).ike_sas
         return tuple(sa for sa in sas if sa.remote_host == peer)
 
     def raw_sas(self, site: Site) -> list[dict[str, Any]]:
         """Return what charon itself tells of the IKE SAs to the other of west and east."""
         peer = self.connections[site]["own"].peer_address
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(self._state / site.router_id / "charon.vici"))
+            sock.connect(str(self._state / self.key(site) / "charon.vici"))
             told = list(vici.Session(sock).streamed_request("list-sas", "list-sa"))
         sas: list[dict[str, Any]] = [sa for message in told for sa in message.values()]
         return [sa for sa in sas if sa["remote-host"].decode() == peer]
@@ -379,7 +280,7 @@ class Stage:
             self.cloud.until(lambda: False, 0.05)
 
     def _is_tidy(self, site: Site) -> bool:
-        return is_tidy(self.swan.observe(site.router_id))
+        return is_tidy(self.swan.observe(self.key(site)))
 
     def _told(self, names: Sequence[str]) -> str:
         """Return what is known of the IKE SAs of these sites, a line for each."""
@@ -387,7 +288,7 @@ class Stage:
             f"{site.name}: {sa}"
             for site in SITES
             if site.name in names
-            for sa in self.swan.observe(site.router_id).ike_sas
+            for sa in self.swan.observe(self.key(site)).ike_sas
         )
 
 

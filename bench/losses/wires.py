@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from swanherd.core.model import PortId, RouterId
@@ -22,6 +22,20 @@ def run(*argv: str) -> str:
     return done.stdout
 
 
+def make_bridges(inside: Iterable[str]) -> None:
+    """Make the wire, and a bridge of each name."""
+    for bridge in (WIRE, *inside):
+        run("ip", "link", "add", bridge, "type", "bridge")
+        run("ip", "link", "set", bridge, "up")
+
+
+def delay_on(port_name: str, delay_ms: float) -> None:
+    """Let what goes to a port of the wire take so many milliseconds."""
+    if delay_ms:
+        delay = ("netem", "delay", f"{delay_ms}ms", "limit", "10000")
+        run("tc", "qdisc", "replace", "dev", port_name, "root", *delay)
+
+
 class Bridges:
     """Implements `agent.node.Bridge` with Linux bridges; `delay_ms` is one way, on the wire.
 
@@ -32,18 +46,15 @@ class Bridges:
         self._inside = inside
         self._delay_ms = delay_ms
         self._ports: dict[str, PluggedPort] = {}
-        for bridge in (WIRE, *inside.values()):
-            run("ip", "link", "add", bridge, "type", "bridge")
-            run("ip", "link", "set", bridge, "up")
+        make_bridges(inside.values())
 
     def plug(self, port_name: str, port_id: PortId, mac: str, router_id: RouterId) -> None:
         """Make the device a port of the wire or of the router's inside; idempotent."""
         is_public = port_name.startswith("vp")
         bridge = WIRE if is_public else self._inside[router_id]
         run("ip", "link", "set", port_name, "master", bridge)
-        if is_public and self._delay_ms:
-            delay = ("netem", "delay", f"{self._delay_ms}ms", "limit", "10000")
-            run("tc", "qdisc", "replace", "dev", port_name, "root", *delay)
+        if is_public:
+            delay_on(port_name, self._delay_ms)
         self._ports[port_name] = PluggedPort(port_id, mac, router_id)
 
     def unplug(self, port_name: str) -> None:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import router_rules as rules
 from swanherd.core.model import HomeNamespace, Status
 from swanherd.testing import builders as make
-from tests.functional.l3 import rules
 from tests.functional.l3.stand import (
     EAST,
     FLOATING,

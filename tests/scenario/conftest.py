@@ -6,6 +6,7 @@ with distributed floating IPs; BACKEND=neutron-24, -26 or -27 has the first on t
 second, in Swanherd's place; l3_predecessor has it in L3 agents there. KEEP=1 leaves the clouds up
 for a look (`SWANHERD_LAB=test make enter`); the next run starts anew, or with REUSE=1 on what is
 up.
+KIND=dvr (or ha, on BACKEND=ha) has routers of that kind where they are of an L3 agent.
 """
 
 import dataclasses
@@ -19,11 +20,15 @@ from lab import faults
 from lab import up as lifecycle
 from lab.cloud import Cloud
 from lab.layout import Lab, Shape
+from lab.neutron import AGENT
+from lab.ovs import L3_AGENT
 from lab.sites import boot, make_public, make_site
 from lab.user import enter
 from lab.vpn import join, make_end, remove_end, wait_status
 
 BACKEND = os.environ.get("BACKEND") or "ovn"
+# Of the routers that are made on clouds of Open vSwitch, where a test says nothing else.
+KIND = os.environ.get("KIND") or ""
 SHAPES = {
     "ovn": Shape(backend_a="ovn", backend_b="ovn-dvr"),
     "ovs": Shape(backend_a="ovs", backend_b="ovs"),
@@ -55,7 +60,7 @@ def pytest_collection_modifyitems(items):
     After an API worker was killed, Neutron's hash ring still counts it for a while, and what OVN
     tells that one is lost: a new port may stay DOWN.
     """
-    items.sort(key=lambda item: "test_ovn_recovery" in item.nodeid)
+    items.sort(key=lambda item: "test_recovery" in item.nodeid)
 
 
 @dataclasses.dataclass
@@ -125,11 +130,12 @@ def make_pair(clouds, clients):
     """Make two sites with a workload each, and ends; what is made goes at the module's end."""
     made = []
 
-    def make(inner=(4,), kinds=("", ""), **policies):
+    def make(inner=(4,), kinds=None, **policies):
         number = next(_numbers)
         ends, workloads = [], []
         for index, cloud in enumerate(clouds, 1):
-            client, kind = clients[index - 1], kinds[index - 1]
+            client = clients[index - 1]
+            kind = kinds[index - 1] if kinds else "" if cloud.plan.has_ovn else KIND
             cidrs = {4: f"10.{number}.{index}.0/24", 6: f"fd00:{number}:{index}::/64"}
             name = f"s{number}-{cloud.name}"
             site = make_site(cloud, client, name, [cidrs[f] for f in inner], kind=kind)
@@ -157,9 +163,11 @@ def pair(make_pair):
 def breakable(clouds, make_pair):
     """A pair like that; in its first cloud everything of `lab.faults` can be broken."""
     cloud = clouds[0]
-    cloud.stop_service("swanherd-ovn-agent")
-    faults.make_small_disk(cloud.central)
-    cloud.start_service("swanherd-ovn-agent")
+    agent = AGENT if cloud.plan.has_ovn else L3_AGENT
+    for node in cloud.gateways:
+        cloud.stop_service(agent, box=node)
+        faults.make_small_disk(node)
+        cloud.start_service(agent, node)
     pair = make_pair(inner=(4, 6))
     faults.make_breakable(pair.one)
     pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import router_rules as rules
 from swanherd.agent.homes import HomeNode, HomeSource
 from swanherd.core.home import inside_device, key_of, public_device
 from swanherd.core.model import (
@@ -38,7 +39,6 @@ from swanherd.reconcile.loop import Outcome, World, reconcile
 from swanherd.swan.adapter import StrongSwan
 from swanherd.swan.charon import Surroundings
 from swanherd.testing import builders as make
-from tests.functional.l3 import rules
 from tests.functional.swan.stage import BRISK, Looks
 
 every_firewall = pytest.mark.parametrize("router_firewall", ["nft", "iptables"], indirect=True)

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
+from lab import router_rules as rules
 from swanherd.agent.homes import HomeNode
 from swanherd.core.model import ScopeMark, Status
 from swanherd.testing import builders as make
-from tests.functional.l3 import rules
 from tests.functional.l3.stand import (
     EAST,
     INTERNET,

@@ -31,11 +31,13 @@ def own_mounts() -> None:
 @pytest.fixture(scope="module", params=IkeVersion)
 def stage(own_mounts: None, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The routers of `bench.losses`, once for each IKE version; every test begins with all up."""
+    # What a test module says of its routers.
+    l3 = getattr(request.module, "L3", False)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     assert _libc.unshare(_NEW_NET) == 0
     try:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        with Stage(Settings(PLANE, request.param)) as made:
+        with Stage(Settings(PLANE, request.param, l3=l3)) as made:
             yield made
     finally:
         assert _libc.setns(home, _NEW_NET) == 0

@@ -13,7 +13,8 @@ from functools import partial
 
 import pytest
 
-from bench.losses.stage import EAST, WEST, Stage
+from bench.losses.sites import EAST, WEST
+from bench.losses.stage import Stage
 from bench.losses.traffic import within
 from bench.losses.wires import WIRE, run
 from swanherd.core.ike import SaState, TerminateIke

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from bench.losses.measure import Sender
 from bench.losses.rows import sas
-from bench.losses.stage import EAST, SOUTH, WEST, Site, Stage
+from bench.losses.sites import EAST, SOUTH, WEST, Site
+from bench.losses.stage import Stage
 from swanherd.core.ike import TerminateIke
 from swanherd.core.model import Dpd, DpdAction, RowStatus, Status
 from tests.functional.live.test_attributes import ike_of

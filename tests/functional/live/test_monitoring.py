@@ -20,7 +20,8 @@ import pytest
 import vici
 import yaml
 
-from bench.losses.stage import EAST, WEST, Stage
+from bench.losses.sites import EAST, WEST
+from bench.losses.stage import Stage
 from lab.install import PROMETHEUS
 from swanherd.agent import control
 from swanherd.agent.exposition import Page

@@ -12,7 +12,8 @@ import pytest
 
 from bench.losses.measure import Sender
 from bench.losses.rows import ALLOWED
-from bench.losses.stage import EAST, WEST, Site, Stage
+from bench.losses.sites import EAST, WEST, Site
+from bench.losses.stage import Stage
 from bench.losses.wires import WIRE, run
 from swanherd.core.ike import ChildSa, RekeyChild, SaState
 from swanherd.core.model import Dpd, DpdAction, IkeVersion, RouterReport, Status

@@ -1,7 +1,9 @@
 import pytest
 
 from lab import faults, recovery
-from lab.recovery import BEGIN, END, Row
+from lab.recovery import Row, marks
+
+BEGIN, END = marks(recovery.OVN)
 
 FIRST, SECOND = (Row(fault.name, 1.5, 3, 0, 2.0) for fault in faults.FAULTS[:2])
 OTHERS = Row(SECOND.fault, 9.5, 3, 0, 2.0, 4.5, 0.3)
@@ -28,10 +30,11 @@ def test_a_document_without_a_place_is_refused():
         recovery.into("text", [FIRST])
 
 
-def test_the_document_has_such_a_table():
+@pytest.mark.parametrize("stage", ["ovn", "ovs", "ha-ha"])
+def test_the_document_has_such_a_table(stage):
     """What it says of today's faults can be read."""
     text = recovery.DOCUMENT.read_text()
-    assert recovery.into(text, []) == text
+    assert recovery.into(text, [], stage) == text
 
 
 def test_the_promise_counts_from_when_what_others_have_answers_again():

@@ -1,8 +1,7 @@
 """Each fault, under traffic and with a change made meanwhile, is repaired without a hand.
 
 Afterwards the API, the agent and the wire agree, within 30 s after the cause is gone; no packet is
-ever in clear. The times are in build/recovery.json; `make recovery` makes the table of
-docs/self-healing.md.
+ever in clear. `make recovery` makes the tables of docs/self-healing.md from the times.
 """
 
 import itertools
@@ -16,11 +15,16 @@ from lab.agreement import UNANSWERED, differences
 from lab.capture import Capture
 from lab.processes import wait_for
 from lab.stream import Stream
+from tests.scenario.conftest import BACKEND, KIND, SHAPES
 
 # The first test makes the ground.
 pytestmark = pytest.mark.timeout(600)
 
 _mtus = itertools.count(1280)
+# What the faults happen on (lab/recovery.py).
+STAGE = "-".join(filter(None, (BACKEND, KIND)))
+_served_by = faults.OVN if SHAPES[BACKEND].cloud("a").has_ovn else faults.OVS
+BREAKS = faults.of(_served_by, redundant="ha" in KIND)
 
 
 class Change:
@@ -49,7 +53,7 @@ class Change:
 
 
 def settled(pair):
-    """Tell whether packets pass, and API, database, OVN and charon of both sides agree."""
+    """Tell whether packets pass, and all that should be the same of each side is."""
     if not all(pair.here.pings(a, wait=0.5) for a in pair.there.addresses):
         return False
     sides = [[ids[n] for ids in pair.connections] for n in (0, 1)]
@@ -64,13 +68,14 @@ def endured(pair, fault, mtu):
 
     And those of them until the programs of others that were away answered again.
     """
-    fault.begin(pair.one)
+    scene = faults.Scene.of(pair.one)
+    fault.begin(scene)
     began = time.monotonic()
     change = Change(pair.one, pair.connections[0][0], mtu)
     wait_for(lambda: time.monotonic() - began >= fault.hold, fault.hold + 5, "the fault's time")
-    fault.end(pair.one)
+    fault.end(scene)
     ended, gone = time.time(), time.monotonic()
-    wait_for(lambda: fault.back(pair.one), 3 * recovery.LIMIT, "what was away answers", every=0.1)
+    wait_for(lambda: fault.back(scene), 3 * recovery.LIMIT, "what was away answers", every=0.1)
     others = time.monotonic() - gone
     wait_for(
         lambda: settled(pair), 3 * recovery.LIMIT, f"all is well after {fault.name}", every=0.1
@@ -86,7 +91,7 @@ def endured(pair, fault, mtu):
     "fault",
     [
         pytest.param(fault, id=fault.name, marks=[pytest.mark.long] if fault.long else [])
-        for fault in faults.FAULTS
+        for fault in BREAKS
     ],
 )
 def test_a_fault_repairs_itself(breakable, lab, fault):
@@ -104,6 +109,6 @@ def test_a_fault_repairs_itself(breakable, lab, fault):
             lost = sum(each.stop().lost for each in streams)
             counts = (lost, len(wire.lines()), recovery.load())
             row = recovery.Row(fault.name, took, *counts, others, round(first, 1))
-            recovery.write(row)
+            recovery.write(row, recovery.file_of(STAGE))
     assert row.clear == 0
     assert row.ok

@@ -20,11 +20,12 @@ from lab.layout import ROOT, LabError
 from lab.processes import wait_for
 from lab.stream import Stream, answers
 from lab.vpn import join
+from tests.scenario.conftest import BACKEND
 
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
 MINUTES = os.environ.get("MINUTES")
 STEPS = int(os.environ.get("STEPS") or 0)
-REPLAY = "SEED={} STEPS={} .venv/bin/pytest -q -m long tests/scenario/test_ovn_random.py"
+REPLAY = "BACKEND={} SEED={} STEPS={} .venv/bin/pytest -q -m long tests/scenario/test_random.py"
 QUIET = 5  # seconds without an answer that are noted
 LOG = ROOT / "build" / "random.log"
 
@@ -41,7 +42,8 @@ class Run:
         # What the connections to one peer must have in common.
         self._common = {"psk": "the lab's own key"}
         self._changes = (self._mtu, self._psk, self._dpd, self._down_up, self._policy, self._again)
-        self._faults = [fault for fault in faults.FAULTS if not fault.long]
+        backend = faults.OVN if pair.one.cloud.plan.has_ovn else faults.OVS
+        self._faults = [fault for fault in faults.of(backend) if not fault.long]
 
     def go_on(self, minutes, steps):
         """Do so many steps; if that is 0, as many as fit in the minutes."""
@@ -58,19 +60,20 @@ class Run:
             return
         fault = self.random.choice(self._faults)
         self._tell(fault.name)
-        self._break(fault)
+        scene = faults.Scene.of(self.pair.one)
+        self._break(fault, scene)
         until = time.monotonic() + self.random.uniform(0, 3)
         try:
             if self.random.random() < 0.5:
                 self._try(self._mtu)
             wait_for(lambda: time.monotonic() > until, 10, "the fault's time")
         finally:
-            fault.end(self.pair.one)
+            fault.end(scene)
 
-    def _break(self, fault):
+    def _break(self, fault, scene):
         """Begin a fault; what an earlier one has left broken can't be broken again."""
         try:
-            fault.begin(self.pair.one)
+            fault.begin(scene)
         except LabError as trouble:
             self._tell(f"not there to be broken: {trouble}")
 
@@ -212,6 +215,6 @@ def test_after_any_history_everything_agrees(breakable, lab, minutes):
                     breakable.here.wait_for_ping(address)
             assert wire.lines() == []
         finally:
-            replay = REPLAY.format(SEED, run.steps)
+            replay = REPLAY.format(BACKEND, SEED, run.steps)
             log.write(f"{replay}\n")
             sys.__stdout__.write(f"\nreplay: {replay}\n")
