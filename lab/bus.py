@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import socket
 
+import amqp  # type: ignore[import-untyped]
+
 from lab import services
 from lab.boxes import Box
 from lab.layout import BUS_PASSWORD, CloudPlan, Lab
@@ -70,3 +72,17 @@ def answers(lab: Lab, cloud: CloudPlan) -> bool:
         return True
 
     return within(Box(lab, cloud.central.name), connect)
+
+
+def is_heard(lab: Lab, cloud: CloudPlan, topic: str) -> bool:
+    """Tell whether somebody takes what is said on a topic now."""
+
+    def ask() -> bool:
+        host = f"{cloud.api_address}:5672"
+        try:
+            with amqp.Connection(host=host, userid="swanherd", password=BUS_PASSWORD) as asked:
+                return bool(asked.channel().queue_declare(topic, passive=True).consumer_count)
+        except (OSError, amqp.exceptions.AMQPError):
+            return False
+
+    return within(Box(lab, cloud.central.name), ask)

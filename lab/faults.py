@@ -6,11 +6,12 @@ import dataclasses
 import re
 import signal
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
-from lab import bus, false_clock, faulty_bus, power, services, wsgi
+from lab import bus, false_clock, faulty_bus, power, replug, services, wsgi
 from lab.boxes import Box
 from lab.cloud import Cloud
 from lab.faulty_bus import Faults
@@ -84,25 +85,22 @@ class Fault:
 # Programs
 
 
-def _crash(service: str, *, long: bool = False, on: Sequence[str] = (OVN, OVS)) -> Fault:
-    """Return the end of a program of the cloud's central node."""
-    return Fault(
-        f"kill -9 {service}",
-        lambda scene: scene.cloud.stop_service(service, signal.SIGKILL),
-        lambda scene: scene.cloud.start_service(service),
-        long=long,
-        on=on,
-    )
+def _is_served(scene: Scene) -> bool:
+    """Tell whether a server takes what agents say."""
+    return bus.is_heard(scene.cloud.lab, scene.cloud.plan, "swanherd-server")
 
 
-def _crash_there(service: str, *, long: bool = False, on: Sequence[str] = (OVN, OVS)) -> Fault:
-    """Return the end of a program of the node that serves."""
+def _crash(service: str, *, there: bool = False, **more: Any) -> Fault:
+    """Return the end of a program of the cloud's central node, or of the one that serves."""
+
+    def box(scene: Scene) -> Box:
+        return scene.node if there else scene.cloud.central
+
     return Fault(
         f"kill -9 {service}",
-        lambda scene: scene.cloud.stop_service(service, signal.SIGKILL, scene.node),
-        lambda scene: scene.cloud.start_service(service, scene.node),
-        long=long,
-        on=on,
+        lambda scene: scene.cloud.stop_service(service, signal.SIGKILL, box(scene)),
+        lambda scene: scene.cloud.start_service(service, box(scene)),
+        **more,
     )
 
 
@@ -127,6 +125,8 @@ def _kill_api_worker(scene: Scene) -> None:
 def _restart_vswitchd(scene: Scene) -> None:
     scene.cloud.start_service("ovs-vswitchd", scene.node)
     power.address_switches(scene.node, scene.cloud.plan, scene.chassis)
+    if not scene.cloud.plan.has_ovn:
+        replug.bring_back(scene.node)
 
 
 # By hand
@@ -147,6 +147,12 @@ def _delete_namespace(scene: Scene) -> None:
 def _restart_l3_agent(scene: Scene) -> None:
     """Do what an operator does: Neutron itself never makes anew what is gone of a router."""
     scene.cloud.restart_service(L3_AGENT, signal.SIGKILL, scene.node)
+
+
+def _is_made(scene: Scene) -> bool:
+    """Tell whether Neutron has made the router with its gateway."""
+    argv = ["ip", "route", "show", "default"]
+    return "dev qg-" in scene.node.run(argv, namespace_of(scene.end), check=False).stdout
 
 
 def _interfaces(box: Box) -> list[str]:
@@ -309,21 +315,21 @@ def of(backend: str, *, redundant: bool = False) -> tuple[Fault, ...]:
 
 FAULTS = (
     Fault("kill -9 charon", _kill_charon, long=True),
-    _crash_there("swanherd-ovn-agent", long=True, on=[OVN]),
-    _crash_there("neutron-l3-agent", long=True, on=[OVS]),
-    _crash_there("neutron-openvswitch-agent", on=[OVS]),
+    _crash("swanherd-ovn-agent", there=True, long=True, on=[OVN]),
+    _crash("neutron-l3-agent", there=True, long=True, on=[OVS]),
+    _crash("neutron-openvswitch-agent", there=True, on=[OVS]),
     Fault("kill -9 keepalived", _kill_keepalived, long=True, on=[OVS], redundant=True),
-    _crash("neutron-rpc-server", long=True),
+    _crash("neutron-rpc-server", long=True, back=_is_served),
     Fault("kill -9 of an API worker", _kill_api_worker),
     _crash("ovsdb-nb", long=True, on=[OVN]),
     _crash("ovsdb-sb", on=[OVN]),
-    _crash_there("ovsdb-server", long=True),
+    _crash("ovsdb-server", there=True, long=True),
     Fault(
         "kill -9 ovs-vswitchd",
         lambda scene: scene.cloud.stop_service("ovs-vswitchd", signal.SIGKILL, scene.node),
         _restart_vswitchd,
     ),
-    _crash_there("ovn-controller", on=[OVN]),
+    _crash("ovn-controller", there=True, on=[OVN]),
     _crash("ovn-northd", long=True, on=[OVN]),
     Fault("namespace deleted", _delete_namespace, long=True, on=[OVN]),
     Fault(
@@ -331,6 +337,7 @@ FAULTS = (
         _delete_namespace,
         _restart_l3_agent,
         long=True,
+        back=_is_made,
         on=[OVS],
     ),
     Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0"), long=True, on=[OVN]),
@@ -354,6 +361,7 @@ FAULTS = (
         _unplug_gateway,
         _restart_l3_agent,
         long=True,
+        back=_is_made,
         on=[OVS],
     ),
     Fault("VICI socket removed", _remove_socket),

@@ -1,0 +1,65 @@
+"""Devices of routers that die with ovs-vswitchd in the lab, and wouldn't on a host.
+
+In the kernel's datapath a switch's own ports stay while ovs-vswitchd is away, in whatever
+namespace they are. In the userspace datapath they are TUN devices: a new ovs-vswitchd makes others
+of the same name on the host, and those in routers' namespaces are dead.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+
+from lab.boxes import Box
+from lab.processes import wait_for
+
+_NAMESPACES = ("qrouter-", "snat-", "fip-")
+_DEVICES = ("qg-", "qr-", "sg-", "ha-", "fg-")  # neutron.agent.l3
+_KERNELS_OWN = ("local", "broadcast", "multicast", "anycast")
+
+
+def bring_back(box: Box) -> None:
+    """Put new devices where the dead ones are, with their addresses and routes."""
+    names = (line.split()[0] for line in box.run(["ip", "netns"]).stdout.splitlines() if line)
+    for name in names:
+        if name.startswith(_NAMESPACES):
+            _bring_back(box, name)
+
+
+def _bring_back(box: Box, name: str) -> None:
+    listed = json.loads(box.run(["ip", "-j", "address"], name).stdout)
+    devices = [link for link in listed if link["ifname"].startswith(_DEVICES)]
+    routes = {link["ifname"]: _routes(box, name, link["ifname"]) for link in devices}
+    for link in devices:
+        device = link["ifname"]
+        box.ip(f"link del {device}", netns=name)
+        wait_for(functools.partial(_is_there, box, device), 30, f"a new {device}")
+        box.ip(f"link set {device} netns {name}")
+        box.ip(f"link set {device} address {link['address']} mtu {link['mtu']} up", netns=name)
+        for each in link["addr_info"]:
+            nodad = " nodad" if each["family"] == "inet6" else ""
+            address = f"{each['local']}/{each['prefixlen']}"
+            box.ip(
+                f"address replace {address} dev {device} scope {each['scope']}{nodad}", netns=name
+            )
+    for device, lines in routes.items():
+        for line in lines:
+            box.ip(f"route replace {line} dev {device}", netns=name)
+
+
+def _is_there(box: Box, device: str) -> bool:
+    return not box.run(["ip", "link", "show", device], check=False).returncode
+
+
+def _routes(box: Box, name: str, device: str) -> Sequence[str]:
+    """Return what leads to a device and isn't there with its addresses."""
+    found = []
+    for family in ("-4", "-6"):
+        argv = ["ip", family, "route", "show", "table", "all", "dev", device]
+        found += [
+            line.replace("linkdown", "").replace("dead", "").strip()
+            for line in box.run(argv, name).stdout.splitlines()
+            if "proto kernel" not in line and not line.startswith(_KERNELS_OWN)
+        ]
+    return found
