@@ -288,11 +288,17 @@ def agent_of(end: End) -> str:
 
 
 def serving(end: End) -> Box:
-    """Return the gateway node on which the router's one charon runs; LabError if there is none."""
-    found = charons(end)
+    """Return the gateway node that serves the router; LabError if there is none.
+
+    A redundant router has a daemon that stands by on each of the others.
+    """
+    found = [box for box, _ in charons(end)]
+    if len(found) > 1:
+        known = roles(end)
+        found = [box for box in found if known.get(box.name) == "active"]
     if len(found) != 1:
-        raise LabError(f"{end.site.name}: {len(found)} charons in {namespace_of(end)}")
-    return found[0][0]
+        raise LabError(f"{end.site.name}: {len(found)} nodes serve {namespace_of(end)}")
+    return found[0]
 
 
 def kill_charons(end: End) -> None:
