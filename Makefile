@@ -195,12 +195,16 @@ losses: install ## what each change costs a live tunnel, into build/losses.json 
 ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_self_healing.py \
 	tests/scenario/test_statuses.py tests/scenario/test_changes.py
 
+# Legacy routers of one network node: whole faults, a random history and what comes in from outside.
+BREAKS_OVS := tests/scenario/test_recovery.py tests/scenario/test_random.py tests/scenario/test_fail_closed.py
+
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@EXAMPLES=300 $(MAKE) --no-print-directory unit
 	@$(BIN)/pytest -q tests --ignore tests/kernel -m long --durations=10
 	@$(MAKE) --no-print-directory test-kernel KERNEL_WHICH=long KERNEL_TESTS=tests/kernel
 	@$(MAKE) --no-print-directory test-kube
 	@BACKEND=ha $(BIN)/pytest -q $(ON_L3) --durations=5
+	@BACKEND=ovs $(BIN)/pytest -q $(BREAKS_OVS) --durations=5
 	@BACKEND=neutron_user $(BIN)/pytest -q tests/scenario/test_neutron_user.py --durations=3
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
 	@BACKEND=predecessor $(BIN)/pytest -q tests/scenario/test_predecessor*.py --durations=3

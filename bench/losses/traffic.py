@@ -67,15 +67,22 @@ def _udp(address: str, port: int) -> socket.socket:
 
 
 def _inner_filter() -> bytes:
-    """Return a program for the kernel that takes IPv4 of 10/8 and IPv6 of fd00::/8 alone."""
+    """Return a program for the kernel that takes what is from or to 10/8 and fd00::/8 alone.
+
+    What a router lets out may have the router's own address as its source.
+    """
     # classic BPF (linux/filter.h): code, true, false, value
     program = [
         (0x28, 0, 0, 12),  # the frame's protocol
-        (0x15, 0, 2, 0x0800),
+        (0x15, 0, 4, 0x0800),
         (0x30, 0, 0, 26),  # first byte of the IPv4 source
-        (0x15, 3, 4, 10),
-        (0x15, 0, 3, 0x86DD),
-        (0x30, 0, 0, 22),  # first byte of the IPv6 source
+        (0x15, 7, 0, 10),
+        (0x30, 0, 0, 30),  # and of the destination
+        (0x15, 5, 6, 10),
+        (0x15, 0, 5, 0x86DD),
+        (0x30, 0, 0, 22),  # the same of IPv6
+        (0x15, 2, 0, 0xFD),
+        (0x30, 0, 0, 38),
         (0x15, 0, 1, 0xFD),
         (0x06, 0, 0, 0xFFFF),
         (0x06, 0, 0, 0),
