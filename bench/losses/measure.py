@@ -55,7 +55,8 @@ class Result:
         if limit and allowed is not None:
             limit = allowed[self.version]
         mine = self.concerned is None or self.concerned <= limit
-        return mine and not self.others and not self.clear and not self.wrong
+        closed = not self.clear or self.row.frees
+        return mine and not self.others and closed and not self.wrong
 
     def plain(self, plane: str) -> dict[str, Any]:
         """Return it for a file."""

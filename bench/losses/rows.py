@@ -35,6 +35,7 @@ class Row:
     """One change. `concerned` are the streams that it is about, which may lose `allowed`.
 
     No other stream may lose a packet. `blocks`: it ends the tunnel, so `concerned` aren't counted.
+    `frees`: their networks are no connection's any more, and may leave as they would without.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Row:
     concerned: tuple[str, ...] = ("own", "own 2")
     versions: tuple[IkeVersion, ...] = (V2, V1)
     blocks: bool = False
+    frees: bool = False
 
 
 def _is_active(row: object) -> bool:
@@ -219,7 +221,7 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
         Row("peer_address", "swap, the old one forced", _moved),
         Row("peer_cidrs: one more", "one child more", _one_network_more, NOTHING),
         Row("peer_cidrs: one less", "one child less", _one_network_less, NOTHING,
-            concerned=("own 2",), blocks=True),
+            concerned=("own 2",), blocks=True, frees=True),
         Row("ikepolicy: encryption, one side after the other", "swap", one_then_other(**aes128)),
         Row("ikepolicy: encryption, both sides at once", "swap", at_once(**aes128)),
         Row("ikepolicy: encryption, refused and taken back", "old SA stays",
@@ -242,7 +244,7 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
         Row("admin_state_up, down and up", "ended and blocked; set up", _down_and_up,
             blocks=True),
         Row("another connection goes and comes", "nothing of this one",
-            _beside_goes_and_comes, NOTHING, concerned=("beside",), blocks=True),
+            _beside_goes_and_comes, NOTHING, concerned=("beside",), blocks=True, frees=True),
         Row("agent restarts", "nothing", _untouched(_new_agent), NOTHING),
     )  # fmt: skip
 
