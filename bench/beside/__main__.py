@@ -42,7 +42,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--limit", type=float, default=30, help="seconds to wait for an effect")
     parser.add_argument(
-        "--releases", type=int, nargs="+", default=[27, 29], help="of neutron-vpnaas"
+        "--releases", type=int, nargs="*", default=[27, 29], help="of neutron-vpnaas, or none"
     )
     parser.add_argument("--counts", default="10,100", help="so many are brought up at once, too")
     parser.add_argument("--more", default="", help="… and so many of Swanherd's alone")
@@ -69,6 +69,8 @@ def main() -> int:
             print(f"bench.beside: {error}", file=sys.stderr)
             return 1
     document = json.loads(FILE.read_text())
+    if len(document["sides"]) == 1:
+        return 0  # there is nothing to compare
     print(page.tables(document))
     if chosen.docs:
         page.write(document)
@@ -79,10 +81,11 @@ def run(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure ours, then each release of theirs; yield all figures so far after each of them."""
     # In a lab's network there is no registry from which it could be installed.
     names = [_lab(number).shape.cloud("b").venv.name for number in chosen.releases]
-    making = [sys.executable, "-m", "tests.oracles.environments", *names]
-    subprocess.run(making, cwd=ROOT, check=True)
+    if names:
+        making = [sys.executable, "-m", "tests.oracles.environments", *names]
+        subprocess.run(making, cwd=ROOT, check=True)
     sides: list[dict[str, Any]] = []
-    for release in chosen.releases:
+    for release in chosen.releases or [0]:
         # A process each: it enters the lab's network and never leaves it.
         with concurrent.futures.ProcessPoolExecutor(1) as alone:
             sides += alone.submit(run_lab, release, not sides, chosen).result()
@@ -98,7 +101,7 @@ def run_lab(release: int, ours_too: bool, chosen: argparse.Namespace) -> list[di
             lifecycle.up(lab)
         enter(lab)
         found = [measure(lab, "a", OURS, chosen)] if ours_too else []
-        return [*found, measure(lab, "b", theirs, chosen)]
+        return [*found, *([measure(lab, "b", theirs, chosen)] if release else [])]
     finally:
         if not os.environ.get("KEEP"):
             lifecycle.down(lab)

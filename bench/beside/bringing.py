@@ -21,7 +21,8 @@ _RECEIVED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 class Bringing:
     """What became of connections made one after the other, in seconds from the first POST.
 
-    `own`: how many the gateway began itself. `late`: from an SA to ACTIVE, of each.
+    `own`: how many the gateway began itself. `late`: from an SA to ACTIVE, of each; `each`: how
+    long each POST took.
     """
 
     count: int
@@ -32,6 +33,7 @@ class Bringing:
     own: int = 0
     cpu: float = 0.0
     late: list[float] = dataclasses.field(default_factory=list)
+    each: list[float] = dataclasses.field(default_factory=list)
 
 
 def bring_up(
@@ -46,7 +48,11 @@ def bring_up(
     found = Bringing(len(fars))
     cpu, began = side.agent_cpu(), time.monotonic()
     pairs = zip(fars, itertools.chain(more, itertools.repeat({})), strict=False)
-    cases = [side.connect(far, **attributes) for far, attributes in pairs]
+    cases = []
+    for far, attributes in pairs:
+        posted = time.monotonic()
+        cases.append(side.connect(far, **attributes))
+        found.each.append(time.monotonic() - posted)
     found.posts = time.monotonic() - began
     up_at: dict[str, float] = {}
     active_at: dict[str, float] = {}

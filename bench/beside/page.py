@@ -13,6 +13,7 @@ from lab.layout import ROOT
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "images" / "beside.svg"
 PICTURE = "![Seconds from a PUT to its effect](images/beside.svg)"
+_SOME = 10
 HOW_MANY = ("count", "routers")
 BEGIN, END = "<!-- beside: made by make bench-beside -->", "<!-- /beside -->"
 
@@ -64,6 +65,10 @@ def _figures(sides: list[dict[str, Any]]) -> Iterator[list[str]]:
         if row[0]["routers"] > 1:
             of += f" on {_many(row[0]['routers'], 'router')}"
         yield [f"{of}: the POSTs", *_seconds(row, "posts")]
+        if row[0]["count"] > 2 * _SOME:
+            for which, part in (("first", slice(_SOME)), ("last", slice(-_SOME, None))):
+                some = [{"post": _median(one.get("each", [])[part])} for one in row]
+                yield [f"{of}: a POST, median of the {which} {_SOME}", *_seconds(some, "post")]
         yield [f"{of}: first POST until all are up", *_seconds(row, "up")]
         yield [f"{of}: … until all ACTIVE", *_seconds(row, "active")]
         yield [f"{of}: begun by the gateway", *(str(one.get("own", "–")) for one in row), ""]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import ipaddress
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,9 @@ NAMESPACE_ADDRESSES: tuple[IPInterface, ...] = (
     ipaddress.ip_interface("fd5a:4e84:d7c1::2/126"),
 )
 TRANSIT_NETWORKS: tuple[IPNetwork, ...] = tuple(i.network for i in ROUTER_ADDRESSES)
+
+# For so many selectors their rows: of a router that changes nearly all are as before.
+_REMEMBERED = 2**14
 
 # All ids of ours are uuid5 in this namespace.
 _IDS = uuid.UUID("6f1d5bd0-8a53-4c1e-9b0b-5d9a4c5f7e21")
@@ -220,8 +224,12 @@ def steerable(
 
     Without a default route a packet to anywhere is dropped before the policies are asked.
     """
-    routed = (s for s in set(selectors) if s.remote.prefixlen or _has_default(s.remote, around))
+    routed = (s for s in set(selectors) if _is_steerable(s, around))
     return tuple(sorted(routed, key=lambda s: s.sort_key))
+
+
+def _is_steerable(selector: TrafficSelector, around: Surroundings) -> bool:
+    return bool(selector.remote.prefixlen) or _has_default(selector.remote, around)
 
 
 def limitations(
@@ -233,7 +241,7 @@ def limitations(
 
 
 def _limitation(selectors: Iterable[TrafficSelector], around: Surroundings) -> Reason | None:
-    unrouted = set(selectors) - set(steerable(selectors, around))
+    unrouted = [s for s in selectors if not _is_steerable(s, around)]
     if not unrouted:
         return None
     families = " and ".join(sorted({f"IPv{s.remote.version}" for s in unrouted}))
@@ -260,12 +268,22 @@ def _policies(
             yield Policy(Priority.STRAY, stray, Action.DROP)
     meant = _meant(selectors)
     for selector in selectors:
-        match = _match(selector.local, selector.remote)
-        nexthop = _namespace_address(selector.local.version)
-        yield Policy(Priority.REROUTE, match, Action.REROUTE, str(nexthop))
-        yield Policy(Priority.BLOCK, match, Action.DROP)
+        yield from _outbound(selector)
         for network in exempt(selector.remote, meant, around):
             yield Policy(Priority.EXEMPT, _match(selector.local, network), Action.ALLOW)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _outbound(selector: TrafficSelector) -> tuple[Policy, Policy]:
+    match = _match(selector.local, selector.remote)
+    nexthop = str(_namespace_address(selector.local.version))
+    reroute = Policy(Priority.REROUTE, match, Action.REROUTE, nexthop)
+    return reroute, Policy(Priority.BLOCK, match, Action.DROP)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _inbound(selector: TrafficSelector) -> Policy:
+    return Policy(Priority.CLEAR, _match(selector.remote, selector.local), Action.DROP)
 
 
 def _inbound_policies(
@@ -276,7 +294,7 @@ def _inbound_policies(
         yield Policy(Priority.DECRYPTED, f'inport == "{port}" && ip{version}', Action.ALLOW)
     meant = _meant(selectors)
     for selector in selectors:
-        yield Policy(Priority.CLEAR, _match(selector.remote, selector.local), Action.DROP)
+        yield _inbound(selector)
         for network in exempt(selector.remote, meant, around):
             yield Policy(Priority.EXEMPT, _match(network, selector.local), Action.ALLOW)
 
@@ -292,15 +310,17 @@ def _backed(
     default route leads to the CIDR.
     """
     gateways = {g.version: g for g in around.gateways}
+    others = around.routed | around.connected
     return {
         s.remote: gateways[s.remote.version]
         for s in selectors
         if s.remote.prefixlen
         and s.remote.version in gateways
-        and not any(_overlap(s.remote, other) for other in around.routed | around.connected)
+        and not any(_overlap(s.remote, other) for other in others)
     }
 
 
+@functools.lru_cache(_REMEMBERED)
 def _pass(network: IPNetwork, gateway: IPAddress) -> Policy:
     match = f"ip{network.version}.dst == {network}"
     return Policy(Priority.PASS, match, Action.REROUTE, str(gateway))

@@ -10,7 +10,8 @@ from ovsdbapp.backend.ovs_idl import event as row_event
 
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id
-from swanherd.ovn.northbound import REQUESTED, ROUTER_KEY
+from swanherd.ovn import raw
+from swanherd.ovn.northbound import REQUESTED, ROUTER_KEY, router_of
 
 Changed = Callable[[RouterId], None]
 
@@ -29,7 +30,7 @@ class RowsLost(row_event.RowEvent):
 
     def match_fn(self, event: str, row: Any, old: Any) -> bool:
         """Take rows with our key."""
-        return ROUTER_KEY in row.external_ids
+        return router_of(row) is not None
 
     def run(self, event: str, row: Any, old: Any) -> None:
         """Say which router it was."""
@@ -45,12 +46,25 @@ class RouterChanged(row_event.RowEvent):
 
     def match_fn(self, event: str, row: Any, old: Any) -> bool:
         """Take Neutron's routers."""
-        relevant = event == self.ROW_CREATE or hasattr(old, "static_routes")
+        relevant = event == self.ROW_CREATE or _routes_changed(row, old)
         return relevant and row.name.startswith(_ROUTER_PREFIX)
 
     def run(self, event: str, row: Any, old: Any) -> None:
         """Say which router it is."""
         self._changed(RouterId(row.name.removeprefix(_ROUTER_PREFIX)))
+
+
+def _routes_changed(row: Any, old: Any) -> bool:
+    """Tell whether static routes of a router have gone, or some have come that aren't ours.
+
+    Whoever writes ours has looked: to look again would cost as much as the change itself.
+    """
+    if not raw.has(old, "static_routes"):
+        return False
+    before, now = (raw.references(each, "static_routes") for each in (old, row))
+    routes = row._idl.tables["Logical_Router_Static_Route"].rows  # noqa: SLF001
+    come = [routes.get(each) for each in now - before]
+    return not before <= now or not all(each is not None and router_of(each) for each in come)
 
 
 class GatewayMoved(row_event.RowEvent):

@@ -18,7 +18,8 @@ from ovsdbapp.backend.ovs_idl import command
 
 from swanherd.core.failures import Temporary
 from swanherd.core.model import IPAddress, IPNetwork, Reason, RouterId
-from swanherd.core.steering import Action, Northbound, Policy, Route
+from swanherd.core.steering import Northbound, Policy, Route
+from swanherd.ovn import raw
 from swanherd.ovn.database import EVERY_ROUTER, commit, held
 
 ROUTER_KEY = "swanherd:router_id"
@@ -68,7 +69,8 @@ def sync(nb: Any, wanted: Northbound) -> Outcome:
         rows = _Rows(nb, wanted.router_id)
         if rows.revision > wanted.revision:
             return Outcome.NEWER
-        if not any(True for _ in _steps(rows, wanted)):
+        # A new revision is written in any case, and the transaction looks itself.
+        if rows.revision == wanted.revision and not any(True for _ in _steps(rows, wanted)):
             return Outcome.SAME
     writing = _Write(nb, wanted.router_id, wanted.revision, lambda r: _steps(r, wanted))
     commit(nb, wanted.router_id, writing)
@@ -91,11 +93,11 @@ def routers(nb: Any) -> dict[RouterId, int]:
         found: dict[RouterId, int] = {}
         for table in _ON_ROUTER:
             for row in nb.tables[table].rows.values():
-                if router_id := row.external_ids.get(ROUTER_KEY):
-                    found[RouterId(router_id)] = 0
+                if router_id := router_of(row):
+                    found[router_id] = 0
         for row in nb.tables["Logical_Switch"].rows.values():
-            if router_id := row.external_ids.get(ROUTER_KEY):
-                found[RouterId(router_id)] = _number(row, REVISION_KEY)
+            if router_id := router_of(row):
+                found[router_id] = _number(row, REVISION_KEY)
         return found
 
 
@@ -105,9 +107,9 @@ def routing(nb: Any, router_id: RouterId) -> Routing:
         rows = _Rows(nb, router_id)
         if rows.router is None:
             return Routing()
-        foreign = (r for r in rows.router.static_routes if ROUTER_KEY not in r.external_ids)
+        foreign = (r for r in raw.referred(rows.router, "static_routes") if not router_of(r))
         main = [r for r in foreign if not getattr(r, "route_table", "")]
-        ports = (p for p in rows.router.ports if ROUTER_KEY not in p.external_ids)
+        ports = (p for p in raw.referred(rows.router, "ports") if not router_of(p))
         connected = [ipaddress.ip_interface(n).network for p in ports for n in p.networks]
     defaults = [r for r in main if r.ip_prefix in _EVERYWHERE]
     versions = [_EVERYWHERE[r.ip_prefix] for r in defaults]
@@ -140,6 +142,12 @@ def _parse_network(text: str) -> IPNetwork:
     return ipaddress.ip_network(text, strict=False)
 
 
+def router_of(row: Any) -> RouterId | None:
+    """Return for which router a row is ours; None if it isn't."""
+    router_id = raw.mapping(row, "external_ids").get(ROUTER_KEY)
+    return RouterId(router_id) if router_id else None
+
+
 def _number(switch: Any, key: str) -> int:
     text = switch.external_ids.get(key, "")
     return int(text) if text.isdecimal() else 0
@@ -160,14 +168,10 @@ class _Rows:
         """The revision that the rows are of, 0 if there are none."""
         return _number(self.switch, REVISION_KEY) if self.switch else 0
 
-    def of_ours(self, rows: Any) -> Iterator[Any]:
-        """Yield the rows that carry our key."""
-        return (row for row in rows if row.external_ids.get(ROUTER_KEY) == self.router_id)
-
-    def policies(self) -> Iterator[tuple[Policy | None, Any]]:
-        """Yield our policies, as value (None if it can't be one that we wrote) and row."""
-        rows = self.of_ours(self.router.policies if self.router else ())
-        return ((_parse_policy(row), row) for row in rows)
+    def of_ours(self, column: str) -> Iterator[Any]:
+        """Yield the rows that the router's column refers to and that carry our key."""
+        found = raw.referred(self.router, column)
+        return (row for row in found if router_of(row) == self.router_id)
 
 
 class _Write(command.BaseCommand):
@@ -222,15 +226,10 @@ def _take_turn(switch: Any) -> None:
 
 
 def _policy_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
-    missing = set(wanted.policies)
-    stale = []
-    for policy, row in rows.policies():
-        if policy is not None and policy in missing:
-            missing.remove(policy)
-        else:
-            stale.append(row)
+    missing = {_columns_of(policy): policy for policy in wanted.policies}
+    stale = [row for row in rows.of_ours("policies") if not missing.pop(_read(row), None)]
     table = rows.nb.tables["Logical_Router_Policy"]
-    for policy in sorted(missing, key=lambda p: (p.priority, p.match)):
+    for policy in sorted(missing.values(), key=lambda p: (p.priority, p.match)):
         columns = _render_policy(policy) | _external_ids(wanted)
         yield _insertion(table, columns, rows.router, "policies")
     for row in stale:
@@ -240,8 +239,8 @@ def _policy_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
 def _route_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
     missing = set(wanted.routes)
     stale = []
-    for row in rows.of_ours(rows.router.static_routes):
-        route = Route(row.ip_prefix, row.nexthop)
+    for row in rows.of_ours("static_routes"):
+        route = Route(raw.value(row, "ip_prefix"), raw.value(row, "nexthop"))
         if route in missing:
             missing.remove(route)
         else:
@@ -263,7 +262,7 @@ def _router_port_steps(rows: _Rows, wanted: Northbound) -> Iterator[Step]:
         "networks": sorted(port.networks),
         "external_ids": {ROUTER_KEY: wanted.router_id} | beside,
     }
-    present = {row.name: row for row in rows.of_ours(rows.router.ports)}
+    present = {row.name: row for row in rows.of_ours("ports")}
     if row := present.get(port.name):
         yield from _corrections(row, columns)
     else:
@@ -312,12 +311,9 @@ def _insert_switch(
 
 def _removal(rows: _Rows) -> Iterator[Step]:
     if rows.router is not None:
-        for port in rows.of_ours(rows.router.ports):
-            yield _removing(rows.router, "ports", port)
-        for _, policy in rows.policies():
-            yield _removing(rows.router, "policies", policy)
-        for route in rows.of_ours(rows.router.static_routes):
-            yield _removing(rows.router, "static_routes", route)
+        for column in ("ports", "policies", "static_routes"):
+            for row in rows.of_ours(column):
+                yield _removing(rows.router, column, row)
     if rows.switch is not None:
         yield lambda _: rows.switch.delete()
 
@@ -392,7 +388,13 @@ def _render_policy(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _parse_policy(row: Any) -> Policy | None:
-    if row.action not in set(Action) or len(row.nexthops) > 1:
-        return None
-    return Policy(row.priority, row.match, Action(row.action), next(iter(row.nexthops), None))
+def _columns_of(policy: Policy) -> tuple[Any, ...]:
+    """Return what `_read` returns for the policy's row."""
+    nexthops = [policy.nexthop] if policy.nexthop else []
+    return int(policy.priority), policy.match, policy.action.value, *nexthops
+
+
+def _read(row: Any) -> tuple[Any, ...]:
+    """Return a policy's columns, whoever has written what."""
+    columns = (raw.value(row, column) for column in ("priority", "match", "action"))
+    return *columns, *raw.members(row, "nexthops")

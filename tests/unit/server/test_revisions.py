@@ -322,6 +322,30 @@ def test_looking_at_a_router_costs_the_same_whatever_it_has(cloud, engine):
     assert counts[0] == counts[1]
 
 
+def test_a_new_connection_loads_no_other_one(cloud):
+    """Of those that the router has only columns are read; an object costs tens of times that."""
+    made = placed(cloud)
+    service = cloud.show("vpnservice", made["vpnservice_id"])
+    loaded = []
+
+    def count(target, context):
+        loaded.append(type(target).__name__)
+
+    counts = []
+    for more in (9, 0):
+        cloud.connection(service)
+        loaded.clear()
+        sa.event.listen(sa.orm.Mapper, "load", count)
+        cloud.connection(service)
+        cloud.store.router_traffic(cloud.fresh(), R1)
+        cloud.store.set_row_problems(cloud.fresh(), R1, {})
+        sa.event.remove(sa.orm.Mapper, "load", count)
+        counts.append(sorted(loaded))
+        for _ in range(more):
+            cloud.connection(service)
+    assert counts[0] == counts[1]
+
+
 def test_services_of_another_plugin_are_taken_in(cloud, engine):
     """Rows that neutron-vpnaas left get what we need beside them."""
     made = placed(cloud)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
 
-from swanherd.core.model import IPNetwork, TrafficSelector
+from swanherd.core.model import TrafficSelector
 from swanherd.core.validation import make_selectors, parse_network
 from swanherd.server.backend import RouterTraffic
 from swanherd.server.db.models import (
@@ -93,8 +94,8 @@ def load(session: Any, router_id: str) -> Protected:
         services,
         connections,
         {
-            row.id: make_selectors(
-                [cidrs[subnet] for subnet in local[row.id] if subnet in cidrs],
+            row.id: _selectors(
+                tuple([cidrs[subnet] for subnet in local[row.id] if subnet in cidrs]),
                 _remotes(remotes.get(row.id, ()), groups.get(row.peer_ep_group_id)),
             )
             for row in connections
@@ -132,11 +133,15 @@ def _peer_cidrs(session: Any, router_id: str) -> Mapping[str, list[str]]:
     return found
 
 
-def _remotes(peer_cidrs: Iterable[str], group: EndpointGroupRow | None) -> list[IPNetwork]:
-    texts = list(peer_cidrs)
-    if group is not None:
-        texts += [endpoint.endpoint for endpoint in group.endpoints]
-    return [parse_network(text) for text in texts]
+def _remotes(peer_cidrs: Iterable[str], group: EndpointGroupRow | None) -> tuple[str, ...]:
+    more = () if group is None else [endpoint.endpoint for endpoint in group.endpoints]
+    return (*peer_cidrs, *more)
+
+
+# A change of a router asks for those of all its connections, of which nearly all are as before.
+@functools.lru_cache(2**14)
+def _selectors(local: tuple[str, ...], remote: tuple[str, ...]) -> tuple[TrafficSelector, ...]:
+    return make_selectors(map(parse_network, local), map(parse_network, remote))
 
 
 def _groups(session: Any, connections: Iterable[Line]) -> Mapping[str | None, EndpointGroupRow]:
@@ -147,10 +152,10 @@ def _groups(session: Any, connections: Iterable[Line]) -> Mapping[str | None, En
     return {group.id: group for group in session.scalars(query)}
 
 
-def _cidrs(session: Any, subnet_ids: set[str]) -> Mapping[str, IPNetwork]:
+def _cidrs(session: Any, subnet_ids: set[str]) -> Mapping[str, str]:
     if not subnet_ids:
         return {}
     query = sa.select(models_v2.Subnet.id, models_v2.Subnet.cidr).where(
         models_v2.Subnet.id.in_(subnet_ids)
     )
-    return {subnet_id: parse_network(str(cidr)) for subnet_id, cidr in session.execute(query)}
+    return {subnet_id: str(cidr) for subnet_id, cidr in session.execute(query)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -130,8 +130,7 @@ class Repository:
             if row is None:
                 return
             change = Change(self, session, row, router_id)
-            statuses = sa.select(StatusRow).where(StatusRow.router_id == router_id)
-            for status in session.scalars(statuses):
+            for status in self._statuses_with(session, router_id, problems):
                 if store_problem(status, problems.get(status.id)):
                     change.concern([status.id])
             change.settle()
@@ -241,6 +240,13 @@ class Repository:
             RouterStateRow, router_id, with_for_update=True, populate_existing=True
         )
         return row
+
+    @staticmethod
+    def _statuses_with(session: Any, router_id: str, ids: Collection[str]) -> Iterator[StatusRow]:
+        """Yield the router's statuses that have a problem of their own, and these."""
+        mine = StatusRow.router_id == router_id
+        with_problem = sa.or_(StatusRow.problem_code.is_not(None), StatusRow.id.in_(ids))
+        return iter(session.scalars(sa.select(StatusRow).where(mine, with_problem)))
 
     @staticmethod
     def _read(context: Any, condition: Any) -> tuple[RouterRow, ...]:
