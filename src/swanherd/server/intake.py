@@ -64,9 +64,9 @@ class Intake:
                 for report in current.values()
                 for row in (*report.services, *report.connections)
             }
-            for row in _rows(session, {i: routers[i] for i in current}):
-                if row.target.id in said:
-                    self._take_row(row, *said[row.target.id])
+            # An agent tells of what has changed: rarely of all that a router has.
+            for row in _rows(session, {i: routers[i] for i in current}, said):
+                self._take_row(row, *said[row.target.id])
 
     @db_api.retry_if_session_inactive()
     def agents_lost(self, context: Any, live_hosts: Collection[str]) -> None:
@@ -135,16 +135,20 @@ def _locked(session: Any, condition: Any) -> dict[str, RouterStateRow]:
     return {row.router_id: row for row in session.scalars(query)}
 
 
-def _rows(session: Any, routers: dict[Any, RouterStateRow]) -> list[_Row]:
+def _rows(
+    session: Any, routers: dict[Any, RouterStateRow], among: Collection[str] | None = None
+) -> list[_Row]:
+    """Return the services and connections of the routers; `among` chooses by id."""
     ids = list(routers)
     if not ids:
         return []
     services = {service.id: service for service in protected.services_of(session, ids)}
-    statuses = {
-        status.id: status
-        for status in session.scalars(sa.select(StatusRow).where(StatusRow.router_id.in_(ids)))
-    }
-    targets: tuple[Target, ...] = (*services.values(), *protected.connections_of(session, ids))
+    query = sa.select(StatusRow).where(StatusRow.router_id.in_(ids))
+    if among is not None:
+        query = query.where(StatusRow.id.in_(among))
+    statuses = {status.id: status for status in session.scalars(query)}
+    connections = protected.connections_of(session, ids, among)
+    targets: tuple[Target, ...] = (*services.values(), *connections)
     found = []
     for target in targets:
         service = services[getattr(target, "vpnservice_id", target.id)]

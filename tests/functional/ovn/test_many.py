@@ -45,7 +45,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
 def test_one_more_connection_costs_what_it_costs_where_there_are_few(
     ovn: Northd, nb: Any, router: RouterId, work: collections.Counter[str]
 ) -> None:
-    """python-ovs makes no more values with 300 connections than with 5, and compares no more rows."""
+    """python-ovs makes and compares as many values with 300 connections as with 5."""
     costs = []
     for revision, count in ((1, 5), (3, 300)):
         sync_until_settled(nb, wanted_of(router, revision, pairs(count)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from sqlalchemy import orm
 
 from swanherd.core.model import TrafficSelector
 from swanherd.core.validation import make_selectors, parse_network
@@ -65,8 +66,13 @@ def services_of(session: Any, router_ids: Sequence[str]) -> tuple[VpnServiceRow,
 def connections_of(
     session: Any, router_ids: Sequence[str], among: Collection[str] | None = None
 ) -> tuple[SiteConnectionRow, ...]:
-    """Return the connections of all the routers' vpnservices, by id; `among` chooses by id."""
+    """Return the connections of all the routers' vpnservices, by id; `among` chooses by id.
+
+    What belongs to them is read when it is asked for: nobody here does, but for the key.
+    """
+    unasked = (SiteConnectionRow.peer_cidrs, SiteConnectionRow.state)
     query = _on(router_ids, sa.select(SiteConnectionRow)).order_by(SiteConnectionRow.id)
+    query = query.options(*map(orm.lazyload, unasked))
     if among is not None:
         query = query.where(SiteConnectionRow.id.in_(among))
     return tuple(session.scalars(query))
