@@ -28,6 +28,7 @@ SETTLED = 2
 
 # Seconds after which nobody has moved the children to the IKE SA that should stay: nobody will.
 ABANDONED = 6
+ABANDONED_V1 = 8
 
 
 def needless(
@@ -201,14 +202,17 @@ def _settle_v1(
     """Settle a race of both sides in IKEv1, and tell when to ask again.
 
     charon moves the children to whichever IKE SA comes up last, each side to another one, so an
-    end of any may take the peer's children along. The one with the lowest initiator SPI stays.
-    Who has the children in it makes them anew there, and so the peer has them there too; the
-    others end when those are younger than both IKE SAs, and have never moved.
+    end of any may take the peer's children along. The one with the lowest initiator SPI stays, or
+    the one that isn't doomed: only this side knows which, so it is the first to act. Who has the
+    children in it makes them anew there, and so the peer has them there too; the others end when
+    those are younger than both IKE SAs, and have never moved.
     """
     if any(sa.state not in (SaState.ESTABLISHED, SaState.DELETING) for sa in current):
         return (), None
+    doomed = _doomed(current)
     live = sorted(
-        (sa for sa in current if sa.state in LIVE), key=lambda sa: (sa.initiator_spi, sa.unique_id)
+        (sa for sa in current if sa.state in LIVE),
+        key=lambda sa: (sa.unique_id in doomed, sa.initiator_spi, sa.unique_id),
     )
     rivals = [sa for sa in live[1:] if _are_rivals(sa, live[0])]
     if not rivals:
@@ -219,19 +223,42 @@ def _settle_v1(
     ends = tuple(TerminateIke(sa.unique_id, force=True) for sa in rivals)
     if not children <= _carried(first):
         # The peer has them there, and makes them anew; or nobody has.
-        if age < ABANDONED:
-            return (), float(ABANDONED - age)
+        if age < ABANDONED_V1:
+            return (), float(ABANDONED_V1 - age)
         return (TerminateIke(first.unique_id, force=True),), None
     if first.busy:
         return (), 1.0
     moved = {c.name: c.unique_id for c in first.children if c.state in CARRYING}
-    young = {c.name for c in first.children if c.state in CARRYING and _installed(c) < age}
+    young = _younger(first, age)
     if children <= young:
         return ends, None
-    if first.initiator and age < 2 * SETTLED:
-        # charon moves children on the responder's side: mostly they are where they began here.
-        return (), float(2 * SETTLED - age)
+    if not doomed and age < ABANDONED_V1 and any(children <= _younger(sa, age) for sa in rivals):
+        # The peer has made them anew there, so it knows that the first one is doomed.
+        return (), 1.0
+    # charon moves children on the responder's side: mostly they are where they began here.
+    due = SETTLED if doomed else 3 * SETTLED if first.initiator else 2 * SETTLED
+    if age < due:
+        return (), float(due - age)
     return tuple(RekeyChild(moved[name]) for name in sorted(children - young)), 1.0
+
+
+def _doomed(current: Sequence[IkeSa]) -> frozenset[int]:
+    """Return the IKE SAs of IKEv1 that charon will end by itself, in ten seconds at most.
+
+    These are the ones from which it has moved all to one that the peer began and that came up
+    later (adopt_children_job.c). What is made anew in them meanwhile goes along.
+    """
+    return frozenset(
+        sa.unique_id
+        for sa in current
+        for other in current
+        if sa.initiator and not _carried(sa) and _are_rivals(sa, other) and _carried(other)
+    )
+
+
+def _younger(sa: IkeSa, age: int) -> frozenset[str]:
+    """Return the names of its children that have been there for less than so many seconds."""
+    return frozenset(c.name for c in sa.children if c.state in CARRYING and _installed(c) < age)
 
 
 def _are_rivals(sa: IkeSa, other: IkeSa) -> bool:

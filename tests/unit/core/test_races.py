@@ -286,10 +286,26 @@ class TestRaceOfIkev1:
     def test_who_has_the_children_in_the_one_that_stays_makes_them_anew_there(self):
         """So the other side has them there, too; nothing ends before."""
         old = (self.child(7, 60),)
-        assert self.planned(*self.sas(1, low=old)) == ((), 1.0)
-        assert self.planned(*self.sas(2, low=old)) == ((RekeyChild(7),), 1.0)
-        assert self.planned(*self.sas(2, low=old, initiator=True)) == ((), 2.0)
-        assert self.planned(*self.sas(4, low=old, initiator=True))[0] == (RekeyChild(7),)
+        both = {"low": old, "high": (self.child(9, 60),)}
+        assert self.planned(*self.sas(1, **both)) == ((), 1.0)
+        assert self.planned(*self.sas(2, **both)) == ((), 2.0)
+        assert self.planned(*self.sas(4, **both)) == ((RekeyChild(7),), 1.0)
+        assert self.planned(*self.sas(4, **both, initiator=True)) == ((), 2.0)
+        assert self.planned(*self.sas(6, **both, initiator=True))[0] == (RekeyChild(7),)
+
+    def test_what_charon_will_end_does_not_stay_whatever_its_spi(self):
+        """From a doomed one charon has moved everything; this side knows, and acts first."""
+        new, old = (self.child(8, 1),), (self.child(7, 60),)
+        end = (TerminateIke(1, force=True),)
+        assert self.planned(*self.sas(2, high=old, initiator=True)) == ((RekeyChild(7),), 1.0)
+        assert self.planned(*self.sas(3, high=new, initiator=True))[0] == end
+        assert self.planned(*self.sas(1, high=new, initiator=True)) == ((), 1.0)
+
+    def test_where_the_peer_has_made_them_anew_they_stay(self):
+        """The peer knows which one is doomed; made anew there they would go along with it."""
+        sas = (self.child(7, 60),), (self.child(9, 60), self.child(10, 1))
+        assert self.planned(*self.sas(5, *sas)) == ((), 1.0)
+        assert self.planned(*self.sas(8, *sas))[0] == (RekeyChild(7),)
 
     def test_the_other_ends_when_the_children_were_made_where_they_are(self):
         """They are younger than both, so both sides have them there."""
@@ -301,5 +317,5 @@ class TestRaceOfIkev1:
     def test_who_has_them_in_the_other_waits_but_not_for_ever(self):
         """The peer makes them anew; a peer that doesn't has them in the other one as well."""
         old = (self.child(7, 60),)
-        assert self.planned(*self.sas(3, high=old)) == ((), 3.0)
-        assert self.planned(*self.sas(6, high=old))[0] == (TerminateIke(1, force=True),)
+        assert self.planned(*self.sas(3, high=old)) == ((), 5.0)
+        assert self.planned(*self.sas(8, high=old))[0] == (TerminateIke(1, force=True),)
