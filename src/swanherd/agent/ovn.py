@@ -88,6 +88,7 @@ class OvnAgent:
             self._southbound,
         )
         self._stops: list[Callable[[], None]] = []
+        self._hints: Any = None
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; the daemons and their tunnels go on without us.
@@ -112,8 +113,7 @@ class OvnAgent:
         self._stops.append(control.serve(self._state / CONTROL_SOCKET, teller.commands()))
         self.wheel.start(options.workers)
         self.takeover.start(self.wheel)
-        hints = client.listen(self._conf, self._conf.host, self._on_hint)
-        self._stops.append(hints.stop)
+        self._hints = client.listen(self._conf, self._conf.host, self._on_hint)
         self._life.every(options.report_interval, self._heartbeat, "heartbeat")
         self._life.every(options.compare_interval, self._compare, "compare")
         # Apart from the comparison, which waits for the bus: drift is repaired without a server.
@@ -125,6 +125,8 @@ class OvnAgent:
     def stop(self) -> None:
         """Stop all threads; leave namespaces and daemons as they are."""
         self._life.end()
+        # Nobody waits for the bus, which takes a second to notice; it ends with the process.
+        threading.Thread(target=self._hints.stop, name="stop", daemon=True).start()
         for stop in reversed(self._stops):
             stop()
         self.takeover.stop()

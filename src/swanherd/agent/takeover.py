@@ -17,7 +17,8 @@ from swanherd.ovn.bindings import Bindings
 
 LOG = logging.getLogger(__name__)
 
-TICK = 0.5  # seconds
+# Seconds between looks at the database, and while it is connected but hasn't told all yet.
+TICK, SOON = 0.5, 0.05
 
 
 class Looking(Protocol):
@@ -93,12 +94,17 @@ class Takeover:
     def _watch(self, wheel: Looking) -> None:
         """Keep the database connected; look at all routers when it is known or away too long."""
         state: tuple[bool, bool] | None = None
-        while not self._stopping.wait(TICK):
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            pause = SOON
             try:
                 self._bindings.connect()
             except Failure as failure:
                 LOG.warning("southbound: %s", failure)
+                pause = TICK
             now = self.roles.fenced, self._bindings.is_complete()
+            if now[1]:
+                pause = TICK
             if now != state:
                 fenced, complete = now
                 LOG.info("southbound database: %s", "current" if complete else "not current")
