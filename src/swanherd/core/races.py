@@ -39,12 +39,13 @@ def needless(
     Told and forgotten: a peer that has ended it already would never confirm, and until charon
     gave up asking, packets would go into its children.
     """
+    is_v1 = peering.config.connection.ike.version is IkeVersion.V1
     keeper = _keeper(current, peering.children)
     if keeper is None:
-        return (), None
+        return _give_up(current) if is_v1 else ((), None)
     moved: tuple[TerminateIke | RekeyChild, ...] = ()
     waits: list[float] = []
-    if peering.config.connection.ike.version is IkeVersion.V1:
+    if is_v1:
         ends = [(sa, keeper.age) for sa in _spent(current, keeper)]
         moved, wait = _settle_v1(current, peering.children)
         waits += [wait] if wait is not None else []
@@ -242,18 +243,43 @@ def _settle_v1(
     return tuple(RekeyChild(moved[name]) for name in sorted(children - young)), 1.0
 
 
+def _give_up(
+    current: Sequence[IkeSa],
+) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
+    """End what charon will end, though no other carries everything, and tell when to ask again.
+
+    The sooner the better: all that the peer makes meanwhile may be made in it.
+    """
+    doomed = _doomed(current)
+    if not doomed or any(
+        sa.state not in (SaState.ESTABLISHED, SaState.DELETING) for sa in current
+    ):
+        return (), None
+    age = min(sa.age for sa in current if sa.state in LIVE)
+    if age < SETTLED:
+        return (), float(SETTLED - age)
+    return tuple(TerminateIke(sa, force=True) for sa in sorted(doomed)), None
+
+
 def _doomed(current: Sequence[IkeSa]) -> frozenset[int]:
     """Return the IKE SAs of IKEv1 that charon will end by itself, in ten seconds at most.
 
     These are the ones from which it has moved all to one that the peer began and that came up
-    later (adopt_children_job.c). What is made anew in them meanwhile goes along.
+    later (adopt_children_job.c): nothing is in it, or the other one has twice what it had. What
+    is made anew in them meanwhile goes along.
     """
     return frozenset(
         sa.unique_id
         for sa in current
         for other in current
-        if sa.initiator and not _carried(sa) and _are_rivals(sa, other) and _carried(other)
+        if sa.initiator and _are_rivals(sa, other) and _has_taken_over(other, sa)
     )
+
+
+def _has_taken_over(sa: IkeSa, other: IkeSa) -> bool:
+    names = [child.name for child in sa.children]
+    had = {child.name for child in other.children}
+    return bool(names) and (not had or any(names.count(n) > 1 and n not in had for n in names))
 
 
 def _younger(sa: IkeSa, age: int) -> frozenset[str]:

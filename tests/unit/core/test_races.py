@@ -301,6 +301,28 @@ class TestRaceOfIkev1:
         assert self.planned(*self.sas(3, high=new, initiator=True))[0] == end
         assert self.planned(*self.sas(1, high=new, initiator=True)) == ((), 1.0)
 
+    def test_what_the_peer_has_made_in_a_doomed_one_since_goes_along(self):
+        """What a doomed one had is in the other one twice: moved there, and made there."""
+        pairs = [make.selector("10.1.0.0/24", f"10.{n}.0.0/24") for n in (2, 3)]
+        connection = dataclasses.replace(TestRenewal.CONNECTION, selectors=tuple(pairs))
+        first, second = (name for name, _ in ike_config(connection, DESIRED.naming_key).children)
+
+        def planned(age, low, high):
+            children = [
+                [dataclasses.replace(self.child(n, 60), name=name) for n, name in enumerate(names)]
+                for names in (low, high)
+            ]
+            sas = self.sas(age, *map(tuple, children), initiator=True)
+            return TestRenewal().planned(*sas, connection=connection)
+
+        end = (TerminateIke(1, force=True),)
+        assert planned(1, [second], [first, first]) == ((), 1.0)
+        assert planned(2, [second], [first, first])[0][:1] == end
+        assert planned(2, [second], [first])[0] == ()
+        assert planned(2, [first, second], [first, first])[0] == ()
+        everything = planned(2, [second], [first, first, second])[0]
+        assert {type(action) for action in everything} == {RekeyChild}
+
     def test_where_the_peer_has_made_them_anew_they_stay(self):
         """The peer knows which one is doomed; made anew there they would go along with it."""
         sas = (self.child(7, 60),), (self.child(9, 60), self.child(10, 1))
