@@ -55,6 +55,8 @@ def serves(end, node, *standbys):
 def make_serve(pair, node, standby):
     """Let the node serve, with the other one ready; return both."""
     if roles(pair.one).get(standby.name) == "active":
+        # Else no VRRP daemon may be left, and of the two that come the wrong one may be the first.
+        wait_for(lambda: serves(pair.one, standby, node), 60, "the other one is ready", every=0.5)
         standby.run(["kill", *pids(pair.one, standby, "keepalived")])
     wait_for(lambda: serves(pair.one, node, standby), 60, "a standby is ready", every=0.5)
     pair.here.wait_for_ping(pair.there.ipv4, 30)
