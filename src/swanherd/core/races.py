@@ -28,7 +28,8 @@ SETTLED = 2
 
 # Seconds after which nobody has moved the children to the IKE SA that should stay: nobody will.
 ABANDONED = 6
-ABANDONED_V1 = 8
+# In IKEv1 whoever is to do so waits for up to three times SETTLED first.
+ABANDONED_V1 = 4 * SETTLED
 
 
 def needless(
@@ -208,7 +209,7 @@ def _settle_v1(
     children in it makes them anew there, and so the peer has them there too; the others end when
     those are younger than both IKE SAs, and have never moved.
     """
-    if any(sa.state not in (SaState.ESTABLISHED, SaState.DELETING) for sa in current):
+    if not _all_are_up(current):
         return (), None
     doomed = _doomed(current)
     live = sorted(
@@ -251,14 +252,17 @@ def _give_up(
     The sooner the better: all that the peer makes meanwhile may be made in it.
     """
     doomed = _doomed(current)
-    if not doomed or any(
-        sa.state not in (SaState.ESTABLISHED, SaState.DELETING) for sa in current
-    ):
+    if not doomed or not _all_are_up(current):
         return (), None
     age = min(sa.age for sa in current if sa.state in LIVE)
     if age < SETTLED:
         return (), float(SETTLED - age)
     return tuple(TerminateIke(sa, force=True) for sa in sorted(doomed)), None
+
+
+def _all_are_up(current: Sequence[IkeSa]) -> bool:
+    """Tell whether nothing begins or is renewed, but for what ends."""
+    return all(sa.state in (SaState.ESTABLISHED, SaState.DELETING) for sa in current)
 
 
 def _doomed(current: Sequence[IkeSa]) -> frozenset[int]:
