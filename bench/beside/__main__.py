@@ -45,7 +45,7 @@ def options() -> argparse.Namespace:
         "--releases", type=int, nargs="*", default=[27, 29], help="of neutron-vpnaas, or none"
     )
     parser.add_argument("--counts", default="10,100", help="so many are brought up at once, too")
-    parser.add_argument("--more", default="", help="… and so many of Swanherd's alone")
+    parser.add_argument("--more", default="1000", help="… and so many of Swanherd's alone")
     parser.add_argument(
         "--routers", type=int, default=10, help="each with one connection, at once"
     )
