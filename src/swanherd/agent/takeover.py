@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from swanherd.agent.roles import Remembering, RoleSource
@@ -93,25 +94,30 @@ class Takeover:
 
     def _watch(self, wheel: Looking) -> None:
         """Keep the database connected; look at all routers when it is known or away too long."""
-        state: tuple[bool, bool] | None = None
+        told: tuple[bool, bool] | None = None
         pause = 0.0
         while not self._stopping.wait(pause):
-            pause = SOON
-            try:
-                self._bindings.connect()
-            except Failure as failure:
-                LOG.warning("southbound: %s", failure)
-                pause = TICK
+            goes_well = _try(self._bindings.connect)
             now = self.roles.fenced, self._bindings.is_complete()
-            if now[1]:
-                pause = TICK
-            if now != state:
-                fenced, complete = now
-                LOG.info("southbound database: %s", "current" if complete else "not current")
-                if fenced:
-                    LOG.error("Fenced: the southbound database is away, another may serve")
-                try:
-                    wheel.look_at_known()
-                    state = now
-                except Failure as failure:
-                    LOG.warning("southbound: %s", failure)
+            if now != told:
+                _tell(*now)
+                looked = _try(wheel.look_at_known)
+                told = now if looked else told
+                goes_well = goes_well and looked
+            pause = SOON if goes_well and not now[1] else TICK
+
+
+def _try(work: Callable[[], None]) -> bool:
+    """Tell whether it went well; if not the reason is in the log."""
+    try:
+        work()
+    except Failure as failure:
+        LOG.warning("southbound: %s", failure)
+        return False
+    return True
+
+
+def _tell(fenced: bool, complete: bool) -> None:
+    LOG.info("southbound database: %s", "current" if complete else "not current")
+    if fenced:
+        LOG.error("Fenced: the southbound database is away, another may serve")
