@@ -15,6 +15,7 @@ import ipaddress
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from swanherd.core.covering import covering, within
 from swanherd.core.model import (
     Attachment,
     IPAddress,
@@ -342,10 +343,10 @@ def exempt(
     Packets between the router's own subnets never leave. A packet to a peer's own address does:
     only "everywhere" is taken not to mean it, and only if no peer CIDR means it.
     """
-    yield from (n for n in around.connected if _within(n, remote))
+    yield from (n for n in around.connected if within(n, remote))
     if remote.prefixlen == 0:
         for host in map(ipaddress.ip_network, around.peers):
-            if host.version == remote.version and not any(_within(host, m) for m in meant):
+            if host.version == remote.version and not any(within(host, m) for m in meant):
                 yield host
 
 
@@ -354,16 +355,8 @@ def _match(source: IPNetwork, destination: IPNetwork) -> str:
     return f"{ip}.src == {source} && {ip}.dst == {destination}"
 
 
-def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
-    return (
-        inner.version == outer.version
-        and inner.prefixlen >= outer.prefixlen
-        and inner.network_address in outer
-    )
-
-
 def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
-    return _within(one, other) or _within(other, one)
+    return within(one, other) or within(other, one)
 
 
 def _covering(
@@ -377,23 +370,5 @@ def _covering(
     """
     wanted = {s.remote for s in selectors if not _has_default(s.remote, around)}
     taken = wanted | {s.local for s in selectors} | around.connected | frozenset(TRANSIT_NETWORKS)
-    unrouted = (n for n in wanted if not any(_within(n, c) for c in around.connected))
-    return frozenset(_beside(network, taken) for network in unrouted)
-
-
-def _beside(network: IPNetwork, taken: Iterable[IPNetwork]) -> IPInterface:
-    """Return an address in the smallest network around `network` that has a block free of `taken`.
-
-    Where there is none, the address is outside of `network` all the same.
-    """
-    inner = network
-    while inner.prefixlen:
-        outer = inner.supernet()
-        low, high = outer.subnets()
-        sibling = high if inner == low else low
-        if not any(_overlap(sibling, other) for other in taken) or outer.prefixlen == 0:
-            # The first address of a block is hardly ever a host's; all zero is nobody's at all.
-            address = sibling.network_address + (int(sibling.network_address) == 0)
-            return ipaddress.ip_interface(f"{address}/{outer.prefixlen}")
-        inner = outer
-    raise ValueError(f"{network} has nothing beside it")
+    unrouted = {n for n in wanted if not any(within(n, c) for c in around.connected)}
+    return covering(unrouted, taken) if unrouted else frozenset()
