@@ -69,6 +69,9 @@ def main() -> int:
             print(f"bench.beside: {error}", file=sys.stderr)
             return 1
     document = json.loads(FILE.read_text())
+    if missing := page.missing(document):
+        print(f"bench.beside: {FILE} has no {', no '.join(missing)}", file=sys.stderr)
+        return 1
     if len(document["sides"]) == 1:
         return 0  # there is nothing to compare
     print(page.tables(document))

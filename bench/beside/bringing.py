@@ -14,6 +14,8 @@ from lab.boxes import end
 
 # A peer of whom the gateway doesn't begin the tunnel begins it itself, so late.
 PATIENCE = 3.0
+# Statuses are polled every 60 s: when nothing has come for so long, nothing is on its way.
+STILL = 120.0
 _RECEIVED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 
 
@@ -22,7 +24,8 @@ class Bringing:
     """What became of connections made one after the other, in seconds from the first POST.
 
     `own`: how many the gateway began itself. `late`: from an SA to ACTIVE, of each; `each`: how
-    long each POST took.
+    long each POST took. `waited`: how long all were waited for, if in vain; `restarted`: from a
+    restart of the agent after that until all were up and ACTIVE.
     """
 
     count: int
@@ -34,6 +37,57 @@ class Bringing:
     cpu: float = 0.0
     late: list[float] = dataclasses.field(default_factory=list)
     each: list[float] = dataclasses.field(default_factory=list)
+    waited: float | None = None
+    restarted: float | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Awaited:
+    """Connections that are waited for, and when each was loaded, up, ACTIVE; seconds."""
+
+    side: Side | Routers
+    cases: list[Case]
+    began: float
+    loaded: set[str] = dataclasses.field(default_factory=set)
+    up_at: dict[str, float] = dataclasses.field(default_factory=dict)
+    active_at: dict[str, float] = dataclasses.field(default_factory=dict)
+    own: int = 0
+    still: float = STILL
+
+    def wait(self, limit: float) -> bool:
+        """Wait until all are up and ACTIVE; False if they aren't, or nothing comes any more."""
+        ends, seen, moved = time.monotonic() + limit, -1, time.monotonic()
+        asked, mine = time.monotonic(), {c.id for c in self.cases}
+        while not self.done:
+            self._look(mine)
+            if time.monotonic() > asked + PATIENCE:
+                asked = time.monotonic()
+                self.loaded |= self.side.loaded() & mine
+                missing = [
+                    c.far for c in self.cases if c.id in self.loaded and c.id not in self.up_at
+                ]
+                self.side.peer.initiate(missing)
+            reached = len(self.loaded) + len(self.up_at) + len(self.active_at)
+            if reached != seen:
+                seen, moved = reached, time.monotonic()
+            if time.monotonic() > min(ends, moved + self.still):
+                return self.done
+            time.sleep(0.1)
+        return True
+
+    @property
+    def done(self) -> bool:
+        """Whether all are up and ACTIVE."""
+        return len(self.cases) == len(self.up_at) == len(self.active_at)
+
+    def _look(self, mine: set[str]) -> None:
+        for key, sas in self.side.up().items():
+            if key in mine - self.up_at.keys():
+                self.up_at[key] = time.monotonic() - self.began
+                self.own += sas[0].get("initiator") == "yes"
+        for key, status in self.side.statuses().items():
+            if key in mine and status == "ACTIVE":
+                self.active_at.setdefault(key, time.monotonic() - self.began)
 
 
 def bring_up(
@@ -54,27 +108,20 @@ def bring_up(
         cases.append(side.connect(far, **attributes))
         found.each.append(time.monotonic() - posted)
     found.posts = time.monotonic() - began
-    up_at: dict[str, float] = {}
-    active_at: dict[str, float] = {}
-    asked, mine = time.monotonic(), {c.id for c in cases}
-    while time.monotonic() < began + limit and len(active_at) < len(cases):
-        for key, sas in side.up().items():
-            if key in mine - up_at.keys():
-                up_at[key] = time.monotonic() - began
-                found.own += sas[0].get("initiator") == "yes"
-        for key, status in side.statuses().items():
-            if key in mine and status == "ACTIVE":
-                active_at.setdefault(key, time.monotonic() - began)
-        if time.monotonic() > asked + PATIENCE:
-            asked = time.monotonic()
-            ready = side.loaded()
-            missing = [c.far for c in cases if c.id in ready and c.id not in up_at]
-            side.peer.initiate(missing)
-        time.sleep(0.1)
+    awaited = Awaited(side, cases, began)
+    if not awaited.wait(began + limit - time.monotonic()):
+        found.waited = time.monotonic() - began
+    up_at, active_at = dict(awaited.up_at), dict(awaited.active_at)
     found.up = max(up_at.values()) if len(up_at) == len(cases) else None
     found.active = max(active_at.values()) if len(active_at) == len(cases) else None
     found.late = [max(0.0, active_at[k] - up_at[k]) for k in up_at if k in active_at]
-    found.cpu = side.agent_cpu() - cpu
+    found.own, found.cpu = awaited.own, side.agent_cpu() - cpu
+    if found.waited is not None:
+        # What comes next needs them, and an agent that hasn't heard of something asks then.
+        restarted = time.monotonic()
+        side.restart_agent()
+        if awaited.wait(limit):
+            found.restarted = time.monotonic() - restarted
     return found
 
 

@@ -42,6 +42,7 @@ class Outcome:
     written: bool = False  # whether at least the configuration of charon is another
     hindered: str = ""  # why it couldn't be tried
     later: bool = False  # whether it had its effect after all, when all changes had been made
+    restarted: float | None = None  # seconds from a restart of the agent until it had it
 
     def age(self) -> float:
         """Return how many seconds ago the PUT was."""
@@ -57,6 +58,8 @@ class Outcome:
             return f"{self.seconds:.2f} s"
         where = ", in its configuration only" if self.written else ""
         when = " but later" if self.later else ""
+        if self.restarted is not None:
+            when = f" but {self.restarted:.2f} s after a restart of the agent"
         return f"not within {limit:.0f} s{when}{where}"
 
 
@@ -228,20 +231,36 @@ def again(side: Side, row: Row, case: Case, outcome: Outcome) -> Outcome:
 
 def service_off_and_on(side: Side, limit: float) -> Iterator[tuple[str, Outcome]]:
     """Switch the service off and on: no SA, and SAs again; who is response-only begins none."""
-    network, silent = side.client.network, side.cases[-1]
+    silent = side.cases[-1]
     seconds_until(lambda: "PENDING" not in side.status(silent), time.monotonic(), 90)
     side.update(silent, initiator="response-only")
+    was_off = False
     for name, state in (("off", False), ("on", True)):
-        title = f"`admin_state_up` of the service: {name}"
-        if bool(side.up()) is state:
-            yield title, Outcome(None, hindered="it was so before")
-            continue
-        cpu, began = side.agent_cpu(), time.monotonic()
-        network.update_vpn_service(side.service.id, admin_state_up=state)
-        taken = seconds_until(lambda s=state: bool(side.up()) is s, began, limit)  # type: ignore[misc]
-        time.sleep(max(0.0, began + 5 - time.monotonic()))
-        yield title, Outcome(taken, side.agent_cpu() - cpu)
-    yield "`initiator`: response-only begins nothing after that, 10 s", _silence(side, silent)
+        outcome = _switch(side, state, limit)
+        was_off |= not state and (outcome.seconds or outcome.restarted) is not None
+        yield f"`admin_state_up` of the service: {name}", outcome
+    title = "`initiator`: response-only begins nothing after that, 10 s"
+    yield title, _silence(side, silent) if was_off else Outcome(None, hindered="it wasn't off")
+
+
+def _switch(side: Side, state: bool, limit: float) -> Outcome:
+    """Switch the service; where it has no effect, what comes next has it by a restart."""
+    seen: Callable[[], object] = lambda: bool(side.up()) is state  # noqa: E731
+    if seen():
+        return Outcome(None, hindered="it was so before")
+    cpu, began = side.agent_cpu(), time.monotonic()
+    try:
+        side.client.network.update_vpn_service(side.service.id, admin_state_up=state)
+    except exceptions.HttpException as error:
+        return Outcome(None, refused=error.status_code or 0)
+    taken = seconds_until(seen, began, limit)
+    time.sleep(max(0.0, began + 5 - time.monotonic()))
+    outcome = Outcome(taken, side.agent_cpu() - cpu)
+    if taken is not None:
+        return outcome
+    began = time.monotonic()
+    side.restart_agent()
+    return dataclasses.replace(outcome, restarted=seconds_until(seen, began, 120))
 
 
 def _silence(side: Side, silent: Case) -> Outcome:

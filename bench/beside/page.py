@@ -18,6 +18,24 @@ HOW_MANY = ("count", "routers")
 BEGIN, END = "<!-- beside: made by make bench-beside -->", "<!-- /beside -->"
 
 
+# What a side of a run has: the tables are made of it.
+PARTS = (
+    *("title", "neutron", "load_before", "load_after", "changes", "bringing"),
+    *("idle_percent", "told_down", "restart"),
+)
+
+
+def missing(document: dict[str, Any]) -> list[str]:
+    """Return what a run hasn't that the tables need: it was made by an older script, or broke."""
+    found = [key for key in ("versions", "limit", "sides") if key not in document]
+    return found + [
+        f"{key} of {side.get('title', f'side {number}')}"
+        for number, side in enumerate(document.get("sides", []), 1)
+        for key in PARTS
+        if key not in side
+    ]
+
+
 def tables(document: dict[str, Any]) -> str:
     """Return the tables in Markdown; a ratio is ours to each of theirs."""
     sides = document["sides"]
@@ -71,6 +89,9 @@ def _figures(sides: list[dict[str, Any]]) -> Iterator[list[str]]:
                 yield [f"{of}: a POST, median of the {which} {_SOME}", *_seconds(some, "post")]
         yield [f"{of}: first POST until all are up", *_seconds(row, "up")]
         yield [f"{of}: … until all ACTIVE", *_seconds(row, "active")]
+        if any(one.get("waited") is not None for one in row):
+            again = "a restart of the agent after that until all ACTIVE"
+            yield [f"{of}: {again}", *_restarted(row), ""]
         yield [f"{of}: begun by the gateway", *(str(one.get("own", "–")) for one in row), ""]
         yield [f"{of}: CPU of the agent", *_seconds(row, "cpu")]
         middle = [one and {"late": _median(one["late"])} for one in row]
@@ -89,9 +110,23 @@ def _many(count: int, of: str) -> str:
 
 def _seconds(row: list[dict[str, Any]], key: str) -> list[str]:
     values = [of.get(key) for of in row]
-    missing = ["not tried" if not of else "not within the limit" for of in row]
+    missing = ["not tried" if not of else _in_vain(of) for of in row]
     shown = [m if v is None else f"{v:.2f} s" for v, m in zip(values, missing, strict=True)]
     return [*shown, _ratio(*values)]
+
+
+def _in_vain(of: dict[str, Any]) -> str:
+    waited = of.get("waited")
+    return "not within the limit" if waited is None else f"not within {waited:.0f} s"
+
+
+def _restarted(row: list[dict[str, Any]]) -> Iterator[str]:
+    for of in row:
+        if of.get("waited") is None:
+            yield "–"
+        else:
+            seconds = of["restarted"]
+            yield "not within the limit" if seconds is None else f"{seconds:.2f} s"
 
 
 def _median(values: list[float]) -> float | None:

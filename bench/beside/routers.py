@@ -59,6 +59,10 @@ class Routers:
         """Return the seconds of CPU of the agent and of all that it runs, but charon."""
         return self._side.agent_cpu()
 
+    def restart_agent(self) -> None:
+        """Stop the agent as a service manager does, and start it again."""
+        self._side.restart_agent()
+
 
 def _beside(side: Side, number: int) -> tuple[Side, str]:
     """Make a router with a VPN service, and return it with its network."""

@@ -1,10 +1,16 @@
 """What a run beside neutron-vpnaas looks like on paper."""
 
+import time
 import xml.etree.ElementTree
+from collections.abc import Sequence
+from typing import Any
 
 from bench.beside import page
 from bench.beside.__main__ import results
+from bench.beside.bringing import Awaited
 from bench.beside.changes import Outcome
+from bench.beside.peer import Far
+from bench.beside.side import Case
 
 BRINGING = {
     "count": 1,
@@ -102,3 +108,58 @@ def test_the_reader_sees_which_neutron_each_ran_on() -> None:
     drawn = page.plot(DOCUMENT)
     assert "neutron-vpnaas 27, on Neutron 27.0.4</title>" in drawn
     assert ">on Neutron 27.0.4</text>" in drawn
+
+
+def test_what_came_up_only_by_a_restart_is_said() -> None:
+    """How long was waited in vain, and how long it took after the agent had been restarted."""
+    late = {"up": None, "active": None, "waited": 121.4, "restarted": 17.0}
+    sides = [_side("Swanherd", OURS), _side("neutron-vpnaas 27", THEIRS, **late)]
+    text = page.tables({"sides": sides})
+    assert "| 1 connection: … until all ACTIVE | 3.00 s | not within 121 s | – |" in text
+    again = "1 connection: a restart of the agent after that until all ACTIVE"
+    assert f"| {again} | – | 17.00 s |  |" in text
+    sides = [_side("Swanherd", OURS), _side("neutron-vpnaas 29", THEIRS)]
+    assert again not in page.tables({"sides": sides})
+    words = Outcome(None, restarted=12.3).words(25)
+    assert words == "not within 25 s but 12.30 s after a restart of the agent"
+
+
+def test_a_run_that_lacks_something_is_told_from_a_whole_one() -> None:
+    """What an older script left, or a broken run, is named by its parts."""
+    assert page.missing(DOCUMENT) == []
+    old = {k: v for k, v in _side("Swanherd", OURS).items() if k != "neutron"}
+    assert page.missing({"limit": 30, "sides": [old]}) == ["versions", "neutron of Swanherd"]
+    assert page.missing({}) == ["versions", "limit", "sides"]
+
+
+class _Known:
+    """A side whose charon has only some of its connections, and the peer of it."""
+
+    def __init__(self, *known: str):
+        self.peer, self.known = self, set(known)
+
+    def initiate(self, _: Sequence[Far]) -> None:
+        """Begin nothing: it takes the other side for that."""
+
+    def up(self) -> dict[str, list[dict[str, str]]]:
+        return {key: [{"initiator": "yes"}] for key in self.known}
+
+    def loaded(self) -> set[str]:
+        return self.known
+
+    def statuses(self) -> dict[str, str]:
+        return dict.fromkeys(self.known, "ACTIVE")
+
+
+def test_what_charon_never_gets_is_not_waited_for_to_the_end() -> None:
+    """When nothing comes any more the run goes on, and sees it if a restart brings it."""
+    cases = [Case(n, Far(n, "100.64.0.9", "id", "key", ("10.9.0.0/24",))) for n in "ab"]
+    side: Any = _Known("a")
+    awaited = Awaited(side, cases, time.monotonic(), still=0.2)
+    began = time.monotonic()
+    assert not awaited.wait(60)
+    assert time.monotonic() < began + 30
+    assert (set(awaited.up_at), awaited.own) == ({"a"}, 1)
+    side.known.add("b")
+    assert awaited.wait(60)
+    assert set(awaited.active_at) == {"a", "b"}
