@@ -196,7 +196,7 @@ def _bar(
         f'<rect x="{left}" y="{y}" width="{long:.1f}" height="11" '
         f'fill="{"none" if missed else colour}" stroke="{colour}"/>'
         f'<text x="{left + long + 6:.1f}" y="{y + 10}" font-size="11">'
-        f"{html.escape(row['words'].split(',')[0])}</text>"
+        f"{html.escape(re.split(', | but ', row['words'])[0])}</text>"
     )
 
 

@@ -120,8 +120,11 @@ def test_what_came_up_only_by_a_restart_is_said() -> None:
     assert f"| {again} | – | 17.00 s |  |" in text
     sides = [_side("Swanherd", OURS), _side("neutron-vpnaas 29", THEIRS)]
     assert again not in page.tables({"sides": sides})
-    words = Outcome(None, restarted=12.3).words(25)
-    assert words == "not within 25 s but 12.30 s after a restart of the agent"
+    switched = {"off": Outcome(None, restarted=12.3)}
+    assert switched["off"].words(30) == "not within 30 s but 12.30 s after a restart of the agent"
+    sides = [_side("Swanherd", switched), _side("neutron-vpnaas 27", switched)]
+    # There is no room for more beside a bar.
+    assert ">not within 30 s</text>" in page.plot({"limit": 30, "sides": sides})
 
 
 def test_a_run_that_lacks_something_is_told_from_a_whole_one() -> None:
