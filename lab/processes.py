@@ -65,6 +65,19 @@ class Process:
         """Return the processes that it started."""
         return [p for p in processes() if p.parent == self.pid]
 
+    def workers(self) -> list[Process]:
+        """Return those of its children that run the same program: it forked them for its work."""
+        own = self.program
+        return [child for child in self.children() if own and child.program == own]
+
+    @property
+    def program(self) -> str:
+        """The file that it runs; empty if it's gone."""
+        try:
+            return str((PROC / str(self.pid) / "exe").readlink())
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+
 
 def processes() -> Iterator[Process]:
     """Yield every process of the machine."""

@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Service:
     """How a service is started.
 
-    `alone`: stopping it ends only its main process; what it started lives on, as on a host
-    (an agent's charons). Otherwise its whole session goes with it.
+    `alone`: stopping it ends only itself; what it started lives on, as on a host (an agent's
+    charons). Otherwise its whole session goes with it.
     """
 
     name: str
@@ -90,9 +90,12 @@ def stop(
     if not main.alive:
         return None
     session = [p for p in processes() if p.session == main.pid and p.pid != main.pid]
+    # A worker whose main process was killed goes on for seconds, beside its successor.
+    workers = main.workers() if sig is signal.SIGKILL else []
     main.send(sig)
     if not wait_gone([main], limit):
         kill([main])
+    kill(workers)
     if not was.service.alone:
         kill(session)
     return main

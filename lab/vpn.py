@@ -310,6 +310,14 @@ def kill_charons(end: End) -> None:
         box.run(["kill", "-9", str(pid)], check=False)
 
 
+def youngest(end: End) -> int:
+    """Return for how many seconds each SA of the end's router has been up at least."""
+    charon = agent_view(end)["observed"]["charon"]
+    children = [child for sa in charon["ike_sas"] for child in sa["children"]]
+    ages = [sa["age"] for sa in charon["ike_sas"]]
+    return min((*ages, *(child["details"]["installed"] for child in children)), default=0)
+
+
 def child_sas(end: End) -> set[tuple[str, int]]:
     """Return the live child SAs of the end: child's name and unique id."""
     charon = agent_view(end)["observed"]["charon"]

@@ -15,7 +15,9 @@ from lab.vpn import (
     namespace_of,
     serving,
     wait_status,
+    youngest,
 )
+from swanherd.core.races import ABANDONED
 from tests.scenario.conftest import BACKEND
 
 OVN = BACKEND in ("ovn", "failover")  # of cloud a
@@ -61,23 +63,37 @@ def lost(pings):
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL], ids=["restarted", "killed"])
 def test_an_agent_that_comes_back_adopts_what_runs(pair, sig):
     """No SA is rebuilt, no packet is lost."""
+    # Both sides may have begun at once; who began what stays then makes its children anew.
+    wait_for(lambda: is_settled(pair), 60, "no race is to be settled", every=0.5)
     before = child_sas(pair.one)
     pings = stream(pair)
     pair.one.cloud.restart_service(agent_of(pair.one), sig, box=serving(pair.one))
-    wait_for(lambda: view(pair)["report"], 30, "the agent tells of the router", every=0.2)
+    wait_for(lambda: has_report(pair), 30, "it tells of the router", every=0.2)
     # It may still be asking the server, on a busy machine for long enough to be silent again.
-    plan = wait_for(lambda: view(pair, "plan"), 30, "the agent tells its plan", every=0.2)
+    plan = wait_for(lambda: answer(pair, agent_view, "plan"), 30, "it tells its plan", every=0.2)
     assert plan["actions"] == []
     assert lost(pings) == 0
-    assert before == child_sas(pair.one)
+    assert before == wait_for(lambda: answer(pair, child_sas), 30, "it tells the SAs", every=0.2)
 
 
-def view(pair, command="show"):
-    """Return what the agent of the first end tells; of one that isn't there yet, nothing."""
+def is_settled(pair):
+    """Tell whether every SA is too old for anybody to settle a race with it."""
+    age = answer(pair, youngest)
+    return age is not None and age > ABANDONED
+
+
+def has_report(pair):
+    """Tell whether the first end's agent has something to tell of the router."""
+    view = answer(pair, agent_view)
+    return view is not None and view["report"]
+
+
+def answer(pair, ask, *arguments):
+    """Return what the agent of the first end answers; of one that isn't there yet, nothing."""
     try:
-        return agent_view(pair.one, command)
+        return ask(pair.one, *arguments)
     except LabError:
-        return {"report": None} if command == "show" else None
+        return None
 
 
 def test_a_killed_charon_is_back_by_itself(pair):

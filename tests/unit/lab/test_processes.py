@@ -1,9 +1,11 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
 from lab.layout import LabError
-from lab.processes import Process, wait_for, wait_gone
+from lab.processes import Process, kill, wait_for, wait_gone
 
 
 def test_a_process_is_known_by_its_start() -> None:
@@ -27,3 +29,26 @@ def test_waiting_ends_with_the_answer_or_with_what_was_waited_for() -> None:
     assert wait_for(lambda: next(answers), 10, "an answer", every=0) == 42
     with pytest.raises(LabError, match="the moon: not within 0 s"):
         wait_for(lambda: None, 0, "the moon", every=0)
+
+
+FORKS = """
+import os, signal, subprocess, sys
+subprocess.Popen(["cat"])
+print(os.fork() or signal.pause(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_is_what_a_program_forked_and_no_other_program() -> None:
+    """An agent's worker is the agent itself; the daemons that it started aren't."""
+    argv = [sys.executable, "-c", FORKS]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        forked = int(program.stdout.readline())
+        main = Process.of(program.pid)
+        assert main is not None
+        try:
+            assert len(main.children()) == 2
+            assert [worker.pid for worker in main.workers()] == [forked]
+        finally:
+            kill(main.workers())
