@@ -17,6 +17,8 @@ from lab.processes import wait_for
 _NAMESPACES = ("qrouter-", "snat-", "fip-")
 _DEVICES = ("qg-", "qr-", "sg-", "ha-", "fg-")  # neutron.agent.l3
 _KERNELS_OWN = ("local", "broadcast", "multicast", "anycast")
+# What comes with an address, and what is learnt from an advertisement and goes by itself.
+_BY_ITSELF = ("proto kernel", "proto ra")
 
 
 def bring_back(box: Box) -> None:
@@ -57,9 +59,14 @@ def _routes(box: Box, name: str, device: str) -> Sequence[str]:
     found = []
     for family in ("-4", "-6"):
         argv = ["ip", family, "route", "show", "table", "all", "dev", device]
-        found += [
-            line.replace("linkdown", "").replace("dead", "").strip()
-            for line in box.run(argv, name).stdout.splitlines()
-            if "proto kernel" not in line and not line.startswith(_KERNELS_OWN)
-        ]
+        found += made_by_hand(box.run(argv, name).stdout)
     return found
+
+
+def made_by_hand(listed: str) -> list[str]:
+    """Return those of the routes of `ip route` that nothing brings back, to be given to it."""
+    return [
+        line.replace("linkdown", "").replace("dead", "").strip()
+        for line in listed.splitlines()
+        if not any(word in line for word in _BY_ITSELF) and not line.startswith(_KERNELS_OWN)
+    ]

@@ -20,12 +20,12 @@ from lab.layout import ROOT, LabError
 from lab.processes import wait_for
 from lab.stream import Stream, answers
 from lab.vpn import join
-from tests.scenario.conftest import BACKEND
+from tests.scenario.conftest import BACKEND, KIND
 
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
 MINUTES = os.environ.get("MINUTES")
 STEPS = int(os.environ.get("STEPS") or 0)
-REPLAY = "BACKEND={} SEED={} STEPS={} .venv/bin/pytest -q -m long tests/scenario/test_random.py"
+REPLAY = "BACKEND={} KIND={} SEED={} STEPS={} .venv/bin/pytest -q -m long {}"
 QUIET = 5  # seconds without an answer that are noted
 LOG = ROOT / "build" / "random.log"
 
@@ -60,7 +60,8 @@ class Run:
             return
         fault = self.random.choice(self._faults)
         self._tell(fault.name)
-        scene = faults.Scene.of(self.pair.one)
+        # Of several nodes none may serve for a moment.
+        scene = self._again_until(lambda: faults.Scene.of(self.pair.one))
         self._break(fault, scene)
         until = time.monotonic() + self.random.uniform(0, 3)
         try:
@@ -215,6 +216,6 @@ def test_after_any_history_everything_agrees(breakable, lab, minutes):
                     breakable.here.wait_for_ping(address)
             assert wire.lines() == []
         finally:
-            replay = REPLAY.format(BACKEND, SEED, run.steps)
+            replay = REPLAY.format(BACKEND, KIND, SEED, run.steps, "tests/scenario/test_random.py")
             log.write(f"{replay}\n")
             sys.__stdout__.write(f"\nreplay: {replay}\n")

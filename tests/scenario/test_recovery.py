@@ -13,6 +13,7 @@ import pytest
 from lab import faults, recovery
 from lab.agreement import UNANSWERED, differences
 from lab.capture import Capture
+from lab.layout import LabError
 from lab.processes import wait_for
 from lab.stream import Stream
 from tests.scenario.conftest import BACKEND, KIND, SHAPES
@@ -52,15 +53,34 @@ class Change:
         assert self.answer, "PUT was never answered"
 
 
-def settled(pair):
-    """Tell whether packets pass, and all that should be the same of each side is."""
-    if not all(pair.here.pings(a, wait=0.5) for a in pair.there.addresses):
-        return False
+def unsettled(pair):
+    """Return what isn't well: packets that don't pass, and what isn't the same of each side."""
+    silent = [
+        f"no answer of {a}" for a in pair.there.addresses if not pair.here.pings(a, wait=0.5)
+    ]
+    if silent:
+        return silent
     sides = [[ids[n] for ids in pair.connections] for n in (0, 1)]
     try:
-        return not any(map(differences, pair.ends, sides))
-    except UNANSWERED:  # an API or an agent isn't back yet
-        return False
+        return [
+            one for end, ids in zip(pair.ends, sides, strict=True) for one in differences(end, ids)
+        ]
+    except UNANSWERED as trouble:  # an API or an agent isn't back yet
+        return [repr(trouble)]
+
+
+def wait_settled(pair, limit, what, every=0.1):
+    """Wait until all is well; LabError with what isn't."""
+    left = []
+
+    def settled():
+        left[:] = unsettled(pair)
+        return not left
+
+    try:
+        wait_for(settled, limit, what, every)
+    except LabError as error:
+        raise LabError(f"{error}: {left}") from None
 
 
 def endured(pair, fault, mtu):
@@ -77,13 +97,11 @@ def endured(pair, fault, mtu):
     ended, gone = time.time(), time.monotonic()
     wait_for(lambda: fault.back(scene), 3 * recovery.LIMIT, "what was away answers", every=0.1)
     others = time.monotonic() - gone
-    wait_for(
-        lambda: settled(pair), 3 * recovery.LIMIT, f"all is well after {fault.name}", every=0.1
-    )
+    wait_settled(pair, 3 * recovery.LIMIT, f"all is well after {fault.name}")
     took = time.monotonic() - gone
     change.wait()
     # The change may have been answered after that.
-    wait_for(lambda: settled(pair), recovery.LIMIT, f"the change made in {fault.name}", every=0.1)
+    wait_settled(pair, recovery.LIMIT, f"the change made in {fault.name}")
     return ended, round(took, 1), round(others, 1)
 
 
@@ -96,7 +114,7 @@ def endured(pair, fault, mtu):
 )
 def test_a_fault_repairs_itself(breakable, lab, fault):
     """All is well within 30 s after the cause is gone; nothing was in clear."""
-    wait_for(lambda: settled(breakable), 60, "all is well before")
+    wait_settled(breakable, 60, "all is well before")
     workloads = (breakable.here, breakable.there)
     inner = " or ".join(f"host {a}" for w in workloads for a in w.addresses)
     ended, took, others = time.time(), None, 0.0
