@@ -105,12 +105,18 @@ def endured(pair, fault, mtu):
     return ended, round(took, 1), round(others, 1)
 
 
+def marks(fault):
+    """Return what pytest should know of a fault."""
+    long = [pytest.mark.long] if fault.long else []
+    if "ha" in KIND and fault.name.startswith("gateway port"):
+        why = "Neutron doesn't tell keepalived of the new device, which gets no address"
+        return [*long, pytest.mark.skip(reason=why)]
+    return long
+
+
 @pytest.mark.parametrize(
     "fault",
-    [
-        pytest.param(fault, id=fault.name, marks=[pytest.mark.long] if fault.long else [])
-        for fault in BREAKS
-    ],
+    [pytest.param(fault, id=fault.name, marks=marks(fault)) for fault in BREAKS],
 )
 def test_a_fault_repairs_itself(breakable, lab, fault):
     """All is well within 30 s after the cause is gone; nothing was in clear."""
