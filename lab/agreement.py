@@ -32,7 +32,9 @@ def differences(end: End, connections: Sequence[str]) -> list[str]:
     name = f"neutron_{end.cloud.name}"
     query = "select revision, northbound_revision from swanherd_routers where router_id="
     row = database.sql(end.cloud.lab, f"{query}'{router}';", name).split()
-    told = [*row, str(view["desired"]["revision"]), str(view["report"]["revision"])]
+    # An agent that has just begun hasn't told anything yet.
+    reported = (view["report"] or {"revision": None})["revision"]
+    told = [*row, str(view["desired"]["revision"]), str(reported)]
     found += [] if len(set(told)) == 1 else [f"revisions {told}"]
     pairs = len(connections)
     found += _ovn_differences(end, row[0], pairs) if end.cloud.plan.has_ovn else []
