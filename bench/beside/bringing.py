@@ -120,6 +120,7 @@ def bring_up(
         # What comes next needs them, and an agent that hasn't heard of something asks then.
         restarted = time.monotonic()
         side.restart_agent()
+        awaited.still = limit  # it takes one router after the other, and ours may be the last
         if awaited.wait(limit):
             found.restarted = time.monotonic() - restarted
     return found
