@@ -74,9 +74,13 @@ def _beside(network: IPNetwork, enclosing: Container[_Block]) -> IPInterface:
     that aren't free.
     """
     version, length, prefix = _block(network)
-    while length > 1 and (version, length, prefix ^ 1) in enclosing:
+    # All zero is nobody's address at all.
+    nobody = version, network.max_prefixlen, 0
+    while length > 1 and (
+        (beside := (version, length, prefix ^ 1)) in enclosing or beside == nobody
+    ):
         length, prefix = length - 1, prefix >> 1
-    # The first address of a block is hardly ever a host's; all zero is nobody's at all.
+    # The first address of a block is hardly ever a host's.
     number = (prefix ^ 1) << (network.max_prefixlen - length) or 1
     address = type(network.network_address)(number)
     return ipaddress.ip_interface(f"{address}/{length - 1}")

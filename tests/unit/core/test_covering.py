@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swanherd.core.covering import covering
@@ -34,14 +34,20 @@ def around(network: IPNetwork) -> Iterator[tuple[IPNetwork, IPNetwork]]:
 
 
 @given(st.frozensets(st.one_of(NEAR, networks(4, 1), networks(6, 1)), min_size=1, max_size=10))
+@example(frozenset([ipaddress.ip_network("0.0.0.1/32")]))
+@example(frozenset([ipaddress.ip_network("::1/128")]))
 def test_each_is_covered_by_the_narrowest_network_with_a_free_half(
     taken: frozenset[IPNetwork],
 ) -> None:
-    """The address is the first one of that half; none of what is taken lies there."""
+    """The address is the first one of that half; none of what is taken lies there.
+
+    A half that is nothing but the address of all zeros isn't free.
+    """
     expected = set()
     for network in taken:
         for outer, half in around(network):
-            free = not any(half.version == n.version and half.overlaps(n) for n in taken)
+            used = any(half.version == n.version and half.overlaps(n) for n in taken)
+            free = not used and int(half[-1]) > 0
             if free or not outer.prefixlen:
                 first = half[0] if int(half[0]) else half[1]
                 expected.add(f"{first}/{outer.prefixlen}")
