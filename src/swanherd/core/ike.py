@@ -145,7 +145,7 @@ class ObservedCharon:
     `options` is None when it isn't known what the running daemon was started with; `idle` tells
     since when it has had a config without an IKE SA, `lacking` since when one of IKEv1 with an
     IKE SA, but not all children, and `loaded` when this agent loaded a config last; in monotonic
-    seconds, as far as was seen.
+    seconds, as far as was seen. `ranks` are those above 0 that it loaded configs with.
     """
 
     running: bool
@@ -157,6 +157,7 @@ class ObservedCharon:
     idle: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     lacking: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     loaded: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    ranks: Mapping[str, int] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def spis(self) -> frozenset[int]:
@@ -204,11 +205,13 @@ class UnloadSecret:
 class LoadConfig:
     """Load an IKE config, or replace the children of the one of that name; no SA is touched.
 
-    `quiet`: the peer isn't told to forget what it had with us before (docs/adr/0020).
+    `quiet`: the peer isn't told to forget what it had with us before (docs/adr/0020). `rank`:
+    of two children of a pair the kernel uses the one of the lower rank (core.handover).
     """
 
     config: IkeConfig
     quiet: bool = False
+    rank: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

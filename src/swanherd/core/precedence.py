@@ -71,13 +71,16 @@ def yielded(connection: SiteConnection, loaded: float | None, now: float) -> flo
     return loaded + YIELDED - now
 
 
-def young(version: IkeVersion, sas: Iterable[IkeSa]) -> Mapping[str, float]:
-    """Return the children of IKEv1 that the peer may not use yet, and for how many seconds more.
+def young(
+    version: IkeVersion, sas: Iterable[IkeSa], *, answered: bool = False
+) -> Mapping[str, float]:
+    """Return the children that the peer may not use yet, and for how many seconds more.
 
     Who begins a Quick Mode has the SAs a way of the last message before the peer (RFC 2409
-    §5.5). Until then the peer sends by those of before, which this side must not end so soon.
+    §5.5). Until then the peer sends by those of before, which this side must not end so soon. Nor
+    in IKEv2 where it `answered`, and itself sends by those until the peer ends them.
     """
-    if version is not IkeVersion.V1:
+    if version is not IkeVersion.V1 and not answered:
         return {}
     return {
         child.name: float(SETTLED - child.details.installed)
@@ -89,9 +92,12 @@ def young(version: IkeVersion, sas: Iterable[IkeSa]) -> Mapping[str, float]:
     }
 
 
-def handed_in(connection: SiteConnection, live: Iterable[IkeSa]) -> float:
+def handed_in(
+    connection: SiteConnection, live: Iterable[IkeSa], *, answered: bool = False
+) -> float:
     """Return for how many seconds the children are still the other side's to make."""
     sas = tuple(sa for sa in live if sa.state in LIVE)
-    if connection.ike.version is not IkeVersion.V1 or not sas or any(sa.initiator for sa in sas):
+    concerned = answered or connection.ike.version is IkeVersion.V1
+    if not concerned or not sas or any(sa.initiator for sa in sas):
         return 0.0
     return float(max(HANDED - min(sa.age for sa in sas), 0))

@@ -13,11 +13,17 @@ from swanherd.core.peering import Peering, config_order
 
 
 def restless(
-    wanted: Sequence[Peering], current: Index, faults: Container[str], *, young: bool
+    wanted: Sequence[Peering],
+    current: Index,
+    faults: Container[str],
+    ranked: Container[str] = (),
+    *,
+    young: bool,
 ) -> list[Peering]:
     """Return the peerings of which there is something to judge; of many nearly all rest.
 
-    With `young` also those that rest, but with children that the peer may not use yet.
+    With `young` also those that rest, but with children that the peer may not use yet; and those
+    that are loaded with a rank, which isn't for ever.
     """
     alone = list(map(current.single.get, config_order(wanted)))
     rest = _each_rests(alone, wanted)
@@ -26,6 +32,7 @@ def restless(
         for peering, sa, rests in zip(wanted, alone, rest, strict=True)
         if not rests
         or peering.config.name in faults
+        or peering.config.name in ranked
         or (young and peering.config.connection.ike.version is IkeVersion.V1 and _is_young(sa))
     ]
 

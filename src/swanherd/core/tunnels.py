@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from swanherd.core import precedence, races
+from swanherd.core import handover, precedence, races
 from swanherd.core.ends import doubted, silence
 from swanherd.core.ike import (
     CARRYING,
@@ -60,7 +60,8 @@ class _View:
 
     `idle` and `lacking`: since when there has been none of them, or one without all children; None
     if that wasn't seen, or not yet. `loaded`: when charon got it; None if long ago. `before`: the
-    IKE SAs of no config that is wanted. `quiet`: what was before carries on in the kernel.
+    IKE SAs of no config that is wanted. `quiet`: what was before carries on in the kernel. `rank`:
+    what it is loaded with (core.handover).
     """
 
     peering: Peering
@@ -72,6 +73,7 @@ class _View:
     loaded: float | None
     before: Sequence[IkeSa]
     quiet: bool
+    rank: int
 
     @property
     def name(self) -> str:
@@ -109,7 +111,8 @@ class _View:
     @property
     def young(self) -> Mapping[str, float]:
         """The children that the peer may not use yet, and for how many seconds more."""
-        return precedence.young(self.peering.config.connection.ike.version, self.current)
+        version = self.peering.config.connection.ike.version
+        return precedence.young(version, self.current, answered=self.rank > handover.FIRST)
 
     @property
     def patience(self) -> float:
@@ -163,13 +166,14 @@ def plan_tunnels(
         sas = current.of(name)
         # It may have been loaded before, with other children.
         loaded = charon.loaded.get(name) if has_loaded(charon, peering) else timing.now
-        return _View(
-            peering, sas, faults.get(name), timing, idle, lacking, loaded, strangers, name in quiet
-        )
+        is_quiet, rank = name in quiet, charon.ranks.get(name, handover.FIRST)
+        fault = faults.get(name)
+        return _View(peering, sas, fault, timing, idle, lacking, loaded, strangers, is_quiet, rank)
 
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
-    for peering in restless(wanted, current, faults, young=bool(strangers)):
+    ranks: list[tuple[Peering, int]] = []
+    for peering in restless(wanted, current, faults, charon.ranks, young=bool(strangers)):
         view = view_of(peering)
         waits += view.young.values()
         dead, wait = _dead(view)
@@ -187,11 +191,16 @@ def plan_tunnels(
         initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []
+        begins = bool(initiate)
+        rank = handover.rank(peering, view.current, strangers, view.rank, begins=begins)
+        ranks.append((peering, rank))
         views.append(view)
     actions += _dead_with_their_peer(views, map(view_of, wanted), timing.now)
     if strangers:
         actions += _end_unwanted(views, desired, view_of, strangers, timing.now)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
+    if handover.is_possible(charon):
+        actions = [*handover.ranked(actions, ranks, charon, quiet)]
     return tuple(actions), min(waits, default=None)
 
 
@@ -284,7 +293,8 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     if left > 0 and view.is_relieved:
         return (), left
     if any(sa.state in LIVE for sa in view.current):
-        left = precedence.handed_in(connection, view.current)
+        answered = view.is_relieved and view.rank > handover.FIRST
+        left = precedence.handed_in(connection, view.current, answered=answered)
         handed = precedence.handed(connection, view.lacking, retry, timing.now)
         if (left := max(left, handed)) > 0:
             return (), left

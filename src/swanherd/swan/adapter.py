@@ -12,7 +12,6 @@ from swanherd.core.ike import (
     CharonOptions,
     ChildSa,
     DeclareDead,
-    IkeConfig,
     IkeSa,
     Initiate,
     LoadConfig,
@@ -69,6 +68,7 @@ class _Router:
         self.idle: Mapping[str, float] = {}
         self.lacking: Mapping[str, float] = {}
         self.loaded: Mapping[str, float] = {}
+        self.ranks: Mapping[str, int] = {}
 
 
 class StrongSwan:
@@ -150,8 +150,8 @@ class StrongSwan:
                     self._routers.pop(router_id, None)
                 router.commands.end()
                 self._life.stop(router_id)
-            case LoadConfig(config, quiet):
-                self._load(router_id, router, config, quiet=quiet)
+            case LoadConfig():
+                self._load(router_id, router, action)
             case LoadSecret(connection):
                 secret = _rendered(router_id, lambda: codec.render_secret(connection))
                 router.commands.request("load-shared", secret)
@@ -240,6 +240,7 @@ class StrongSwan:
             idle=idle,
             lacking=lacking,
             loaded=router.loaded,
+            ranks=router.ranks,
         )
 
     def _lost(self, router_id: RouterId, router: _Router) -> None:
@@ -250,6 +251,7 @@ class StrongSwan:
         with router.lock:
             router.memory = router.memory.seen({})
             router.idle = router.lacking = router.loaded = {}
+            router.ranks = {}
             router.tally = router.tally.gone()
 
     def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:
@@ -292,18 +294,18 @@ class StrongSwan:
             self._lost(router_id, router)
         self._life.start(router_id, options, check)
 
-    def _load(
-        self, router_id: RouterId, router: _Router, config: IkeConfig, *, quiet: bool
-    ) -> None:
-        options = self._life.options(router_id)
+    def _load(self, router_id: RouterId, router: _Router, load: LoadConfig) -> None:
+        config, options = load.config, self._life.options(router_id)
         plane = options.data_plane if options is not None else DataPlane.USERSPACE
-        message = _rendered(router_id, lambda: codec.render(config, plane, quiet=quiet))
+        how = partial(codec.render, config, plane, quiet=load.quiet, rank=load.rank)
+        message = _rendered(router_id, how)
         with router.lock:
             # Before charon has it, so that no event about it comes too early.
             router.facts = {**router.facts, config.name: codec.facts_of(config)}
         router.commands.request("load-conn", message)
         with router.lock:
             router.loaded = since.loaded(router.loaded, config.name, self._clock())
+            router.ranks = since.ranked(router.ranks, config.name, load.rank)
 
     def _unload(self, router: _Router, name: str) -> None:
         try:
@@ -315,6 +317,7 @@ class StrongSwan:
         with router.lock:
             router.facts = {n: facts for n, facts in router.facts.items() if n != name}
             router.memory = router.memory.forget(name)
+            router.ranks = since.ranked(router.ranks, name, 0)
 
     def _declare_dead(self, router: _Router, config: str, unique_id: int) -> None:
         now = self._clock()

@@ -30,6 +30,9 @@ _ANY_ADDRESS = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bo
 # `unique = never` as list-conns tells it (peer_cfg.c, unique_policy_names).
 _NEVER = b"UNIQUE_NEVER"
 
+# A policy's priority has 32 bits; 0 would be charon's own choice.
+_WIDEST, _RANK_BITS = 257, 23
+
 _HOST_NAME = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z")
 
 # Tasks that make or end children (task.c); passive ones are those that the peer began.
@@ -73,13 +76,13 @@ class ConfigFacts:
 # Values → messages
 
 
-def render(config: IkeConfig, plane: DataPlane, *, quiet: bool = False) -> Message:
+def render(config: IkeConfig, plane: DataPlane, *, quiet: bool = False, rank: int = 0) -> Message:
     """Return the message of `load-conn`; equal configs yield equal messages."""
     connection = config.connection
     if connection.local_address is None:
         raise Unrenderable("The public port has no address of the peer's family.")
     try:
-        return {config.name: _render_ike(config, plane, quiet=quiet)}
+        return {config.name: _render_ike(config, plane, quiet=quiet, rank=rank)}
     except ValueError as error:
         raise Unrenderable(f"strongSwan can't be told this: {error}.") from error
 
@@ -105,7 +108,7 @@ def render_secret(connection: SiteConnection) -> Message:
     }
 
 
-def _render_ike(config: IkeConfig, plane: DataPlane, *, quiet: bool) -> Message:
+def _render_ike(config: IkeConfig, plane: DataPlane, *, quiet: bool, rank: int) -> Message:
     connection = config.connection
     ike, dpd = connection.ike, connection.dpd
     policies = dict(config.policies)
@@ -136,7 +139,7 @@ def _render_ike(config: IkeConfig, plane: DataPlane, *, quiet: bool) -> Message:
         "children": {
             name: {
                 **_render_child(policies.get(name, connection.ipsec), selector, eager=eager),
-                **({"reqid": reqid_of(name)} if plane is DataPlane.KERNEL else {}),
+                **(_in_kernel(name, selector, rank) if plane is DataPlane.KERNEL else {}),
             }
             for name, selector in config.children
         },
@@ -173,6 +176,16 @@ def _render_child(policy: IpsecPolicy, selector: TrafficSelector, *, eager: bool
         "rekey_time": policy.lifetime * (80 if eager else 90) // 100,
         "rand_time": policy.lifetime // 30,
     }
+
+
+def _in_kernel(name: str, selector: TrafficSelector, rank: int) -> Message:
+    """Return what the kernel's policies are to have; of two that overlap the narrower goes first.
+
+    charon's own priorities do so, too, but are equal for all children of a pair.
+    """
+    length = selector.local.prefixlen + selector.remote.prefixlen
+    priority = (_WIDEST - length << _RANK_BITS) + min(rank, (1 << _RANK_BITS) - 1)
+    return {"reqid": reqid_of(name), "priority": priority}
 
 
 def _ike_times(name: str, lifetime: int, *, eager: bool) -> Message:

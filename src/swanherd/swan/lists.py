@@ -66,7 +66,7 @@ class Lists:
         self._sas: dict[str, tuple[IkeSa, ...]] = {}
         self._live: dict[str, frozenset[int]] = {}
         self._restless: set[str] = set()  # whose SAs change without any event
-        # Those of IKEv1 by whose age something of another config ends (core.precedence).
+        # Those by whose age something of another config ends (core.precedence).
         self._young: set[str] = set()
         self._secrets: frozenset[ConnectionId] = frozenset()
         self._set: frozenset[LoadedConfig] = frozenset()
@@ -219,7 +219,7 @@ class Lists:
                 # Of several their ages decide, and those are as old as the list.
                 if len(same) > 1 or not _is_settled(sa):
                     self._restless.add(sa.config)
-                if sa.details is not None and young(sa.details.version, (sa,)):
+                if sa.details is not None and young(sa.details.version, (sa,), answered=True):
                     self._young.add(sa.config)
 
 

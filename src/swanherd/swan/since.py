@@ -25,6 +25,12 @@ def loaded(before: Mapping[str, float], name: str, now: float) -> Mapping[str, f
     return {**recent, name: now}
 
 
+def ranked(before: Mapping[str, int], name: str, rank: int) -> Mapping[str, int]:
+    """Return the ranks that configs were loaded with last, of those that have one."""
+    others = {each: of for each, of in before.items() if each != name}
+    return {**others, name: rank} if rank else others
+
+
 def lacking(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
     """Return since when each config of IKEv1 has had an IKE SA, but not all of its children."""
     names = listed.v1 & listed.established.keys()

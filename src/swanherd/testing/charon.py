@@ -86,6 +86,7 @@ class _Daemon:
     quiet: set[str] = dataclasses.field(default_factory=set)
     lacking: dict[str, float] = dataclasses.field(default_factory=dict)
     loaded: dict[str, float] = dataclasses.field(default_factory=dict)
+    ranks: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +159,7 @@ class FakeCharon:
             idle=daemon.idle,
             lacking=daemon.lacking,
             loaded=dict(daemon.loaded),
+            ranks=dict(daemon.ranks),
         )
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:
@@ -270,7 +272,8 @@ class FakeCharon:
                 daemon.secrets[connection.id] = connection.psk
             case UnloadSecret(connection_id):
                 daemon.secrets.pop(connection_id, None)
-            case LoadConfig(config, quiet):
+            case LoadConfig(config, quiet, rank):
+                daemon.ranks[config.name] = rank
                 daemon.configs[config.name] = config
                 daemon.loaded[config.name] = self._clock()
                 daemon.quiet -= {config.name}

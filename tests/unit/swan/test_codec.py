@@ -156,6 +156,27 @@ def test_a_quiet_config_is_told_apart_and_names_its_pairs_for_the_kernel() -> No
     assert "reqid" not in render(config.connection, DataPlane.USERSPACE)["children"][name]
 
 
+def test_a_policy_goes_before_wider_ones_and_then_by_its_rank() -> None:
+    """Whatever ranks the two have; the priority is a number of 32 bits, and never 0."""
+
+    def priority(local: str, remote: str, rank: int) -> int:
+        pair = (builders.selector(local, remote),)
+        config = ike_config(builders.connection(selectors=pair), KEY)
+        (child,) = codec.render(config, DataPlane.KERNEL, rank=rank)[config.name][
+            "children"
+        ].values()
+        return int(child["priority"])
+
+    wide, narrow = ("10.0.0.0/8", "10.2.0.0/16"), ("10.1.0.0/16", "10.2.0.0/16")
+    far, host = ("0.0.0.0/0", "0.0.0.0/0"), ("fd00::1/128", "fd00::2/128")
+    got = [
+        priority(*pair, rank) for pair in (host, narrow, wide, far) for rank in (0, 1, 7, 1 << 40)
+    ]
+    assert got == sorted(set(got))
+    assert got[0] > 0
+    assert got[-1] < 1 << 32
+
+
 def test_generations_differ_where_charon_looks() -> None:
     """Configs that differ in nothing but their name differ in fields of charon's equality."""
     connection = builders.connection()

@@ -1,5 +1,7 @@
 """What is listed again although no event spoke of it."""
 
+import pytest
+
 from swanherd.swan.lists import Lists
 from tests.unit.steps import calls_of
 
@@ -45,11 +47,11 @@ def asked_again(version, *names):
     return commands.asked
 
 
-def test_a_young_child_of_ikev1_is_listed_anew_while_another_config_is_to_end():
+@pytest.mark.parametrize("version", [b"IKEv1", b"IKEv2"])
+def test_a_young_child_is_listed_anew_while_another_config_is_to_end(version):
     """By its age that one ends; no event tells of ages."""
-    assert sorted(asked_again(b"IKEv1", "new", "old")) == ["new", "old"]
-    assert asked_again(b"IKEv1", "new") == []
-    assert asked_again(b"IKEv2", "new", "old") == []
+    assert sorted(asked_again(version, "new", "old")) == ["new", "old"]
+    assert asked_again(version, "new") == []
 
 
 class Many:
