@@ -166,6 +166,20 @@ class SwanContract:
         assert first.keys() == {stage.good.name}
         assert first == again
 
+    def test_what_rank_a_config_was_loaded_with_is_observed(self, stage: SwanStage) -> None:
+        """The last one holds; the first rank is none, and what is unloaded has none."""
+        before = _bring_up(stage)
+        for rank in (41, 43):
+            stage.swan.apply(stage.router, LoadConfig(stage.good, rank=rank))
+            seen = stage.swan.observe(stage.router)
+            assert {stage.good.name: rank} == seen.ranks
+            assert _sas(before, stage.good) == _sas(seen, stage.good)
+        stage.swan.apply(stage.router, LoadConfig(stage.good))
+        assert stage.swan.observe(stage.router).ranks == {}
+        stage.swan.apply(stage.router, LoadConfig(stage.good, rank=41))
+        stage.swan.apply(stage.router, UnloadConfig(stage.good.name))
+        assert stage.swan.observe(stage.router).ranks == {}
+
     def test_loading_again_is_harmless(self, stage: SwanStage) -> None:
         """Loading what is loaded keeps every SA, and unloading twice is no failure."""
         before = _bring_up(stage)

@@ -12,7 +12,7 @@ from swanherd.core.ike import (
     SaState,
     TerminateIke,
 )
-from swanherd.core.model import ChildDetails, DataPlane, IkeVersion
+from swanherd.core.model import ChildDetails, DataPlane, IkeVersion, Initiator
 from swanherd.core.naming import child_name
 from swanherd.core.peering import ike_config
 from swanherd.testing import builders as make
@@ -96,7 +96,43 @@ def test_neither_userspace_nor_ikev1_has_ranks(case):
 
 def test_an_attempt_under_way_keeps_its_rank():
     """charon looks it up when the peer's answer comes."""
-    desired, config, there, _ = seen(SECOND, rank=41)
+    desired, config, there, _ = seen(SECOND, rank=35)
     coming = ike_sa(3, config=config.name, state=SaState.CONNECTING, children=())
     there = dataclasses.replace(there, ike_sas=(*there.ike_sas, coming))
     assert loads(actions(there, desired, now=1.0)) == []
+
+
+@pytest.mark.parametrize("rank", [0, 45])
+def test_what_is_up_keeps_its_rank_while_old_ones_end(rank):
+    """Who began has the first; who answered had more to replace."""
+    _, _, _, child = seen(SECOND)
+    new = dataclasses.replace(child, unique_id=50)
+    desired, _, there, _ = seen(SECOND, rank=rank, up=[new])
+    assert loads(actions(there, desired)) == []
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"initiator": Initiator.RESPONSE_ONLY}, {"peer_address": "0.0.0.0", "peer_id": "a"}],
+)
+def test_who_never_begins_sends_by_the_newest(attributes):
+    """The peer may have come from another address, from which the old policy lets nothing in."""
+    desired, config, there, _ = seen(dataclasses.replace(SECOND, **attributes), loaded=False)
+    assert [LoadConfig(config)] == loads(actions(there, desired))
+
+
+def test_who_answered_leaves_the_other_children_to_the_other_for_a_while():
+    """Both would make them at the same moment."""
+    pairs = (
+        make.selector("10.1.0.0/24", "10.2.0.0/24"),
+        make.selector("10.1.0.0/24", "10.3.0.0/24"),
+    )
+    two = dataclasses.replace(SECOND, selectors=pairs)
+    _, config, _, child = seen(two)
+    first, second = (name for name, _ in config.children)
+    new = dataclasses.replace(child, name=first, unique_id=50)
+    desired, _, there, _ = seen(two, rank=41, up=[new])
+    for age, begins in ((0, False), (1, False), (2, True)):
+        sas = tuple(dataclasses.replace(sa, age=age) for sa in there.ike_sas)
+        plan = actions(dataclasses.replace(there, ike_sas=sas), desired, now=10.0)
+        assert begins == (Initiate(config.name, second) in plan)
