@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from swanherd.core.failures import Failure, Permanent, Temporary
 from swanherd.core.ike import (
@@ -37,7 +37,6 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import ConnectionId, IkeVersion, Reason, RouterId, Secret
 from swanherd.core.tunnels import carrying
-from swanherd.swan.since import ranked
 
 
 class Answer(enum.Enum):
@@ -87,7 +86,7 @@ class _Daemon:
     quiet: set[str] = dataclasses.field(default_factory=set)
     lacking: dict[str, float] = dataclasses.field(default_factory=dict)
     loaded: dict[str, float] = dataclasses.field(default_factory=dict)
-    ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    ranks: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +159,7 @@ class FakeCharon:
             idle=daemon.idle,
             lacking=daemon.lacking,
             loaded=dict(daemon.loaded),
-            ranks=daemon.ranks,
+            ranks={name: rank for name, rank in daemon.ranks.items() if rank},
         )
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:
@@ -274,14 +273,14 @@ class FakeCharon:
             case UnloadSecret(connection_id):
                 daemon.secrets.pop(connection_id, None)
             case LoadConfig(config, quiet, rank):
-                daemon.ranks = ranked(daemon.ranks, config.name, rank)
+                daemon.ranks[config.name] = rank
                 daemon.configs[config.name] = config
                 daemon.loaded[config.name] = self._clock()
                 daemon.quiet -= {config.name}
                 daemon.quiet |= {config.name} if quiet else set()
             case UnloadConfig(name):
                 daemon.configs.pop(name, None)
-                daemon.ranks = ranked(daemon.ranks, name, 0)
+                daemon.ranks.pop(name, None)
                 self._faults.get(router_id, {}).pop(name, None)
             case Initiate(config_name, child):
                 self._initiate(router_id, daemon, config_name, child)
