@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from bench.beside.routers import Routers
 from bench.beside.side import Case, Side, seconds_until
 from lab.boxes import end
+from lab.stream import answers
 
 # A peer of whom the gateway doesn't begin the tunnel begins it itself, so late.
 PATIENCE = 3.0
@@ -142,19 +143,24 @@ def told_down(side: Side, limit: float) -> float | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Restart:
-    """What the agent's restart cost: IKE SAs that aren't the same, pings lost of how many."""
+    """What the agent's restart cost: IKE SAs that aren't the same, pings lost of how many.
+
+    `lost_at`: when those were sent, in seconds after the agent was told to end.
+    """
 
     rebuilt: int
     of: int
     lost: int
     sent: int
+    lost_at: tuple[float, ...] = ()
 
 
 def restart(side: Side, case: Case, seconds: int = 40) -> Restart:
     """Restart the agent while ten pings a second go through a tunnel."""
     before = {sa["uniqueid"] for sas in side.up().values() for sa in sas}
-    ping = ["ping", "-n", "-q", "-i", "0.1", "-c", str(seconds * 10), case.far.host]
+    ping = ["ping", "-n", "-D", "-i", "0.1", "-c", str(seconds * 10), case.far.host]
     running = side.workload.box.popen(ping, netns=side.workload.name)
+    told_at = time.time()
     try:
         side.restart_agent()
         out, _ = running.communicate(timeout=seconds + 60)
@@ -163,7 +169,22 @@ def restart(side: Side, case: Case, seconds: int = 40) -> Restart:
     after = {sa["uniqueid"] for sas in side.up().values() for sa in sas}
     counts = _RECEIVED.search(out)
     sent, received = map(int, counts.groups()) if counts else (0, 0)
-    return Restart(len(before - after), len(before), sent - received, sent)
+    lost_at = unanswered(answers(out), sent, told_at)
+    return Restart(len(before - after), len(before), sent - received, sent, lost_at)
+
+
+def unanswered(
+    came: Sequence[tuple[float, int]], sent: int, since: float, every: float = 0.1
+) -> tuple[float, ...]:
+    """Return when the pings without an answer were sent, about, in seconds after `since`.
+
+    `came`: when each answer came, and of which of the `sent`; one was sent each `every` seconds.
+    """
+    if not came:
+        return ()
+    first = min(at - number * every for at, number in came)
+    missing = set(range(1, sent + 1)) - {number for _, number in came}
+    return tuple(round(first + number * every - since, 1) for number in sorted(missing))
 
 
 def idle(side: Side, seconds: float) -> float:

@@ -92,6 +92,11 @@ class Pair:
                 remove_end(end)
 
 
+def kind_of(cloud):
+    """Return the kind of a cloud's routers in this run; OVN has but one."""
+    return "" if cloud.plan.has_ovn else KIND
+
+
 @pytest.fixture(scope="session")
 def lab():
     lab = Lab(os.environ.get("SWANHERD_LAB", "test"), SHAPES[BACKEND])
@@ -135,7 +140,7 @@ def make_pair(clouds, clients):
         ends, workloads = [], []
         for index, cloud in enumerate(clouds, 1):
             client = clients[index - 1]
-            kind = kinds[index - 1] if kinds else "" if cloud.plan.has_ovn else KIND
+            kind = kinds[index - 1] if kinds else kind_of(cloud)
             cidrs = {4: f"10.{number}.{index}.0/24", 6: f"fd00:{number}:{index}::/64"}
             name = f"s{number}-{cloud.name}"
             site = make_site(cloud, client, name, [cidrs[f] for f in inner], kind=kind)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.beside import page
 from bench.beside.__main__ import results
-from bench.beside.bringing import Awaited
+from bench.beside.bringing import Awaited, unanswered
 from bench.beside.changes import Outcome
 from bench.beside.peer import Far
 from bench.beside.side import Case
@@ -166,3 +166,11 @@ def test_what_charon_never_gets_is_not_waited_for_to_the_end() -> None:
     side.known.add("b")
     assert awaited.wait(60)
     assert set(awaited.active_at) == {"a", "b"}
+
+
+def test_it_is_told_when_the_lost_pings_were_sent():
+    """By the number of each and the time of the quickest answer; of none nothing is known."""
+    came = [(100.11, 1), (100.25, 2), (100.51, 5)]
+    assert unanswered(came, 6, 100.0) == (0.3, 0.4, 0.6)
+    assert unanswered(came[:2], 2, 100.0) == ()
+    assert unanswered([], 6, 100.0) == ()
