@@ -19,7 +19,7 @@ from lab.layout import FABRIC_BOX, INTERNET_BOX, Chassis, LabError
 from lab.ovs import L3_AGENT
 from lab.processes import wait_for
 from lab.services import Service
-from lab.vpn import ANSWER, End, agent_of, kill_charons, namespace_of, serving
+from lab.vpn import ANSWER, End, agent_of, is_met, kill_charons, namespace_of, serving
 
 STATE = "/var/lib/swanherd"
 DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
@@ -322,7 +322,7 @@ def of(backend: str, *, redundant: bool = False) -> tuple[Fault, ...]:
 FAULTS = (
     Fault("kill -9 charon", _kill_charon, long=True),
     _crash("swanherd-ovn-agent", there=True, long=True, on=[OVN]),
-    _crash("neutron-l3-agent", there=True, long=True, on=[OVS]),
+    _crash(L3_AGENT, there=True, long=True, back=lambda s: is_met(s.end, s.node), on=[OVS]),
     _crash("neutron-openvswitch-agent", there=True, on=[OVS]),
     Fault("kill -9 keepalived", _kill_keepalived, long=True, on=[OVS], redundant=True),
     _crash("neutron-rpc-server", long=True, back=_is_served),

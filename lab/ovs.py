@@ -85,6 +85,12 @@ def wait_for_rpc(lab: Lab, cloud: CloudPlan, topics: Sequence[str] = TOPICS) -> 
     services.wait(box, cloud.rpc_service, lambda: within(box, listens), 90, "doesn't listen")
 
 
+def met(log: str, router_id: str) -> bool:
+    """Tell whether the last L3 agent that wrote to a log says that it is done with a router."""
+    last = log.rpartition("Logging enabled!")[2]
+    return f"Finished a router update for {router_id}," in last
+
+
 def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis, agent: str) -> None:
     """Start an agent of a chassis; what it starts lives on when it is stopped."""
     box = Box(lab, chassis.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from lab.boxes import Box
 from lab.processes import wait_for
@@ -30,24 +31,46 @@ def bring_back(box: Box) -> None:
 
 
 def _bring_back(box: Box, name: str) -> None:
+    redundant = [link["ifname"] for link in _devices(box, name) if _is_ha(link)]
+    for device in redundant:
+        _replace(box, name, device)
+    if redundant:
+        # keepalived has lost its device and gives up the addresses, which are the other node's
+        # then: who puts them back by hand makes two nodes that have them.
+        wait_for(lambda: given_up(_devices(box, name)), 10, f"keepalived lets go in {name}")
+    for link in _devices(box, name):
+        if not _is_ha(link):
+            _replace(box, name, link["ifname"])
+
+
+def given_up(links: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether devices as `ip -j address` lists them have no address of keepalived's."""
+    found = (each for link in links if not _is_ha(link) for each in link["addr_info"])
+    return all(each["scope"] == "link" for each in found)
+
+
+def _is_ha(link: dict[str, Any]) -> bool:
+    return bool(link["ifname"].startswith("ha-"))
+
+
+def _devices(box: Box, name: str) -> list[dict[str, Any]]:
     listed = json.loads(box.run(["ip", "-j", "address"], name).stdout)
-    devices = [link for link in listed if link["ifname"].startswith(_DEVICES)]
-    routes = {link["ifname"]: _routes(box, name, link["ifname"]) for link in devices}
-    for link in devices:
-        device = link["ifname"]
-        box.ip(f"link del {device}", netns=name)
-        wait_for(functools.partial(_is_there, box, device), 30, f"a new {device}")
-        box.ip(f"link set {device} netns {name}")
-        box.ip(f"link set {device} address {link['address']} mtu {link['mtu']} up", netns=name)
-        for each in link["addr_info"]:
-            nodad = " nodad" if each["family"] == "inet6" else ""
-            address = f"{each['local']}/{each['prefixlen']}"
-            box.ip(
-                f"address replace {address} dev {device} scope {each['scope']}{nodad}", netns=name
-            )
-    for device, lines in routes.items():
-        for line in lines:
-            box.ip(f"route replace {line} dev {device}", netns=name)
+    return [link for link in listed if link.get("ifname", "").startswith(_DEVICES)]
+
+
+def _replace(box: Box, name: str, device: str) -> None:
+    (link,) = (link for link in _devices(box, name) if link["ifname"] == device)
+    lines = _routes(box, name, device)
+    box.ip(f"link del {device}", netns=name)
+    wait_for(functools.partial(_is_there, box, device), 30, f"a new {device}")
+    box.ip(f"link set {device} netns {name}")
+    box.ip(f"link set {device} address {link['address']} mtu {link['mtu']} up", netns=name)
+    for each in link["addr_info"]:
+        nodad = " nodad" if each["family"] == "inet6" else ""
+        address = f"{each['local']}/{each['prefixlen']}"
+        box.ip(f"address replace {address} dev {device} scope {each['scope']}{nodad}", netns=name)
+    for line in lines:
+        box.ip(f"route replace {line} dev {device}", netns=name)
 
 
 def _is_there(box: Box, device: str) -> bool:

@@ -13,7 +13,7 @@ from lab.boxes import Box
 from lab.cloud import Cloud
 from lab.layout import LabError
 from lab.neutron import AGENT
-from lab.ovs import L3_AGENT
+from lab.ovs import L3_AGENT, met
 from lab.processes import wait_for
 from lab.sites import Site
 
@@ -299,6 +299,15 @@ def serving(end: End) -> Box:
     if len(found) != 1:
         raise LabError(f"{end.site.name}: {len(found)} nodes serve {namespace_of(end)}")
     return found[0]
+
+
+def is_met(end: End, box: Box) -> bool:
+    """Tell whether the L3 agent that runs on a node is done with its first turn for the router.
+
+    In that turn Neutron takes IPv6 from a redundant one (`HaRouterNamespace.create`). True of OVN.
+    """
+    log = box.lab.log(box.name, L3_AGENT)
+    return end.cloud.plan.has_ovn or met(log.read_text(errors="replace"), end.site.router_id)
 
 
 def kill_charons(end: End) -> None:

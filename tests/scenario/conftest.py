@@ -22,9 +22,10 @@ from lab.cloud import Cloud
 from lab.layout import Lab, Shape
 from lab.neutron import AGENT
 from lab.ovs import L3_AGENT
+from lab.processes import wait_for
 from lab.sites import boot, make_public, make_site
 from lab.user import enter
-from lab.vpn import join, make_end, remove_end, wait_status
+from lab.vpn import is_met, join, make_end, remove_end, wait_status
 
 BACKEND = os.environ.get("BACKEND") or "ovn"
 # Of the routers that are made on clouds of Open vSwitch, where a test says nothing else.
@@ -177,4 +178,7 @@ def breakable(clouds, make_pair):
     faults.make_breakable(pair.one)
     pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
     pair.up(90)
+    # Agents that were started anew serve the tunnel before Neutron's turn, which may disturb it.
+    for node in cloud.gateways:
+        wait_for(lambda n=node: is_met(pair.one, n), 90, f"{node.name} is done with the router")
     return pair

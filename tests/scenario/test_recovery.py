@@ -70,23 +70,26 @@ def unsettled(pair):
 
 
 def wait_settled(pair, limit, what, every=0.1):
-    """Wait until all is well; LabError with what isn't."""
+    """Wait until all is well, and return what was the last that wasn't; LabError with it."""
     left = []
 
     def settled():
-        left[:] = unsettled(pair)
-        return not left
+        now = unsettled(pair)
+        left[:] = now or left
+        return not now
 
     try:
         wait_for(settled, limit, what, every)
     except LabError as error:
         raise LabError(f"{error}: {left}") from None
+    return left
 
 
 def endured(pair, fault, mtu):
     """Let a fault happen; return when it ended, and the seconds until all was well again.
 
-    And those of them until the programs of others that were away answered again.
+    And those of them until the programs of others that were away answered again; and what was the
+    last that wasn't well.
     """
     scene = faults.Scene.of(pair.one)
     fault.begin(scene)
@@ -97,12 +100,12 @@ def endured(pair, fault, mtu):
     ended, gone = time.time(), time.monotonic()
     wait_for(lambda: fault.back(scene), 3 * recovery.LIMIT, "what was away answers", every=0.1)
     others = time.monotonic() - gone
-    wait_settled(pair, 3 * recovery.LIMIT, f"all is well after {fault.name}")
+    last = wait_settled(pair, 3 * recovery.LIMIT, f"all is well after {fault.name}")
     took = time.monotonic() - gone
     change.wait()
     # The change may have been answered after that.
     wait_settled(pair, recovery.LIMIT, f"the change made in {fault.name}")
-    return ended, round(took, 1), round(others, 1)
+    return ended, round(took, 1), round(others, 1), last
 
 
 def marks(fault):
@@ -123,11 +126,11 @@ def test_a_fault_repairs_itself(breakable, lab, fault):
     wait_settled(breakable, 60, "all is well before")
     workloads = (breakable.here, breakable.there)
     inner = " or ".join(f"host {a}" for w in workloads for a in w.addresses)
-    ended, took, others = time.time(), None, 0.0
+    ended, took, others, last = time.time(), None, 0.0, []
     with Capture.on_wire(lab, breakable.one.cloud.plan, inner) as wire:
         streams = [Stream.start(breakable.here, address) for address in breakable.there.addresses]
         try:
-            ended, took, others = endured(breakable, fault, next(_mtus))
+            ended, took, others, last = endured(breakable, fault, next(_mtus))
         finally:
             first = max(each.first_answer(ended) for each in streams) - ended if took else 0.0
             lost = sum(each.stop().lost for each in streams)
@@ -135,4 +138,4 @@ def test_a_fault_repairs_itself(breakable, lab, fault):
             row = recovery.Row(fault.name, took, *counts, others, round(first, 1))
             recovery.write(row, recovery.file_of(STAGE))
     assert row.clear == 0
-    assert row.ok
+    assert row.ok, last

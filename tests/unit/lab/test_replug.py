@@ -1,4 +1,4 @@
-from lab.replug import made_by_hand
+from lab.replug import given_up, made_by_hand
 
 LISTED = """\
 default via 198.51.100.1 proto static dead linkdown
@@ -12,3 +12,12 @@ multicast ff00::/8 table local proto kernel metric 256 pref medium
 def test_what_a_standby_learnt_from_advertisements_is_not_set_by_hand() -> None:
     """`ip` doesn't take back the seconds that it prints of such a route."""
     assert made_by_hand(LISTED) == ["default via 198.51.100.1 proto static"]
+
+
+def test_keepalived_has_given_up_when_only_its_own_device_has_an_address_of_the_cloud() -> None:
+    """A split made by hand would be the lab's."""
+    own = {"ifname": "ha-1", "addr_info": [{"scope": "global"}]}
+    link_local = {"ifname": "qr-1", "addr_info": [{"scope": "link"}]}
+    served = {"ifname": "qg-1", "addr_info": [{"scope": "global"}]}
+    assert given_up([own, link_local])
+    assert not given_up([own, link_local, served])
