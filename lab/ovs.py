@@ -85,10 +85,10 @@ def wait_for_rpc(lab: Lab, cloud: CloudPlan, topics: Sequence[str] = TOPICS) -> 
     services.wait(box, cloud.rpc_service, lambda: within(box, listens), 90, "doesn't listen")
 
 
-def met(log: str, router_id: str) -> bool:
-    """Tell whether the last L3 agent that wrote to a log says that it is done with a router."""
-    last = log.rpartition("Logging enabled!")[2]
-    return f"Finished a router update for {router_id}," in last
+def met(log: str, pid: int, router_id: str) -> bool:
+    """Tell whether the L3 agent of this process id says in its log that it met a router."""
+    _, began, said = log.rpartition(f" {pid} INFO neutron.common.config [-] Logging enabled!")
+    return bool(began) and f"Finished a router update for {router_id}," in said
 
 
 def start_agent(lab: Lab, cloud: CloudPlan, chassis: Chassis, agent: str) -> None:

@@ -39,6 +39,12 @@ class Process:
         return None if state in "ZX" else cls(pid, int(start), int(parent), int(session))
 
     @property
+    def inner(self) -> int:
+        """Its id in the box that it runs in."""
+        status = (PROC / str(self.pid) / "status").read_text()
+        return int(status.partition("\nNSpid:")[2].partition("\n")[0].split()[-1])
+
+    @property
     def alive(self) -> bool:
         """Whether it still runs."""
         now = Process.of(self.pid)

@@ -17,6 +17,7 @@ from lab.processes import wait_for
 
 _NAMESPACES = ("qrouter-", "snat-", "fip-")
 _DEVICES = ("qg-", "qr-", "sg-", "ha-", "fg-")  # neutron.agent.l3
+_HA_ADDRESS = "169.254.0."  # Neutron tells by it who serves a redundant router
 _KERNELS_OWN = ("local", "broadcast", "multicast", "anycast")
 # What comes with an address, and what is learnt from an advertisement and goes by itself.
 _BY_ITSELF = ("proto kernel", "proto ra")
@@ -41,12 +42,22 @@ def _bring_back(box: Box, name: str) -> None:
     for link in _devices(box, name):
         if not _is_ha(link):
             _replace(box, name, link["ifname"])
+    if redundant:
+        # It never finds its new device by itself.
+        keepalived = f"^keepalived .*{name.partition('-')[2]}"
+        box.run(["pkill", "-HUP", "-o", "-f", keepalived], check=False)
 
 
 def given_up(links: Sequence[dict[str, Any]]) -> bool:
     """Tell whether devices as `ip -j address` lists them have no address of keepalived's."""
-    found = (each for link in links if not _is_ha(link) for each in link["addr_info"])
+    found = (each for link in links if not _is_ha(link) for each in _given(link))
     return all(each["scope"] == "link" for each in found)
+
+
+def _given(link: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return its addresses but for what advertisements told a standby, and keepalived's own."""
+    found = link["addr_info"]
+    return [a for a in found if not (a.get("dynamic") or a["local"].startswith(_HA_ADDRESS))]
 
 
 def _is_ha(link: dict[str, Any]) -> bool:
@@ -65,7 +76,7 @@ def _replace(box: Box, name: str, device: str) -> None:
     wait_for(functools.partial(_is_there, box, device), 30, f"a new {device}")
     box.ip(f"link set {device} netns {name}")
     box.ip(f"link set {device} address {link['address']} mtu {link['mtu']} up", netns=name)
-    for each in link["addr_info"]:
+    for each in _given(link):
         nodad = " nodad" if each["family"] == "inet6" else ""
         address = f"{each['local']}/{each['prefixlen']}"
         box.ip(f"address replace {address} dev {device} scope {each['scope']}{nodad}", netns=name)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from lab import services
 from lab.boxes import Box
 from lab.cloud import Cloud
 from lab.layout import LabError
@@ -306,8 +307,10 @@ def is_met(end: End, box: Box) -> bool:
 
     In that turn Neutron takes IPv6 from a redundant one (`HaRouterNamespace.create`). True of OVN.
     """
-    log = box.lab.log(box.name, L3_AGENT)
-    return end.cloud.plan.has_ovn or met(log.read_text(errors="replace"), end.site.router_id)
+    if end.cloud.plan.has_ovn:
+        return True
+    log = box.lab.log(box.name, L3_AGENT).read_text(errors="replace")
+    return met(log, services.find(box, L3_AGENT).main.inner, end.site.router_id)
 
 
 def kill_charons(end: End) -> None:

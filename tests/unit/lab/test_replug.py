@@ -16,8 +16,9 @@ def test_what_a_standby_learnt_from_advertisements_is_not_set_by_hand() -> None:
 
 def test_keepalived_has_given_up_when_only_its_own_device_has_an_address_of_the_cloud() -> None:
     """A split made by hand would be the lab's."""
-    own = {"ifname": "ha-1", "addr_info": [{"scope": "global"}]}
-    link_local = {"ifname": "qr-1", "addr_info": [{"scope": "link"}]}
-    served = {"ifname": "qg-1", "addr_info": [{"scope": "global"}]}
+    own = {"ifname": "ha-1", "addr_info": [{"scope": "global", "local": "169.254.193.7"}]}
+    learnt = {"scope": "global", "local": "fd00::2", "dynamic": True}
+    link_local = {"ifname": "qr-1", "addr_info": [{"scope": "link", "local": "fe80::1"}, learnt]}
+    served = {"ifname": "qg-1", "addr_info": [{"scope": "global", "local": "198.51.100.9"}]}
     assert given_up([own, link_local])
     assert not given_up([own, link_local, served])
