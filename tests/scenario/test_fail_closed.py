@@ -7,12 +7,13 @@ import pytest
 from lab import wires
 from lab.boxes import Box
 from lab.capture import Capture
-from lab.layout import INTERNET_BOX
+from lab.layout import INTERNET_BOX, WEB_ADDRESSES
 from lab.processes import wait_for
 from lab.sites import add_subnet, boot
 from tests.scenario.test_self_healing import OVN, lost, stream
 
 FILTER = "icmp or icmp6"
+WEB = WEB_ADDRESSES[0].split("/")[0]
 
 
 @contextlib.contextmanager
@@ -90,6 +91,8 @@ def test_another_subnet_still_reaches_the_peers_cidr_its_own_way(pair, lab):
     cidr = f"10.{number}.9.0/24"
     add_subnet(client, pair.one.site, cidr)
     other = boot(cloud, client, pair.one.site, f"o{number}", subnets=[cidr])
+    # Each node that has a part of a distributed router makes the new subnet's in its own time.
+    other.wait_for_ping(WEB, 60)
     with Capture.on_wire(lab, cloud.plan, FILTER) as wire:
         assert not other.pings(pair.there.ipv4, count=3, wait=0.3)
         assert wire.count(f"dst host {pair.there.ipv4}") == 3
