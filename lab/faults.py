@@ -2,84 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
-from lab import bus, false_clock, faulty_bus, power, replug, services, wsgi
+from lab import bus, false_clock, faulty_bus, power, replug, services, steering, wsgi
 from lab.boxes import Box
-from lab.cloud import Cloud
 from lab.faulty_bus import Faults
-from lab.layout import FABRIC_BOX, INTERNET_BOX, Chassis, LabError
+from lab.layout import FABRIC_BOX, INTERNET_BOX, LabError
 from lab.ovs import L3_AGENT
 from lab.processes import wait_for
+from lab.scene import OVN, OVS, Act, Fault, Scene
 from lab.services import Service
-from lab.vpn import ANSWER, End, agent_of, is_met, kill_charons, namespace_of, serving
+from lab.vpn import ANSWER, End, agent_of, is_met, kill_charons, namespace_of
 
 STATE = "/var/lib/swanherd"
 DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
-OVN, OVS = "ovn", "ovs"  # what a cloud's routers are served by
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Scene:
-    """Where something breaks: one end of a tunnel, and the gateway node that serves it."""
-
-    end: End
-    node: Box
-
-    @classmethod
-    def of(cls, end: End) -> Scene:
-        """Return where the end's router is served now."""
-        gateways = end.cloud.gateways
-        return cls(end, gateways[0] if len(gateways) == 1 else serving(end))
-
-    @property
-    def cloud(self) -> Cloud:
-        """The end's cloud."""
-        return self.end.cloud
-
-    @property
-    def chassis(self) -> Chassis:
-        """The node as the cloud's plan has it."""
-        return next(c for c in self.cloud.plan.chassis if c.name == self.node.name)
-
-
-Act = Callable[[Scene], object]
-
-
-def _nothing(_scene: Scene) -> None:
-    """End what ends by itself, or needs repair and no end."""
-
-
-def _at_once(_scene: Scene) -> bool:
-    """Tell that everything of others is there as soon as the fault has ended."""
-    return True
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """What breaks, and what its end is (a supervisor starts a program again, power comes back).
-
-    `hold`: for how many seconds it lasts. `back`: whether what others have in it (the bus, the
-    cloud's APIs) answers again. `long`: too slow for every run of the
-    tests, or much like what other tests do in every run. `on`: the backends that can have it;
-    `redundant`: only a router that several nodes can serve can.
-    """
-
-    name: str
-    begin: Act
-    end: Act = _nothing
-    hold: float = 0
-    long: bool = False
-    back: Callable[[Scene], bool] = _at_once
-    on: Sequence[str] = (OVN, OVS)
-    redundant: bool = False
 
 
 # Programs
@@ -314,9 +256,14 @@ def _boot(scene: Scene) -> None:
     power.boot(scene.cloud.lab, scene.cloud.plan, scene.chassis)
 
 
-def of(backend: str, *, redundant: bool = False) -> tuple[Fault, ...]:
-    """Return what can break in a cloud of this backend, in this order."""
-    return tuple(f for f in FAULTS if backend in f.on and (redundant or not f.redundant))
+def of(backend: str, kind: str = "") -> tuple[Fault, ...]:
+    """Return what can break of a router of this kind in a cloud of this backend, in this order."""
+    redundant, distributed = "ha" in kind, "dvr" in kind
+    return tuple(
+        f
+        for f in FAULTS
+        if backend in f.on and redundant >= f.redundant and distributed >= f.distributed
+    )
 
 
 FAULTS = (
@@ -358,6 +305,7 @@ FAULTS = (
     Fault(
         "guard flushed", _inside("nft", "flush", "table", "inet", "swanherd"), long=True, on=[OVS]
     ),
+    *steering.FAULTS,
     Fault("transit device deleted", _inside("ip", "link", "delete", "tr0"), long=True, on=[OVN]),
     Fault("tunnel device deleted", _inside("ip", "link", "delete", "ipsec0"), long=True, on=[OVS]),
     Fault("public device deleted", _inside("ip", "link", "delete", "ex0"), on=[OVN]),

@@ -25,13 +25,16 @@ _BY_ITSELF = ("proto kernel", "proto ra")
 
 def bring_back(box: Box) -> None:
     """Put new devices where the dead ones are, with their addresses and routes."""
-    names = (line.split()[0] for line in box.run(["ip", "netns"]).stdout.splitlines() if line)
-    for name in names:
+    names = {line.split()[0] for line in box.run(["ip", "netns"]).stdout.splitlines() if line}
+    parts = {f"qrouter-{n.removeprefix('snat-')}" for n in names if n.startswith("snat-")}
+    # Those last that wait for Neutron's agent.
+    for name in sorted(names, key=lambda name: name in parts):
         if name.startswith(_NAMESPACES):
-            _bring_back(box, name)
+            _bring_back(box, name, shared=name in parts)
 
 
-def _bring_back(box: Box, name: str) -> None:
+def _bring_back(box: Box, name: str, *, shared: bool) -> None:
+    """Put new devices into a namespace; `shared`: other nodes have those of the same addresses."""
     redundant = [link["ifname"] for link in _devices(box, name) if _is_ha(link)]
     for device in redundant:
         _replace(box, name, device)
@@ -41,7 +44,7 @@ def _bring_back(box: Box, name: str) -> None:
         wait_for(lambda: given_up(_devices(box, name)), 10, f"keepalived lets go in {name}")
     for link in _devices(box, name):
         if not _is_ha(link):
-            _replace(box, name, link["ifname"])
+            _replace(box, name, link["ifname"], shared=shared)
     if redundant:
         # It never finds its new device by itself.
         keepalived = f"^keepalived .*{name.partition('-')[2]}"
@@ -69,11 +72,16 @@ def _devices(box: Box, name: str) -> list[dict[str, Any]]:
     return [link for link in listed if link.get("ifname", "").startswith(_DEVICES)]
 
 
-def _replace(box: Box, name: str, device: str) -> None:
+def _replace(box: Box, name: str, device: str, *, shared: bool = False) -> None:
     (link,) = (link for link in _devices(box, name) if link["ifname"] == device)
     lines = _routes(box, name, device)
     box.ip(f"link del {device}", netns=name)
     wait_for(functools.partial(_is_there, box, device), 30, f"a new {device}")
+    if shared:
+        # What a new device says of itself must not leave the node, or the others' switches send
+        # to it what is for their own. A device that outlives the switch says nothing.
+        kept = functools.partial(_is_kept, box, link["address"])
+        wait_for(kept, 60, f"the node keeps {device}'s MAC to itself")
     box.ip(f"link set {device} netns {name}")
     box.ip(f"link set {device} address {link['address']} mtu {link['mtu']} up", netns=name)
     for each in _given(link):
@@ -86,6 +94,12 @@ def _replace(box: Box, name: str, device: str) -> None:
 
 def _is_there(box: Box, device: str) -> bool:
     return not box.run(["ip", "link", "show", device], check=False).returncode
+
+
+def _is_kept(box: Box, mac: str) -> bool:
+    """Tell whether Neutron's agent has the flow that gives a frame the node's own MAC instead."""
+    flows = box.run(["ovs-ofctl", "dump-flows", "br-tun", f"dl_src={mac}"], check=False)
+    return "mod_dl_src" in flows.stdout
 
 
 def _routes(box: Box, name: str, device: str) -> Sequence[str]:

@@ -177,7 +177,8 @@ def breakable(clouds, make_pair):
     pair = make_pair(inner=(4, 6))
     faults.make_breakable(pair.one)
     pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
-    pair.up(90)
+    # The L3 agent that was started anew takes all of its routers again, and this one last.
+    pair.up(240)
     # Agents that were started anew serve the tunnel before Neutron's turn, which may disturb it.
     for node in cloud.gateways:
         wait_for(lambda n=node: is_met(pair.one, n), 90, f"{node.name} is done with the router")

@@ -43,7 +43,9 @@ class Run:
         self._common = {"psk": "the lab's own key"}
         self._changes = (self._mtu, self._psk, self._dpd, self._down_up, self._policy, self._again)
         backend = faults.OVN if pair.one.cloud.plan.has_ovn else faults.OVS
-        self._faults = [fault for fault in faults.of(backend) if not fault.long]
+        self._faults = [
+            fault for fault in faults.of(backend, pair.one.site.kind) if not fault.long
+        ]
 
     def go_on(self, minutes, steps):
         """Do so many steps; if that is 0, as many as fit in the minutes."""

@@ -25,7 +25,7 @@ _mtus = itertools.count(1280)
 # What the faults happen on (lab/recovery.py).
 STAGE = "-".join(filter(None, (BACKEND, KIND)))
 _served_by = faults.OVN if SHAPES[BACKEND].cloud("a").has_ovn else faults.OVS
-BREAKS = faults.of(_served_by, redundant="ha" in KIND)
+BREAKS = faults.of(_served_by, KIND)
 
 
 class Change:

@@ -2,6 +2,7 @@ import pytest
 
 from lab import faults, recovery
 from lab.recovery import Row, marks
+from lab.sites import KINDS
 
 BEGIN, END = marks(recovery.OVN)
 
@@ -30,7 +31,7 @@ def test_a_document_without_a_place_is_refused():
         recovery.into("text", [FIRST])
 
 
-@pytest.mark.parametrize("stage", ["ovn", "ovs"])
+@pytest.mark.parametrize("stage", ["ovn", "ovs", "ovs-dvr"])
 def test_the_document_has_such_a_table(stage):
     """What it says of today's faults can be read."""
     text = recovery.DOCUMENT.read_text()
@@ -44,3 +45,17 @@ def test_the_promise_counts_from_when_what_others_have_answers_again():
     assert Row(FIRST.fault, 90.0, 0, 0, 1.0, 60.0).ok
     assert not Row(FIRST.fault, 1.0, 0, 1, 1.0).ok
     assert not NEVER.ok
+
+
+def test_only_routers_of_some_kinds_can_have_some_faults():
+    """Only a distributed one has a part on a compute node; only a redundant one a keepalived."""
+
+    def names(backend, kind=""):
+        return {fault.name for fault in faults.of(backend, kind)}
+
+    more = {kind: names(faults.OVS, kind) - names(faults.OVS) for kind in KINDS}
+    assert more["legacy"] == set()
+    assert more["ha"] == {"kill -9 keepalived"}
+    assert "rules flushed on the compute node" in more["dvr"]
+    assert more["dvr-ha"] == more["dvr"] | more["ha"]
+    assert names(faults.OVN, "dvr") == names(faults.OVN)
