@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from swanherd.core import precedence
 from swanherd.core.ike import LIVE, ObservedCharon
 from swanherd.core.index import index_of
-from swanherd.core.model import DesiredRouter, TrafficSelector
+from swanherd.core.model import DesiredRouter, IkeVersion, TrafficSelector
 from swanherd.core.network import (
     KernelPolicy,
     KernelSa,
@@ -70,7 +70,8 @@ def _is_awaited(peering: Peering, charon: ObservedCharon) -> bool:
     own = index_of(charon).of(name)
     if peering.children - carrying(name, own):
         return True
-    return bool(precedence.young(peering.config.connection.ike.version, own))
+    is_v1 = peering.config.connection.ike.version is IkeVersion.V1
+    return is_v1 and bool(precedence.young(own))
 
 
 def _ends(peering: Peering) -> tuple[str, str]:

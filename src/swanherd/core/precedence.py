@@ -71,17 +71,13 @@ def yielded(connection: SiteConnection, loaded: float | None, now: float) -> flo
     return loaded + YIELDED - now
 
 
-def young(
-    version: IkeVersion, sas: Iterable[IkeSa], *, answered: bool = False
-) -> Mapping[str, float]:
-    """Return the children that the peer may not use yet, and for how many seconds more.
+def young(sas: Iterable[IkeSa]) -> Mapping[str, float]:
+    """Return the children that are so young that what was before is left, for how many seconds.
 
-    Who begins a Quick Mode has the SAs a way of the last message before the peer (RFC 2409
-    §5.5). Until then the peer sends by those of before, which this side must not end so soon. Nor
-    in IKEv2 where it `answered`, and itself sends by those until the peer ends them.
+    In IKEv1 who begins a Quick Mode has the SAs a way of the last message before the peer (RFC
+    2409 §5.5), which sends by those of before until then. In IKEv2 it is who answered that may
+    itself send by those until the peer ends them (core.handover).
     """
-    if version is not IkeVersion.V1 and not answered:
-        return {}
     return {
         child.name: float(SETTLED - child.details.installed)
         for sa in sas

@@ -54,4 +54,4 @@ def _each_rests(sa: IkeSa, peering: Peering) -> bool:
 
 
 def _is_young(sa: IkeSa | None) -> bool:
-    return sa is not None and bool(precedence.young(IkeVersion.V1, (sa,)))
+    return sa is not None and bool(precedence.young((sa,)))

@@ -110,9 +110,9 @@ class _View:
 
     @property
     def young(self) -> Mapping[str, float]:
-        """The children that the peer may not use yet, and for how many seconds more."""
-        version = self.peering.config.connection.ike.version
-        return precedence.young(version, self.current, answered=self.rank > handover.FIRST)
+        """The children beside which what was before is left, and for how many seconds more."""
+        is_v1 = self.peering.config.connection.ike.version is IkeVersion.V1
+        return precedence.young(self.current) if is_v1 or self.rank > handover.FIRST else {}
 
     @property
     def patience(self) -> float:

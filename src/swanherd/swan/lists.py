@@ -219,7 +219,7 @@ class Lists:
                 # Of several their ages decide, and those are as old as the list.
                 if len(same) > 1 or not _is_settled(sa):
                     self._restless.add(sa.config)
-                if sa.details is not None and young(sa.details.version, (sa,), answered=True):
+                if young((sa,)):
                     self._young.add(sa.config)
 
 
