@@ -68,23 +68,28 @@ def test_what_carries_traffic_stays_until_something_takes_its_place():
 
 def test_in_ikev1_what_carried_stays_until_the_peer_surely_has_the_new():
     """The peer sends by the old SAs until our last message is there."""
-    v1 = builders.connection(ike=builders.ike_policy(version=IkeVersion.V1))
-    desired = builders.desired(v1)
+    assert gone(IkeVersion.V1, 0) == set()
+    assert gone(IkeVersion.V1, 2) == set(OLD)
+
+
+def test_in_ikev2_what_carried_goes_when_there_is_a_new_one():
+    """Both sides send by the new one at once."""
+    assert gone(IkeVersion.V2, 0) == set(OLD)
+
+
+def gone(version: IkeVersion, installed: int) -> set[KernelSa]:
+    """Return the old SAs that go, so many seconds after the new child was installed."""
+    desired = builders.desired(builders.connection(ike=builders.ike_policy(version=version)))
     (peering,) = peerings(desired)
     network = ObservedNetwork(exists=True, kernel_sas=frozenset((*OLD, *NEW)))
-
-    def gone(installed: int) -> set[KernelSa]:
-        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
-        (sa,) = charon(3, 4).ike_sas
-        (name,) = peering.children
-        child = ChildSa(name, 1, SaState.INSTALLED, details, frozenset({3, 4}))
-        sa = dataclasses.replace(sa, config=peering.config.name, children=(child,))
-        seen = ObservedCharon(running=True, ike_sas=(sa,))
-        found = leftovers(desired, network, seen)
-        return {a.sa for a in found if isinstance(a, RemoveKernelSa)}
-
-    assert gone(0) == set()
-    assert gone(2) == set(OLD)
+    details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+    (sa,) = charon(3, 4).ike_sas
+    (name,) = peering.children
+    child = ChildSa(name, 1, SaState.INSTALLED, details, frozenset({3, 4}))
+    sa = dataclasses.replace(sa, config=peering.config.name, children=(child,))
+    seen = ObservedCharon(running=True, ike_sas=(sa,))
+    found = leftovers(desired, network, seen)
+    return {a.sa for a in found if isinstance(a, RemoveKernelSa)}
 
 
 def planned(sas: tuple[KernelSa, ...], seen: ObservedCharon) -> list[SwanAction]:
