@@ -22,12 +22,33 @@ from swanherd.core.ike import (
     ObservedCharon,
     SwanAction,
 )
-from swanherd.core.model import DataPlane, IkeVersion
+from swanherd.core.model import DataPlane, IkeVersion, TrafficSelector
 from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering
 
 # The rank of what this side begins: none is better, and the newest of these is used.
 FIRST = 0
+
+# A policy's priority has 32 bits; 0 would be charon's own choice.
+_WIDEST, _RANK_BITS = 257, 23
+
+
+def priority(selector: TrafficSelector, rank: int) -> int:
+    """Return the priority of charon's policies: of two that overlap the narrower goes first.
+
+    charon's own priorities do so, too, but are equal for all children of a pair.
+    """
+    return _best(selector) + min(rank, (1 << _RANK_BITS) - 1)
+
+
+def ahead(selector: TrafficSelector) -> int:
+    """Return the priority of what goes before all children of the pair, not of a narrower one."""
+    return _best(selector) - 1
+
+
+def _best(selector: TrafficSelector) -> int:
+    length = selector.local.prefixlen + selector.remote.prefixlen
+    return _WIDEST - length << _RANK_BITS
 
 
 def rank(

@@ -86,10 +86,10 @@ def _of(sa: KernelSa) -> tuple[str, str]:
 def _stale(
     policies: Iterable[KernelPolicy], wanted: Iterable[TrafficSelector]
 ) -> Iterator[KernelPolicy]:
-    """Yield the policies of no wanted pair; a peer may have narrowed one (RFC 7296 §2.9)."""
+    """Yield charon's policies of no wanted pair; a peer may have narrowed one (RFC 7296 §2.9)."""
     pairs = list(wanted)
     for policy in sorted(policies, key=repr):
-        if not any(_is_within(policy.selector, pair) for pair in pairs):
+        if policy.welcome is None and not any(_is_within(policy.selector, pair) for pair in pairs):
             yield policy
 
 

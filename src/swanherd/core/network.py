@@ -144,11 +144,27 @@ class KernelSa:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Welcome:
+    """By which SAs a policy of ours lets packets in, whoever the peer is: tunnels of this reqid.
+
+    `protocol` is 50 or 51; of two policies that match, that of the lower `priority` holds.
+    """
+
+    protocol: int
+    reqid: int
+    priority: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class KernelPolicy:
-    """A policy of the kernel's XFRM; the selector is seen from here, whatever the direction."""
+    """A policy of the kernel's XFRM; the selector is seen from here, whatever the direction.
+
+    `welcome` is None of those that aren't ours, but charon's.
+    """
 
     selector: TrafficSelector
     direction: Direction
+    welcome: Welcome | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -260,6 +276,13 @@ class RemoveKernelSa:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class EnsureKernelPolicy:
+    """Add a policy of ours, or replace the one of the same selector and direction."""
+
+    policy: KernelPolicy
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RemoveKernelPolicy:
     """Remove a policy that no charon knows."""
 
@@ -268,7 +291,13 @@ class RemoveKernelPolicy:
 
 # What is done alike in a namespace of ours and in a router's own.
 InsideAction = (
-    EnsureRoute | RemoveRoute | EnsureRule | RemoveRule | RemoveKernelSa | RemoveKernelPolicy
+    EnsureRoute
+    | RemoveRoute
+    | EnsureRule
+    | RemoveRule
+    | RemoveKernelSa
+    | EnsureKernelPolicy
+    | RemoveKernelPolicy
 )
 
 NetworkAction = (

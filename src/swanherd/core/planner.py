@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from swanherd.core import moves
 from swanherd.core import network as net
 from swanherd.core.capabilities import serviceable
 from swanherd.core.home import network_of, runs_charon
@@ -63,7 +64,8 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     early, late = _plan_network(wanted, observed.network)
     if not runs_charon(desired):
         stop = (StopCharon(),) if observed.charon.running else ()
-        return Plan((*early, *late, *stop))
+        gone = moves.farewells(observed.network)
+        return Plan((*early, *late, *stop, *gone))
     if desired.home is not None and not observed.network.exists:
         # Neutron has removed the namespace: its charon lives on, in one without a name.
         return Plan((StopCharon(), net.EnsureNamespace()))
@@ -83,7 +85,8 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
     quiet = bereft(possible, observed.network, charon) if plane is KERNEL else frozenset()
     tunnels, look_again = plan_tunnels(possible, charon, timing, quiet)
-    return Plan((*early, *restart, *late, *tunnels, *last), look_again)
+    heard, gone = moves.welcomes(possible, observed.network, charon)
+    return Plan((*early, *restart, *late, *heard, *tunnels, *last, *gone), look_again)
 
 
 def _has_lost_tunnel_device(observed: Observed, plane: DataPlane) -> bool:

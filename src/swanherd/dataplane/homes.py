@@ -101,6 +101,7 @@ def remove_ours(key: RouterId, firewall: RouterFirewall) -> None:
     with failing(key, _CODE):
         try:
             routes.remove_ours(key)
+            transforms.remove_ours(key)
             firewall.remove(key)
         except FileNotFoundError:
             return

@@ -169,6 +169,8 @@ def apply(router_id: RouterId, action: net.InsideAction) -> None:
             remove_rule(router_id, rule)
         case net.RemoveKernelSa(sa):
             remove_kernel_sa(router_id, sa)
+        case net.EnsureKernelPolicy(policy):
+            ensure_kernel_policy(router_id, policy)
         case net.RemoveKernelPolicy(policy):
             remove_kernel_policy(router_id, policy)
         case _:
@@ -223,14 +225,18 @@ def remove_kernel_sa(router_id: RouterId, sa: KernelSa) -> None:
         transforms.remove_sa(name_of(router_id), str(sa.destination), sa.protocol, sa.spi)
 
 
+def ensure_kernel_policy(router_id: RouterId, policy: KernelPolicy) -> None:
+    """Add a policy of ours to XFRM, or replace it."""
+    if policy.welcome is None:
+        raise TypeError("this policy is charon's to make")
+    with failing(router_id, "link_failed"):
+        transforms.ensure_policy(name_of(router_id), _render_policy(policy))
+
+
 def remove_kernel_policy(router_id: RouterId, policy: KernelPolicy) -> None:
     """Remove a policy of XFRM; idempotent."""
-    ends = (str(policy.selector.local), str(policy.selector.remote))
-    source, destination = ends if policy.direction is Direction.OUT else ends[::-1]
     with failing(router_id, "link_failed"):
-        transforms.remove_policy(
-            name_of(router_id), source, destination, _DIRECTIONS.index(policy.direction)
-        )
+        transforms.remove_policy(name_of(router_id), _render_policy(policy))
 
 
 def priority(selector: TrafficSelector) -> int:
@@ -272,7 +278,20 @@ def parse_policy(message: Mapping[str, Any]) -> KernelPolicy:
     direction = _DIRECTIONS[message["direction"]]
     ends = [ipaddress.ip_network(message[key]) for key in ("source", "destination")]
     local, remote = ends if direction is Direction.OUT else ends[::-1]
-    return KernelPolicy(TrafficSelector(local, remote), direction)
+    welcome = message["welcome"]
+    ours = net.Welcome(**welcome) if welcome is not None else None
+    return KernelPolicy(TrafficSelector(local, remote), direction, ours)
+
+
+def _render_policy(policy: KernelPolicy) -> dict[str, Any]:
+    ends = (str(policy.selector.local), str(policy.selector.remote))
+    source, destination = ends if policy.direction is Direction.OUT else ends[::-1]
+    return {
+        "source": source,
+        "destination": destination,
+        "direction": _DIRECTIONS.index(policy.direction),
+        "welcome": None if policy.welcome is None else dataclasses.asdict(policy.welcome),
+    }
 
 
 def _render_route(route: Route) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from swanherd.core import handover
 from swanherd.core.ike import ChildSa, IkeConfig, IkeSa, LoadedConfig, SaState
 from swanherd.core.model import (
     ConnectionId,
@@ -29,9 +30,6 @@ _ANY_ADDRESS = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bo
 
 # `unique = never` as list-conns tells it (peer_cfg.c, unique_policy_names).
 _NEVER = b"UNIQUE_NEVER"
-
-# A policy's priority has 32 bits; 0 would be charon's own choice.
-_WIDEST, _RANK_BITS = 257, 23
 
 _HOST_NAME = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z")
 
@@ -179,13 +177,8 @@ def _render_child(policy: IpsecPolicy, selector: TrafficSelector, *, eager: bool
 
 
 def _in_kernel(name: str, selector: TrafficSelector, rank: int) -> Message:
-    """Return what the kernel's policies are to have; of two that overlap the narrower goes first.
-
-    charon's own priorities do so, too, but are equal for all children of a pair.
-    """
-    length = selector.local.prefixlen + selector.remote.prefixlen
-    priority = (_WIDEST - length << _RANK_BITS) + min(rank, (1 << _RANK_BITS) - 1)
-    return {"reqid": reqid_of(name), "priority": priority}
+    """Return what the kernel's policies of the child are to have."""
+    return {"reqid": reqid_of(name), "priority": handover.priority(selector, rank)}
 
 
 def _ike_times(name: str, lifetime: int, *, eager: bool) -> Message:

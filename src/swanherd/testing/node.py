@@ -158,6 +158,16 @@ def _with_route(observed: ObservedNetwork, route: net.Route) -> ObservedNetwork:
     return dataclasses.replace(observed, routes=frozenset(others | {route}))
 
 
+def _with_policy(observed: ObservedNetwork, policy: net.KernelPolicy) -> ObservedNetwork:
+    """Replace the one of ours with the same selector and direction, as the kernel does."""
+    others = {
+        p
+        for p in observed.kernel_policies
+        if p.welcome is None or (p.selector, p.direction) != (policy.selector, policy.direction)
+    }
+    return dataclasses.replace(observed, kernel_policies=frozenset(others | {policy}))
+
+
 _REMOVALS = (
     net.RemoveLink,
     net.RemoveHostAddress,
@@ -182,6 +192,7 @@ _EFFECTS: dict[type, Callable[[ObservedNetwork, Any], ObservedNetwork]] = {
     net.EnsureRule: lambda o, a: dataclasses.replace(o, rules=o.rules | {a.rule}),
     net.RemoveRule: lambda o, a: dataclasses.replace(o, rules=o.rules - {a.rule}),
     net.RemoveKernelSa: lambda o, a: dataclasses.replace(o, kernel_sas=o.kernel_sas - {a.sa}),
+    net.EnsureKernelPolicy: lambda o, a: _with_policy(o, a.policy),
     net.RemoveKernelPolicy: lambda o, a: dataclasses.replace(
         o, kernel_policies=o.kernel_policies - {a.policy}
     ),

@@ -321,6 +321,19 @@ class NodeContract:
         assert ObservedNetwork(exists=False) == node.observe(ROUTER)
         assert ROUTER not in node.routers()
 
+    def test_policies_of_ours_are_replaced_and_removed(self, node: Node) -> None:
+        """One of each selector and direction; one that isn't there can be removed, too."""
+        node.apply(ROUTER, net.EnsureNamespace())
+        first, other = (
+            {net.KernelPolicy(s, d, welcome) for s in SELECTORS for d in net.Direction}
+            for welcome in (net.Welcome(50, 1 << 31 | 5, (1 << 31) - 1), net.Welcome(51, 6, 9))
+        )
+        apply_all(node, ROUTER, map(net.EnsureKernelPolicy, (*other, *first, *first)))
+        assert first == node.observe(ROUTER).kernel_policies
+        gone = {policy for policy in first if policy.direction is net.Direction.IN}
+        apply_all(node, ROUTER, map(net.RemoveKernelPolicy, (*gone, *gone)))
+        assert first - gone == node.observe(ROUTER).kernel_policies
+
     def test_routes_die_with_the_tunnel(self, node: Node, hands: Hands) -> None:
         """When the tunnel device is gone so are its routes; they come back with it."""
         build(node, hands)

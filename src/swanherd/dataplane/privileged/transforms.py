@@ -1,4 +1,4 @@
-"""What the kernel's XFRM has, by netlink (linux/xfrm.h): SAs and policies, read and removed."""
+"""What the kernel's XFRM has, by netlink (linux/xfrm.h): SAs and policies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swanherd.dataplane.privileged import default, inside
 from swanherd.dataplane.privileged.xfrm import NETLINK_XFRM, NLMSG_ERROR
 
 _NLMSG_DONE = 3
-_DELETE_SA, _GET_SA, _DELETE_POLICY, _GET_POLICY = 0x11, 0x12, 0x14, 0x15
+_DELETE_SA, _GET_SA, _DELETE_POLICY, _GET_POLICY, _PUT_POLICY = 0x11, 0x12, 0x14, 0x15, 0x19
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _HEADER = 16
 
@@ -23,9 +23,23 @@ _SELECTOR = struct.Struct("=16s16sHHHHHBBBxxxiI")
 # The offsets in struct xfrm_usersa_info that come after its selector, and its size.
 _SA_ID, _SA_SOURCE, _SA_FAMILY, _SA_SIZE = 56, 80, 212, 224
 _POLICY_DIRECTION, _POLICY_SIZE = 160, 168
+# struct xfrm_userpolicy_info after its selector: eight limits, four counters, priority, index,
+# direction, action (0: allow), flags, share.
+_POLICY_REST = struct.Struct("=8Q4QIIBBBB4x")
+_POLICY_PRIORITY = 152
+# struct xfrm_user_tmpl: destination, SPI, protocol, family, source, reqid, mode, share, optional,
+# authentication, encryption, compression.
+_TEMPLATE = struct.Struct("=16sIBxxxHxx16sIBBBxIII")
+_FOREVER, _ANY = (1 << 64) - 1, (1 << 32) - 1
+_TUNNEL = 1
 # Those of sockets, which let IKE's own packets pass, have higher numbers.
 _DIRECTIONS = (0, 1, 2)
 _KEYS = {1, 2, 18, 20}  # XFRMA_ALG_AUTH, _CRYPT, _AEAD, _AUTH_TRUNC
+_TEMPLATES = 5  # XFRMA_TMPL
+
+# A policy is known by its selector and its mark. Ours is of packets whose highest bit isn't set:
+# nobody's are, for Neutron's address scopes have marks below it (neutron.agent.l3.router_info).
+_OUR_MARK = struct.pack("=HHII", 12, 21, 0, 1 << 31)  # XFRMA_MARK
 
 
 @default.entrypoint
@@ -45,10 +59,36 @@ def remove_sa(namespace: str, destination: str, protocol: int, spi: int) -> None
 
 
 @default.entrypoint
-def remove_policy(namespace: str, source: str, destination: str, direction: int) -> None:
-    """Remove the policy of exactly these networks; idempotent."""
-    here, there = ipaddress.ip_network(source), ipaddress.ip_network(destination)
-    selector = _SELECTOR.pack(
+def ensure_policy(namespace: str, policy: dict[str, Any]) -> None:
+    """Add a policy of ours, or replace it: tunnels of the reqid are let in, whatever their source.
+
+    `policy` is as `observe` tells it.
+    """
+    inside.within(namespace, lambda: _change(_PUT_POLICY, _policy_of_ours(policy)))
+
+
+@default.entrypoint
+def remove_policy(namespace: str, policy: dict[str, Any]) -> None:
+    """Remove the policy of exactly these networks, ours if it has a `welcome`; idempotent."""
+    payload = _selector(policy) + struct.pack("=IBxxx", 0, policy["direction"])
+    if policy["welcome"] is not None:
+        payload += _OUR_MARK
+    with inside.ignoring(errno.ENOENT):
+        inside.within(namespace, lambda: _change(_DELETE_POLICY, payload))
+
+
+@default.entrypoint
+def remove_ours(namespace: str) -> None:
+    """Remove all policies of ours; idempotent."""
+    _, policies = inside.within(namespace, _observe)
+    for policy in policies:
+        if policy["welcome"] is not None:
+            remove_policy(namespace, policy)
+
+
+def _selector(policy: dict[str, Any]) -> bytes:
+    here, there = (ipaddress.ip_network(policy[end]) for end in ("source", "destination"))
+    return _SELECTOR.pack(
         there.network_address.packed,
         here.network_address.packed,
         *(0, 0, 0, 0),
@@ -57,9 +97,17 @@ def remove_policy(namespace: str, source: str, destination: str, direction: int)
         here.prefixlen,
         *(0, 0, 0),
     )
-    with inside.ignoring(errno.ENOENT):
-        payload = selector + struct.pack("=IBxxx", 0, direction)
-        inside.within(namespace, lambda: _change(_DELETE_POLICY, payload))
+
+
+def _policy_of_ours(policy: dict[str, Any]) -> bytes:
+    welcome = policy["welcome"]
+    limits = (_FOREVER,) * 4 + (0,) * 8
+    rest = _POLICY_REST.pack(*limits, welcome["priority"], 0, policy["direction"], 0, 0, 0)
+    family = _family(ipaddress.ip_network(policy["source"]).version)
+    wanted = (welcome["protocol"], family, b"", welcome["reqid"], _TUNNEL, 0, 0)
+    template = _TEMPLATE.pack(b"", 0, *wanted, _ANY, _ANY, _ANY)
+    attribute = struct.pack("=HH", 4 + len(template), _TEMPLATES) + template
+    return _selector(policy) + rest + attribute + _OUR_MARK
 
 
 def _observe() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -108,7 +156,7 @@ def _error(reply: bytes) -> OSError:
 
 def _sa(body: bytes) -> Iterator[dict[str, Any]]:
     """Yield the SA, unless it only reserves an SPI while IKE negotiates (no keys)."""
-    if not _KEYS & set(_attributes(body[_SA_SIZE:])):
+    if not _KEYS & _attributes(body[_SA_SIZE:]).keys():
         return
     (family,) = struct.unpack_from("=H", body, _SA_FAMILY)
     destination, spi, protocol = struct.unpack_from("!16sIB", body, _SA_ID)
@@ -132,14 +180,30 @@ def _policy(body: bytes) -> Iterator[dict[str, Any]]:
         "source": f"{_address(family, here)}/{here_length}",
         "destination": f"{_address(family, there)}/{there_length}",
         "direction": direction,
+        # To search is quicker than to walk through the attributes: there may be thousands.
+        "welcome": _welcome(body) if _OUR_MARK in body[_POLICY_SIZE:] else None,
     }
 
 
-def _attributes(data: bytes) -> Iterator[int]:
+def _welcome(body: bytes) -> dict[str, int]:
+    """Return by which SAs a policy of ours lets in: none, if somebody has changed it."""
+    (priority,) = struct.unpack_from("=I", body, _POLICY_PRIORITY)
+    template = _attributes(body[_POLICY_SIZE:]).get(_TEMPLATES, b"")
+    protocol = reqid = 0
+    if len(template) == _TEMPLATE.size:
+        _, _, protocol, _, source, reqid, mode, _, optional, *_ = _TEMPLATE.unpack(template)
+        if any(source) or mode != _TUNNEL or optional:
+            protocol = reqid = 0
+    return {"protocol": protocol, "reqid": reqid, "priority": priority}
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
-        yield kind
+        found[kind] = data[4:length]
         data = data[max((length + 3) & ~3, 4) :]
+    return found
 
 
 def _address(family: int, packed: bytes) -> str:
