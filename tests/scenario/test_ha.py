@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from lab import database
 from lab.boxes import Box
 from lab.boxes import end as end_process
 from lab.capture import Capture
@@ -257,13 +258,28 @@ def preferred(pair):
     return make_serve(pair, higher, lower)
 
 
+def placed(end):
+    """The host that has the router by the database, and how often that has changed."""
+    query = f"select host, epoch from swanherd_routers where router_id='{end.site.router_id}';"
+    host, epoch = database.sql(end.cloud.lab, query, f"neutron_{end.cloud.name}").split()
+    return host, int(epoch)
+
+
 @pytest.mark.long
 def test_a_node_that_was_cut_off_keeps_the_router(pair, preferred, lab):
-    """It never learns by VRRP that there was another, with whom the peers made new SAs."""
+    """It never learns by VRRP that there was another, with whom the peers made new SAs.
+
+    While both have the address the router is, for the API, where it came last.
+    """
     node, other = preferred
     with cut(lab, node, "u", "p"):
         failed_over(pair, node, other, lambda: None)
         stream = Stream.start(pair.here, pair.there.ipv4)
+        wait_for(lambda: placed(pair.one)[0] == other.name, 10, "the API follows", every=0.2)
+        before = placed(pair.one)
+        stream.run_for(30)
+        assert set(roles(pair.one).values()) == {"active"}
+        assert placed(pair.one) == before
         times = watched(pair.one, other, goes=True)
         gone = times.__enter__()
     began = time.time()
@@ -276,5 +292,6 @@ def test_a_node_that_was_cut_off_keeps_the_router(pair, preferred, lab):
     seen = Seen(began, gone[0], stream.first_answer(gone[0]), outcome)
     seen.note(pair.one.site.kind, "node is back and keeps it")
     assert seen.answer - seen.address <= OURS
+    wait_for(lambda: placed(pair.one)[0] == node.name, 10, "the API follows", every=0.2)
     # It never ceased to be active, so it doesn't tell; the other one told if it had the time.
     stays(pair, (node, other), follows=False)

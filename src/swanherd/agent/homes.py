@@ -154,6 +154,7 @@ class HomeSource:
         self._changed = changed
         self._ask = ask
         self._lock = threading.Lock()
+        self._since = clock()
         self._redundant: dict[RouterId, tuple[int, ...]] = {}
         self._roles: dict[RouterId, Role] = {}
         self._tenures: dict[RouterId, Tenure] = {}
@@ -205,6 +206,17 @@ class HomeSource:
         """Return the role of every redundant router's namespace, as last decided."""
         with self._lock:
             return dict(self._roles)
+
+    def held(self, key: RouterId) -> float | None:
+        """Return for how many seconds at least this node has had a router's address; None: not.
+
+        What was before the agent began isn't counted: nobody knows it.
+        """
+        with self._lock:
+            tenure = self._tenures.get(key)
+        if tenure is None or tenure.ended is not None:
+            return None
+        return self._clock() - (self._since if tenure.began is None else tenure.began)
 
     def notice(self, key: RouterId) -> bytes | None:
         """Return what to tell the others of the router, if it was served here and isn't now."""
@@ -265,10 +277,14 @@ def _addresses(key: RouterId, site: DesiredRouter) -> frozenset[IPAddress]:
 
 
 class HomeReporter:
-    """Tells the server of routers, not of namespaces; one that only steers has nothing to tell."""
+    """Tells the server of routers, not of namespaces; one that only steers has nothing to tell.
 
-    def __init__(self, reporter: Reporter) -> None:
+    `held` tells for how long a namespace's node has had a redundant router's address, in seconds.
+    """
+
+    def __init__(self, reporter: Reporter, held: Callable[[RouterId], float | None]) -> None:
         self._reporter = reporter
+        self._held = held
 
     def report(self, reports: Sequence[RouterReport]) -> None:
         """Tell the server."""
@@ -279,4 +295,6 @@ class HomeReporter:
     def _of_routers(self, reports: Iterable[RouterReport]) -> Iterable[RouterReport]:
         for report in reports:
             if report.services or report.connections:
-                yield dataclasses.replace(report, router_id=parse_key(report.router_id)[1])
+                held = self._held(report.router_id) if report.role is Role.ACTIVE else None
+                router_id = parse_key(report.router_id)[1]
+                yield dataclasses.replace(report, router_id=router_id, held=held)

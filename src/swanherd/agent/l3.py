@@ -87,7 +87,7 @@ class L3Agent:
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
         )
         self._world = world = World(self._source, self._node, self.swan, self.plane)
-        reporter = HomeReporter(self._server)
+        reporter = HomeReporter(self._server, self._source.held)
         self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
         self.monitor = Monitor(
             about("l3", self.plane), self.wheel, self.swan, options_.compare_interval

@@ -354,7 +354,8 @@ class RowStatus:
 class RouterReport:
     """What is true of one router on one agent, after it applied a revision.
 
-    `ready`: the namespace is as wanted, charon runs and has every config.
+    `ready`: the namespace is as wanted, charon runs and has every config. `held`: for how many
+    seconds at least the host has had the address of a redundant router.
     """
 
     router_id: RouterId
@@ -364,3 +365,4 @@ class RouterReport:
     connections: tuple[RowStatus, ...]
     role: Role = Role.ACTIVE
     ready: bool = True
+    held: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 
 from swanherd.core.model import Reason
 
@@ -11,6 +12,10 @@ NO_AGENT = Reason(
     "No chassis that may host the router's gateway runs a VPN agent.",
     "The operator must start swanherd-ovn-agent on the gateway chassis.",
 )
+
+
+# By less than this two nodes got an address at the same time: that is how exactly it is told.
+SAME_TIME = datetime.timedelta(seconds=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,3 +108,28 @@ def keep_or_choose(
         return current
     usable = [host for host in bound if host in known] or list(bound)
     return next((host for host in usable if host in masters), usable[0] if usable else None)
+
+
+def began(now: datetime.datetime, held: float | None) -> datetime.datetime | None:
+    """Return since when something has been held for so many seconds, to the second."""
+    if held is None:
+        return None
+    return (now - datetime.timedelta(seconds=held)).replace(microsecond=0)
+
+
+def is_newer(since: datetime.datetime | None, known: datetime.datetime | None) -> bool:
+    """Tell whether a host got a redundant router's address after the one that has the router.
+
+    An agent of an older release doesn't say since when: it is believed each time.
+    """
+    return since is None or known is None or since > known + SAME_TIME
+
+
+def earliest(
+    known: datetime.datetime | None, since: datetime.datetime | None
+) -> datetime.datetime | None:
+    """Return since when a host has had an address, by all that it has said.
+
+    What is told late on a slow bus looks as if it had begun later than it did.
+    """
+    return min((at for at in (known, since) if at is not None), default=None)

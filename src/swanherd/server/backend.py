@@ -8,6 +8,7 @@ commit, by the periodic sweep and on events, in any server process and more than
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ class RouterRow:
     row forgotten. `northbound_revision` is the last revision that the backend has fully applied.
     `host` serves the router; `standbys` are ready to, the next one first; `pin` is where an
     operator wants it. `ready`: hosts whose agents say that they have all of this revision.
+    `claimed_at`: since when the host has had a redundant router's address (UTC, no zone).
     """
 
     router_id: RouterId
@@ -43,6 +45,7 @@ class RouterRow:
     standbys: tuple[str, ...] = ()
     pin: str | None = None
     ready: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)
+    claimed_at: datetime.datetime | None = None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -109,6 +112,28 @@ class RouterStore(Protocol):
 
         It is raised if the host changed.
         """
+        ...
+
+    def now(self) -> datetime.datetime:
+        """Return the time as the rows tell it: UTC, without a zone, whole seconds."""
+        ...
+
+    def claim(
+        self,
+        context: Any,
+        router_id: RouterId,
+        host: str,
+        since: datetime.datetime | None,
+        against: str | None,
+    ) -> bool:
+        """Place the router on a host that has its address since then; return whether it moves.
+
+        It doesn't if `against` has it and got it as late or later.
+        """
+        ...
+
+    def release(self, context: Any, router_id: RouterId, host: str) -> bool:
+        """Take the next claim if this host has the router; return whether that is news."""
         ...
 
     def unpin(self, context: Any, router_id: RouterId, host: str) -> None:
@@ -182,8 +207,14 @@ class Backend(Protocol):
         """Return the routers of which the host's agent has something; None: as the rows say."""
         ...
 
-    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
-        """Hear that a host serves a router that isn't placed there; return whether it is now."""
+    def claimed(
+        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+    ) -> bool:
+        """Hear that a host serves a router, for so many seconds; return whether that moves it."""
+        ...
+
+    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+        """Hear that a host stands by for a router."""
         ...
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
@@ -233,9 +264,14 @@ class NoBackend:
         """As the rows say."""
         return None
 
-    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+    def claimed(
+        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+    ) -> bool:
         """Never: nobody but the server places routers."""
         return False
+
+    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+        """It changes nothing."""
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None."""

@@ -62,5 +62,7 @@ class AgentHandler:
         for report in reports:
             if report.role is Role.ACTIVE:
                 # If that moves the router, this report is of the epoch before: another follows.
-                self._backend.claimed(context, report.router_id, host)
+                self._backend.claimed(context, report.router_id, host, report.held)
+            else:
+                self._backend.released(context, report.router_id, host)
         self._intake.take(context, host, reports)

@@ -24,7 +24,7 @@ from swanherd.core.model import (
     Reason,
     RouterId,
 )
-from swanherd.core.placement import keep_or_choose
+from swanherd.core.placement import began, earliest, keep_or_choose
 from swanherd.server import topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
 from swanherd.server.l3_topology import L3Router, l3_router_of
@@ -116,22 +116,41 @@ class L3Backend:
         plugin = directory.get_plugin(plugin_const.L3)
         return frozenset(map(RouterId, plugin.list_router_ids_on_host(context, host)))
 
-    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+    def claimed(
+        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+    ) -> bool:
         """Move a router to this host, whose agent says that it serves it.
 
         If it is redundant, the host has its addresses: Neutron itself hears of that seconds later,
-        and of a node that died perhaps never. Else Neutron has just moved it there.
+        and of a node that died perhaps never. Who got them last has it while two have them, for
+        its IKE SAs are those that the peers know. Else Neutron has just moved it there.
         """
         row = self._store.get_router_row(context, router_id)
-        if row is None or row.host == host:
+        if row is None:
+            return False
+        since = began(self._store.now(), held)
+        if row.host == host and earliest(row.claimed_at, since) == row.claimed_at:
             return False
         found = l3_router_of(context, router_id)
         if host not in found.bound or not (found.redundant or row.host not in found.bound):
             return False
+        # What a host said that is gone, or never was the router's, holds for nothing.
+        counts = row.host in found.bound and row.host in agents(context).alive
+        against = row.host if counts else None
+        if not self._store.claim(context, router_id, host, since, against):
+            return False
         LOG.info("Router %s is served by %s, no longer %s", router_id, host, row.host)
-        self._store.set_placement(context, router_id, host)
         self._look(router_id)
         return True
+
+    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+        """Let another have the router that has its address, if this host had it till now."""
+        row = self._store.get_router_row(context, router_id)
+        if row is None or row.host != host or row.claimed_at is None:
+            return
+        if self._store.release(context, router_id, host):
+            LOG.info("Router %s isn't served by %s any more", router_id, host)
+            self._look(router_id)
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None: OVN has no part in it."""

@@ -157,9 +157,14 @@ class OvnBackend:
         """As the rows say."""
         return None
 
-    def claimed(self, context: Any, router_id: RouterId, host: str) -> bool:
+    def claimed(
+        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+    ) -> bool:
         """Never: the gateway's place decides."""
         return False
+
+    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+        """It changes nothing."""
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """Return what the single active OVN maintenance worker runs for us."""

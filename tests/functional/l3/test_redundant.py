@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from swanherd.agent.homes import HomeSource
 from swanherd.core.ike import StopCharon
 from swanherd.core.model import Role, Status
 from swanherd.core.tenure import Tenure, hear, tell
@@ -268,6 +269,24 @@ def test_who_gives_the_address_up_says_since_when_it_had_it(both, keepalived, ot
     with Listening("other") as listening:
         west.node.tell(west.key, notice)
         assert listening.recv(2048)[4:] == notice
+
+
+def test_for_how_long_a_node_has_had_the_address_counts_from_when_it_came(both, keepalived):
+    """And from the agent's beginning if the address was there before; nothing without it."""
+    west, east = both
+    stand_by(west, east)
+    assert west.homes.held(west.key) is None
+    came = time.monotonic()
+    address(west, "add")
+    west.until(Status.ACTIVE)
+    assert 0 < west.homes.held(west.key) <= time.monotonic() - came
+    began = time.monotonic()
+    another = HomeSource(west.source, lambda _: (), time.monotonic)
+    assert another.get_router(west.key).role is Role.ACTIVE
+    assert 0 < another.held(west.key) <= time.monotonic() - began
+    address(west, "del")
+    west.turn()
+    assert west.homes.held(west.key) is None
 
 
 class Listening:

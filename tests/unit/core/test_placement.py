@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swanherd.core.placement import Agents, Gateway, Placement, choose, keep_or_choose, place
+from swanherd.core.placement import (
+    Agents,
+    Gateway,
+    Placement,
+    began,
+    choose,
+    earliest,
+    is_newer,
+    keep_or_choose,
+    place,
+)
 from tests.examples import times
 
 few = times(2)
@@ -131,3 +144,35 @@ def test_a_router_of_l3_agents_is_where_neutron_put_it(current, bound, masters, 
     """Among the hosts that it is bound to, the one that serves it stays."""
     found = keep_or_choose(current, bound, frozenset(masters), frozenset(known))
     assert found == host
+
+
+NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+
+
+def test_of_two_that_have_an_address_neither_is_newer_than_the_other_for_both() -> None:
+    """However exactly it is told: else the router would go to and fro."""
+    for gap in range(5):
+        for told, told_too in itertools.product((0, 0.4, 1), repeat=2):
+            first = began(NOON, 100 + told)
+            second = began(NOON, 100 - gap + told_too)
+            assert not (is_newer(second, first) and is_newer(first, second))
+
+
+def test_who_came_clearly_later_is_newer() -> None:
+    """By more than what may be an error."""
+    assert is_newer(began(NOON, 10), began(NOON, 14))
+    assert not is_newer(began(NOON, 14), began(NOON, 10))
+
+
+def test_who_does_not_say_since_when_is_newer() -> None:
+    """An older release's agent; and where nobody has said anything yet."""
+    assert is_newer(None, NOON)
+    assert is_newer(NOON, None)
+
+
+def test_what_is_told_late_does_not_make_it_later() -> None:
+    """The earliest that was said holds."""
+    assert earliest(NOON, began(NOON, -60)) == NOON
+    assert earliest(NOON, began(NOON, 60)) == began(NOON, 60)
+    assert earliest(None, NOON) == earliest(NOON, None) == NOON
+    assert earliest(None, None) is None

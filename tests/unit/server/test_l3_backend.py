@@ -1,5 +1,6 @@
 """Routers of L3 agents: where they are is Neutron's to say, and the agents' that have them."""
 
+import datetime
 import ipaddress
 
 import pytest
@@ -111,6 +112,18 @@ class Neutron:
             admin_state_up=True,
             configurations="{}",
         )
+
+    def silence(self, host):
+        """Let the VPN agent of a host not be heard for an hour."""
+        agents = self._tables["agents"]
+        long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+        mine = agents.c.id == uuid(f"{host}S")
+        with self._engine.begin() as connection:
+            connection.execute(
+                agents.update()
+                .where(mine)
+                .values(heartbeat_timestamp=long_ago.replace(tzinfo=None))
+            )
 
     def bind(self, host, state=None):
         self.insert("routerl3agentbindings", router_id=R1, l3_agent_id=uuid(f"{host}L"))
@@ -255,3 +268,71 @@ def test_a_router_without_vpnservices_is_forgotten(cloud, neutron, served):
     assert cloud.row() is None
     assert ("a", R1) in cloud.hints
     assert served.get_router("a", R1) is None
+
+
+def claim(held=None, role=Role.ACTIVE):
+    return RouterReport(R1, 1, 1, (), (), role=role, held=held)
+
+
+@pytest.fixture
+def split(cloud, neutron, served):
+    """A redundant router on two hosts, of which a has it."""
+    neutron.router(ha=True)
+    neutron.bind("a", "active")
+    neutron.bind("b", "standby")
+    cloud.connection()
+    return served
+
+
+def test_while_two_have_the_address_the_router_is_where_it_came_last(cloud, split):
+    """However often each says that it serves: else each word would move it."""
+    for seconds in range(0, 90, 3):
+        split.report_status("a", [claim(100.0 + seconds)])
+        cloud.clock.advance(1)
+        split.report_status("b", [claim(10.0 + seconds)])
+        cloud.clock.advance(2)
+        assert cloud.row().host == "b"
+    assert cloud.row().epoch == 2
+
+
+def test_who_had_it_all_along_gets_the_router_when_the_other_gives_it_up(cloud, split):
+    """The agents are told that something changed, so that it says again that it serves."""
+    split.report_status("b", [claim(10.0)])
+    split.report_status("a", [claim(100.0)])
+    revision = cloud.row().revision
+    cloud.hints.clear()
+    split.report_status("a", [claim(role=Role.STANDBY)])
+    assert (cloud.row().host, cloud.row().revision, cloud.hints) == ("b", revision, [])
+    split.report_status("b", [claim(role=Role.STANDBY)])
+    assert cloud.row().revision > revision
+    assert {host for host, _ in cloud.hints} >= {"a", "b"}
+    split.report_status("b", [claim(role=Role.STANDBY)])
+    split.report_status("a", [claim(101.0)])
+    assert cloud.row().host == "a"
+
+
+def test_what_a_host_said_whose_agent_is_gone_holds_for_nothing(cloud, split, neutron):
+    """Its claim was the later one, but it died: the other serves."""
+    split.report_status("b", [claim(10.0)])
+    neutron.silence("b")
+    split.report_status("a", [claim(100.0)])
+    assert cloud.row().host == "a"
+
+
+def test_a_report_that_was_late_on_the_bus_is_put_right_by_the_next(cloud, split):
+    """It looks as if the host had got the address later than it did."""
+    split.report_status("b", [claim(10.0)])
+    cloud.clock.advance(60)
+    split.report_status("a", [claim(5.0)])
+    assert cloud.row().host == "a"
+    split.report_status("a", [claim(165.0)])
+    split.report_status("b", [claim(70.0)])
+    assert cloud.row().host == "b"
+
+
+def test_an_agent_that_does_not_say_since_when_is_believed(cloud, split):
+    """It is of an older release."""
+    split.report_status("b", [claim(10.0)])
+    for host in "aba":
+        split.report_status(host, [claim()])
+        assert cloud.row().host == host

@@ -236,7 +236,10 @@ class AgentBindingRow(model_base.BASEV2):
 
 
 class RouterStateRow(model_base.BASEV2):
-    """One router with a VPN; no foreign key, since it outlives the router until all is removed."""
+    """One router with a VPN; no foreign key, since it outlives the router until all is removed.
+
+    `claimed_at`: since when `host` has had the address of a redundant router, as its agent says.
+    """
 
     __tablename__ = "swanherd_routers"
     router_id: orm.Mapped[str] = column(sa.String(36), primary_key=True)
@@ -244,6 +247,7 @@ class RouterStateRow(model_base.BASEV2):
     northbound_revision: orm.Mapped[int] = column(sa.BigInteger, nullable=False)
     host: orm.Mapped[str | None] = column(sa.String(HOST_SIZE), index=True)
     epoch: orm.Mapped[int] = column(sa.Integer, nullable=False)
+    claimed_at: orm.Mapped[datetime.datetime | None] = column(sa.DateTime)
     naming_key: orm.Mapped[str] = column(sa.String(64), nullable=False)
     problem_code: orm.Mapped[str | None] = column(sa.String(REASON_CODE_SIZE))
     problem_text: orm.Mapped[str | None] = column(sa.String(REASON_TEXT_SIZE))

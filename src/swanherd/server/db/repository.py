@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import datetime
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 
 from swanherd.core.model import Reason, RouterId, Secret
+from swanherd.core.placement import earliest, is_newer
 from swanherd.server.backend import RouterRow, RouterTraffic
 from swanherd.server.db import candidates, protected, succession
+from swanherd.server.db.change import Change
 from swanherd.server.db.models import (
     CandidateRow,
     RouterStateRow,
     StatusRow,
     VpnServiceRow,
 )
-from swanherd.server.db.status import Target, apply_shown, facts_of, problem_of, store_problem
-from swanherd.server.shown import waiting
+from swanherd.server.db.status import problem_of, store_problem
 
 NAMING_KEY_BYTES = 32
 
@@ -79,10 +80,46 @@ class Repository:
             hosts = (*((host,) if host else ()), *standbys)
             candidates.replace(session, router_id, hosts)
             if row.host != host:
-                row.host = host
-                row.epoch += 1
-                self._changed(session, row)
+                self._move(session, row, host, None)
             return int(row.epoch)
+
+    @db_api.retry_if_session_inactive()
+    def claim(
+        self,
+        context: Any,
+        router_id: RouterId,
+        host: str,
+        since: datetime.datetime | None,
+        against: str | None,
+    ) -> bool:
+        """Place the router on a host that has its address since then; return whether it moves.
+
+        It doesn't if `against` has it and got it as late or later (see `core.placement`).
+        """
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            row = self._locked(session, router_id)
+            if row is None:
+                return False
+            if row.host == host:
+                row.claimed_at = earliest(row.claimed_at, since)
+                return False
+            if row.host == against and not is_newer(since, row.claimed_at):
+                return False
+            candidates.replace(session, router_id, (host,))
+            self._move(session, row, host, since)
+            return True
+
+    @db_api.retry_if_session_inactive()
+    def release(self, context: Any, router_id: RouterId, host: str) -> bool:
+        """Take the next claim if this host has the router; return whether that is news."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            row = self._locked(session, router_id)
+            if row is None or row.host != host or row.claimed_at is None:
+                return False
+            row.claimed_at = None
+            # So that whoever has the address meanwhile says so again.
+            self._changed(session, row)
+            return True
 
     @db_api.retry_if_session_inactive()
     def pin(self, context: Any, router_id: RouterId, host: str) -> None:
@@ -229,6 +266,18 @@ class Repository:
             naming_key=self._new_key(),
         )
 
+    def _move(
+        self,
+        session: Any,
+        row: RouterStateRow,
+        host: str | None,
+        claimed_at: datetime.datetime | None,
+    ) -> None:
+        row.host = host
+        row.epoch += 1
+        row.claimed_at = claimed_at
+        self._changed(session, row)
+
     def _changed(self, session: Any, row: RouterStateRow) -> None:
         change = Change(self, session, row, row.router_id)
         change.everything()
@@ -266,102 +315,6 @@ class Repository:
             )
 
 
-class Change:
-    """One change of a router: which rows it concerns, and what they show until it is applied."""
-
-    def __init__(
-        self, store: Repository, session: Any, row: RouterStateRow | None, router_id: str
-    ) -> None:
-        self._store = store
-        self._session = session
-        self._row = row
-        self._router_id = router_id
-        self._ids: set[str] = set()
-        self._families: dict[str, int] = {}
-        self._successors: dict[str, str] = {}
-        self._all = False
-        self.needed = False
-
-    def concern(self, ids: Iterable[str]) -> None:
-        """Name services and connections that the change concerns."""
-        self.needed = True
-        self._ids.update(ids)
-
-    def everything(self) -> None:
-        """Name all of the router's services and connections."""
-        self.needed = self._all = True
-
-    def remove(self, target: Target) -> None:
-        """Delete a service or connection, and what is known of it."""
-        self.needed = True
-        self._session.delete(target)
-        self._session.execute(
-            sa.delete(StatusRow)
-            .where(StatusRow.id == target.id)
-            .execution_options(synchronize_session=False)
-        )
-
-    def supersede(self, successors: Mapping[str, str]) -> None:
-        """Give the networks of connections to others, by their ids: who to whom."""
-        self.concern(successors)
-        self._successors.update(successors)
-
-    def peer_family(self, connection_id: str, family: int) -> None:
-        """Remember the family by which a connection's peer is reached."""
-        self._families[connection_id] = family
-
-    def settle(self) -> None:
-        """Raise the revision and set the status of the rows concerned."""
-        if not self.needed:
-            return
-        if self._row is None:
-            self._row = self._store.new_row(self._router_id)
-            self._session.add(self._row)
-        else:
-            self._row.revision += 1
-        services = protected.services_of(self._session, [self._router_id])
-        service_of = {service.id: service for service in services}
-        statuses = self._statuses()
-        for row_id, successor in self._successors.items():
-            statuses[row_id].superseded_by = successor
-        self._ids |= succession.settle(self._session, self._router_id, statuses)
-        chosen = None if self._all else self._ids
-        connections = protected.connections_of(self._session, [self._router_id], chosen)
-        targets: tuple[Target, ...] = (*services, *connections)
-        for target in targets:
-            if self._all or target.id in self._ids:
-                service = service_of[getattr(target, "vpnservice_id", target.id)]
-                self._settle(target, service, self._row, statuses.get(target.id))
-        self._session.flush()
-
-    def _settle(
-        self, target: Target, service: VpnServiceRow, row: RouterStateRow, known: StatusRow | None
-    ) -> None:
-        now = self._store.now()
-        status = known or StatusRow(
-            id=target.id,
-            router_id=self._router_id,
-            applied_revision=0,
-            since=now,
-            was_up=False,
-            created_at=now,
-        )
-        status.revision = row.revision
-        status.peer_family = self._families.get(target.id, status.peer_family)
-        facts = facts_of(target, service, status, problem_of(row), now)
-        apply_shown(target, status, waiting(facts), now)
-        if known is None:
-            self._session.add(status)
-
-    def _statuses(self) -> dict[str, StatusRow]:
-        """Return those that may change: of the rows concerned, and of those that wait."""
-        query = sa.select(StatusRow).where(StatusRow.router_id == self._router_id)
-        if not self._all:
-            waits = StatusRow.superseded_by.is_not(None)
-            query = query.where(sa.or_(StatusRow.id.in_(self._ids), waits))
-        return {row.id: row for row in self._session.scalars(query)}
-
-
 def _router_row(row: RouterStateRow, services: int, others: Sequence[CandidateRow]) -> RouterRow:
     return RouterRow(
         router_id=RouterId(row.router_id),
@@ -369,6 +322,7 @@ def _router_row(row: RouterStateRow, services: int, others: Sequence[CandidateRo
         northbound_revision=row.northbound_revision,
         host=row.host,
         epoch=row.epoch,
+        claimed_at=row.claimed_at,
         naming_key=Secret(row.naming_key),
         problem=problem_of(row),
         services=services,
