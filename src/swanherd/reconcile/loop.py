@@ -23,6 +23,7 @@ from swanherd.core.planner import Action, Observed, Plan, plan, plan_removal
 from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
 from swanherd.reconcile.ports import Node, Source, Swan
+from swanherd.reconcile.words import words
 
 LOG = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def _apply(router_id: RouterId, world: World, todo: Plan) -> Trouble:
         owner = _owner(action)
         if owner in connections:
             continue
-        LOG.info("Router %s: %r", router_id, action)
+        LOG.info("Router %s: %s", router_id, words(action))
         try:
             _do(router_id, world, action)
         except Failure as failure:
