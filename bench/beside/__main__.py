@@ -49,6 +49,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--routers", type=int, default=10, help="each with one connection, at once"
     )
+    parser.add_argument("--backend", default="ovn", help="of Swanherd's cloud; with no releases")
     parser.add_argument("--rows", default="", help="only changes with this in their name")
     parser.add_argument("--patience", type=float, default=600, help="for as many, in seconds")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md's tables")
@@ -83,7 +84,7 @@ def main() -> int:
 def run(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure ours, then each release of theirs; yield all figures so far after each of them."""
     # In a lab's network there is no registry from which it could be installed.
-    names = [_lab(number).shape.cloud("b").venv.name for number in chosen.releases]
+    names = [_lab(number, chosen.backend).shape.cloud("b").venv.name for number in chosen.releases]
     if names:
         making = [sys.executable, "-m", "tests.oracles.environments", *names]
         subprocess.run(making, cwd=ROOT, check=True)
@@ -97,7 +98,7 @@ def run(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def run_lab(release: int, ours_too: bool, chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Bring a lab with a release of theirs up, and return the figures of its clouds."""
-    lab = _lab(release)
+    lab = _lab(release, chosen.backend)
     theirs = f"neutron-vpnaas {release}"
     try:
         if not os.environ.get("REUSE"):
@@ -110,8 +111,9 @@ def run_lab(release: int, ours_too: bool, chosen: argparse.Namespace) -> list[di
             lifecycle.down(lab)
 
 
-def _lab(release: int) -> Lab:
-    return Lab(os.environ.get("SWANHERD_LAB", "beside"), Shape(predecessor_b=release))
+def _lab(release: int, backend: str) -> Lab:
+    shape = Shape(backend_a=backend, predecessor_b=release)
+    return Lab(os.environ.get("SWANHERD_LAB", "beside"), shape)
 
 
 def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict[str, Any]:
@@ -144,6 +146,9 @@ def measure(lab: Lab, name: str, title: str, chosen: argparse.Namespace) -> dict
         begin += count
         if made.active is None:
             break
+    if side.is_ours:
+        outcome = restart(side, side.cases[1])
+        seen["restart_at_last"] = say(side, "restart", dataclasses.asdict(outcome))
     seen["load_after"] = os.getloadavg()
     return seen
 

@@ -13,6 +13,7 @@ from bench.beside.peer import Far, Peer
 from lab import daemon, neutron, predecessor, services
 from lab.boxes import Box
 from lab.cloud import Cloud
+from lab.ovs import L3_AGENT
 from lab.processes import processes
 from lab.sites import Workload, boot, make_site
 from lab.vpn import STRONG, show
@@ -59,6 +60,8 @@ class Side:
     @property
     def agent(self) -> str:
         """The agent's service."""
+        if not self.cloud.plan.has_ovn:
+            return L3_AGENT
         return neutron.AGENT if self.is_ours else predecessor.AGENT
 
     @property
@@ -66,9 +69,8 @@ class Side:
         """Where the socket of the router's charon is."""
         if not self.is_ours:
             return predecessor.run_directory(self.box, self.router)
-        return pathlib.Path(
-            f"/proc/{self.box.init().pid}/root/var/lib/swanherd/routers/{self.router}"
-        )
+        name = self.router if self.cloud.plan.has_ovn else f"qrouter-{self.router}"
+        return pathlib.Path(f"/proc/{self.box.init().pid}/root/var/lib/swanherd/routers/{name}")
 
     # The API
 

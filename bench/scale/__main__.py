@@ -30,7 +30,9 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=1000, help="in all")
     parser.add_argument("--name", default="scalebench", help="the lab's name")
     parser.add_argument("--edits", type=int, default=10)
-    parser.add_argument("--idle", type=float, default=45, help="seconds to watch for; 0: not at all")
+    parser.add_argument(
+        "--idle", type=float, default=45, help="seconds to watch for; 0: not at all"
+    )
     parser.add_argument("--soak", type=float, default=0, help="seconds to watch memory for")
     parser.add_argument("--profile", help="a file, not below /tmp, for cProfile's figures")
     options = parser.parse_args()
