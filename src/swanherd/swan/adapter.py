@@ -43,7 +43,7 @@ from swanherd.swan.events import (
     Notice,
 )
 from swanherd.swan.faults import FaultMemory
-from swanherd.swan.lists import KEPT, WHOLE, Lists
+from swanherd.swan.lists import KEPT, WHOLE, Lists, list_sas
 from swanherd.swan.sessions import DEAF, Commands, Listener
 from swanherd.swan.settings import Retransmission
 from swanherd.swan.silence import Silence
@@ -329,6 +329,9 @@ class StrongSwan:
     def _terminate(
         self, router: _Router, kind: str, unique_id: int, *, force: bool = False
     ) -> None:
+        if force:
+            with router.lock:
+                router.memory = router.memory.ending(unique_id, self._clock())
         how = {"force": "yes" if force else "no", "timeout": -1}
         self._of_sa(router, "terminate", kind, unique_id, how)
 
@@ -339,7 +342,7 @@ class StrongSwan:
         try:
             router.commands.request(command, {kind: unique_id, **how})
         except Permanent:
-            sas = _list_sas(router.commands)
+            sas = list_sas(router.commands)
             found: Iterable[IkeSa | ChildSa] = sas
             if kind == "child-id":
                 found = (child for sa in sas for child in sa.children)
@@ -393,8 +396,3 @@ def _rendered(router_id: RouterId, render: Callable[[], Message]) -> Message:
 
 def _list_configs(commands: Commands) -> list[Message]:
     return commands.stream("list-conns", "list-conn")
-
-
-def _list_sas(commands: Commands) -> tuple[IkeSa, ...]:
-    messages = commands.stream("list-sas", "list-sa")
-    return tuple(sa for message in messages for sa in codec.parse_sas(message))

@@ -40,13 +40,18 @@ class _Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FaultMemory:
-    """What is known of one charon's failures. Feed it; nothing of it changes in place."""
+    """What is known of one charon's failures. Feed it; nothing of it changes in place.
+
+    `ours` are the IKE SAs that we end ourselves, and when: charon tells of one whose peer hasn't
+    answered yet in the words that it has for a dead peer.
+    """
 
     entries: Mapping[str, _Entry] = dataclasses.field(default_factory=dict)
     established: Mapping[str, frozenset[int]] = dataclasses.field(default_factory=dict)
     deletes: Mapping[str, float] = dataclasses.field(default_factory=dict)
     ends: Mapping[str, float] = dataclasses.field(default_factory=dict)
     unsendable: float | None = None
+    ours: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -187,9 +192,15 @@ class FaultMemory:
             return memory
         if change.state is SaState.CONNECTING and change.config in facts:
             return memory.recorded(change.config, "negotiation_failed", now)
-        if change.state is SaState.ESTABLISHED and change.config in facts:
+        is_ours = change.unique_id in self.ours
+        if change.state is SaState.ESTABLISHED and change.config in facts and not is_ours:
             return memory.recorded(change.config, "dpd_timeout", now)
         return memory.ended(change.config, facts, now)
+
+    def ending(self, unique_id: int, now: float) -> FaultMemory:
+        """Return the memory that we end an IKE SA ourselves."""
+        late = {i: at for i, at in self.ours.items() if now - at < _SERIES}
+        return self.changed(ours={**late, unique_id: now})
 
     def ended(self, config: str, facts: Mapping[str, ConfigFacts], now: float) -> FaultMemory:
         """Return the memory after an SA went; if the peer said D, it was the peer."""

@@ -223,6 +223,12 @@ class Lists:
                     self._young.add(sa.config)
 
 
+def list_sas(commands: Commands) -> tuple[IkeSa, ...]:
+    """Return all IKE SAs, asked for now."""
+    messages = commands.stream("list-sas", "list-sa")
+    return tuple(sa for message in messages for sa in codec.parse_sas(message))
+
+
 def _by_name(
     messages: Iterable[Mapping[str, Any]],
 ) -> dict[str, tuple[LoadedConfig, ConfigFacts]]:

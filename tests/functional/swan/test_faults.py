@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 
 import pytest
 
@@ -247,6 +248,23 @@ def test_peer_dies(started: Stage, version: dict[str, object]) -> None:
     os.kill(started.pid(started.east), signal.SIGKILL)
     started.fault(started.west, here, "dpd_timeout")
     started.wait(started.west, lambda o: not o.ike_sas)
+
+
+@VERSIONS
+def test_what_we_end_by_force_is_not_a_dead_peers(
+    started: Stage, version: dict[str, object]
+) -> None:
+    """Also if the peer hasn't answered yet: charon then tells of both in the same words."""
+    bring_up(started, dpd=Dpd(DpdAction.HOLD, 1, 60), **version)
+    (sa,) = started.swan.observe(started.west).ike_sas
+    os.kill(started.pid(started.east), signal.SIGSTOP)
+    started.wait(started.west, lambda o: o.ike_sas[0].unanswered is not None)
+    started.swan.apply(started.west, TerminateIke(sa.unique_id, force=True))
+    started.wait(started.west, lambda o: not o.ike_sas)
+    # What it tells of the end is read by another thread.
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        assert started.swan.observe(started.west).faults == ()
 
 
 @VERSIONS

@@ -168,6 +168,20 @@ def test_our_own_delete_is_no_failure() -> None:
     assert codes(feed(DELETE, UP, ENDED, times=(0.0, 50.0, 100.0))) == {}
 
 
+def test_what_we_end_while_its_peer_is_silent_is_no_dead_peers() -> None:
+    """Charon tells of it as of one that it has given up; another one's death still counts."""
+    assert codes(feed(UP).ending(1, 0.0).feed(LOST, FACTS, 1.0)) == {}
+    assert codes(feed(UP).ending(2, 0.0).feed(LOST, FACTS, 1.0)) == {"two": "dpd_timeout"}
+
+
+def test_what_we_ended_long_ago_is_not_remembered() -> None:
+    """However many there were."""
+    memory = feed(UP)
+    for number in range(1000):
+        memory = memory.ending(number, number * 10.0)
+    assert len(memory.ours) <= 31
+
+
 def test_a_telling_cause_outlives_silence() -> None:
     """Silence after a refusal doesn't hide it, until it hasn't been seen for long."""
     history = (notice(3, "two"), notice(20, "two"))
