@@ -163,6 +163,8 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "connections": "A row for each connection of which there is news.",
         "role": "`active` or `standby`: as what the agent reports.",
         "ready": "Whether namespace, daemon and configs are as they should be.",
+        "held": "For how many seconds at least the host has had a redundant router's address; "
+        "null where it hasn't, and for other routers.",
     },
     "RowStatus": {
         "id": "The service's or connection's id.",
