@@ -16,7 +16,7 @@ from lab.faulty_bus import Faults
 from lab.layout import FABRIC_BOX, INTERNET_BOX, LabError
 from lab.ovs import L3_AGENT
 from lab.processes import wait_for
-from lab.scene import OVN, OVS, Act, Fault, Scene
+from lab.scene import OVN, OVS, Act, Back, Fault, Scene
 from lab.services import Service
 from lab.vpn import ANSWER, End, agent_of, is_met, kill_charons, namespace_of
 
@@ -51,9 +51,13 @@ def _kill_charon(scene: Scene) -> None:
 
 
 def _kill_keepalived(scene: Scene) -> None:
+    scene.node.run(["kill", "-9", *_keepalived(scene)])
+
+
+def _keepalived(scene: Scene) -> list[str]:
+    """Return the process ids of the router's VRRP daemon on the node, as the node has them."""
     wanted = f"^keepalived .*{scene.end.site.router_id}"
-    pids = scene.node.run(["pgrep", "-f", wanted]).stdout.split()
-    scene.node.run(["kill", "-9", *pids])
+    return scene.node.run(["pgrep", "-f", wanted], check=False).stdout.split()
 
 
 def _kill_api_worker(scene: Scene) -> None:
@@ -91,15 +95,47 @@ def _restart_l3_agent(scene: Scene) -> None:
     scene.cloud.restart_service(L3_AGENT, signal.SIGKILL, scene.node)
 
 
-def _is_made(scene: Scene) -> bool:
-    """Tell whether Neutron's part is done: the internet reaches the router's own address.
+def _is_there(scene: Scene) -> bool:
+    """Tell whether Neutron's part is on the node: a namespace, and of redundant ones keepalived.
+
+    On OVN the VPN has an address of its own, and it is ours to make that answer.
+    """
+    if scene.cloud.plan.has_ovn:
+        return True
+    if namespace_of(scene.end) not in scene.node.run(["ip", "netns"]).stdout:
+        return False
+    return not _is_redundant(scene) or bool(_keepalived(scene))
+
+
+def _is_redundant(scene: Scene) -> bool:
+    """Tell whether another node can serve the router."""
+    return "ha" in scene.end.site.kind
+
+
+def _is_reached(scene: Scene) -> bool:
+    """Tell whether the internet reaches the router's own address.
 
     A namespace that was deleted answers as long as its old daemon lives.
     """
-    if namespace_of(scene.end) not in scene.node.run(["ip", "netns"]).stdout:
-        return False
+    if scene.cloud.plan.has_ovn:
+        return True
     ping = ["ping", "-n", "-c", "1", "-W", "1", scene.end.address(4)]
     return not Box(scene.cloud.lab, INTERNET_BOX).run(ping, check=False).returncode
+
+
+_MET: Back = [("the L3 agent's first turn", lambda scene: is_met(scene.end, scene.node))]
+_THERE: Back = [("Neutron's part of the router", _is_there), *_MET]
+_REACHED: Back = [("the router's own address", _is_reached)]
+_MADE: Back = [*_THERE, *_REACHED]
+
+
+def _if_alone(is_there: Callable[[Scene], bool]) -> Callable[[Scene], bool]:
+    """Return the same, for a node that nobody stands by for."""
+    return lambda scene: _is_redundant(scene) or is_there(scene)
+
+
+# Of a redundant router another node has the part that is missing.
+_SERVED_AGAIN: Back = [*((what, _if_alone(there)) for what, there in _THERE), *_REACHED]
 
 
 def _interfaces(box: Box) -> list[str]:
@@ -227,16 +263,20 @@ def _bus_answers(scene: Scene) -> bool:
     return bus.answers(scene.cloud.lab, scene.cloud.plan)
 
 
-def _cloud_answers(scene: Scene) -> bool:
-    """Tell whether the bus and Neutron's API answer, which asks Keystone who asks."""
-    if not (_bus_answers(scene) and wsgi.answers(scene.cloud.lab, scene.cloud.plan, 9696)):
+def _api_answers(scene: Scene) -> bool:
+    """Tell whether Neutron's API answers, which asks Keystone who asks."""
+    if not wsgi.answers(scene.cloud.lab, scene.cloud.plan, 9696):
         return False
     try:
         reply = scene.end.client.network.get("/networks?limit=1", timeout=ANSWER)
     except (SDKException, ClientException):
         return False
-    # On OVN the VPN has an address of its own, and it is ours to make that answer.
-    return bool(reply.status_code == 200) and (scene.cloud.plan.has_ovn or _is_made(scene))
+    return bool(reply.status_code == 200)
+
+
+_BUS: Back = [("the bus", _bus_answers)]
+_SERVED: Back = [("Neutron's RPC server", _is_served)]
+_CLOUD: Back = [*_BUS, ("Neutron's API", _api_answers), *_SERVED, *_SERVED_AGAIN]
 
 
 def _jump_to(seconds: int) -> Act:
@@ -269,10 +309,10 @@ def of(backend: str, kind: str = "") -> tuple[Fault, ...]:
 FAULTS = (
     Fault("kill -9 charon", _kill_charon, long=True),
     _crash("swanherd-ovn-agent", there=True, long=True, on=[OVN]),
-    _crash(L3_AGENT, there=True, long=True, back=lambda s: is_met(s.end, s.node), on=[OVS]),
+    _crash(L3_AGENT, there=True, long=True, back=_MET, on=[OVS]),
     _crash("neutron-openvswitch-agent", there=True, on=[OVS]),
     Fault("kill -9 keepalived", _kill_keepalived, long=True, on=[OVS], redundant=True),
-    _crash("neutron-rpc-server", long=True, back=_is_served),
+    _crash("neutron-rpc-server", long=True, back=_SERVED),
     Fault("kill -9 of an API worker", _kill_api_worker),
     _crash("ovsdb-nb", long=True, on=[OVN]),
     _crash("ovsdb-sb", on=[OVN]),
@@ -290,7 +330,7 @@ FAULTS = (
         _delete_namespace,
         _restart_l3_agent,
         long=True,
-        back=_is_made,
+        back=_MADE,
         on=[OVS],
     ),
     Fault("routes flushed", _inside("ip", "route", "flush", "dev", "tr0"), long=True, on=[OVN]),
@@ -315,7 +355,7 @@ FAULTS = (
         _unplug_gateway,
         _restart_l3_agent,
         long=True,
-        back=_is_made,
+        back=_MADE,
         on=[OVS],
     ),
     Fault("VICI socket removed", _remove_socket),
@@ -336,12 +376,20 @@ FAULTS = (
         lambda scene: scene.cloud.start_service("rabbitmq"),
         hold=60,
         long=True,
-        back=_bus_answers,
+        back=_BUS,
     ),
     Fault("MariaDB away", _stop_database, _start_database, hold=60, long=True),
     Fault("clock 7 min ahead", _jump_to(420), hold=10, long=True),
     Fault("clock 14 min back", _jump_to(-420), hold=10, long=True),
     Fault("clock right again", _jump_to(0), hold=10, long=True),
     Fault("disk full", _fill_disk, _empty_disk, hold=10),
-    Fault("power cut and boot", _cut_power, _boot, hold=3, long=True, back=_cloud_answers),
+    Fault(
+        "power cut and boot",
+        _cut_power,
+        _boot,
+        hold=3,
+        long=True,
+        back=_CLOUD,
+        standby=_THERE,
+    ),
 )

@@ -38,24 +38,22 @@ class Scene:
 
 
 Act = Callable[[Scene], object]
+# What others have to be there again, in this order, and whether it is.
+Back = Sequence[tuple[str, Callable[[Scene], bool]]]
 
 
 def _nothing(_scene: Scene) -> None:
     """End what ends by itself, or needs repair and no end."""
 
 
-def _at_once(_scene: Scene) -> bool:
-    """Tell that everything of others is there as soon as the fault has ended."""
-    return True
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
     """What breaks, and what its end is (a supervisor starts a program again, power comes back).
 
-    `hold`: for how many seconds it lasts. `back`: whether what others have in it (the bus, the
-    cloud's APIs) answers again. `long`: too slow for every run of the
-    tests, or much like what other tests do in every run. `on`: the backends that can have it;
+    `hold`: for how many seconds it lasts. `back`: what others have in it (the bus, the cloud's
+    APIs), each with whether it answers again; `standby`: what they have to have on a node that
+    went, so that it can stand by again for a redundant router. `long`: too slow for every run of
+    the tests, or much like what other tests do in every run. `on`: the backends that can have it;
     `redundant`: only a router that several nodes can serve can; `distributed`: only one that has
     a part on the node of its workload.
     """
@@ -65,7 +63,8 @@ class Fault:
     end: Act = _nothing
     hold: float = 0
     long: bool = False
-    back: Callable[[Scene], bool] = _at_once
+    back: Back = ()
+    standby: Back = ()
     on: Sequence[str] = (OVN, OVS)
     redundant: bool = False
     distributed: bool = False
