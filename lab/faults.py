@@ -311,7 +311,7 @@ FAULTS = (
     _crash("swanherd-ovn-agent", there=True, long=True, on=[OVN]),
     _crash(L3_AGENT, there=True, long=True, back=_MET, on=[OVS]),
     _crash("neutron-openvswitch-agent", there=True, on=[OVS]),
-    Fault("kill -9 keepalived", _kill_keepalived, long=True, on=[OVS], redundant=True),
+    Fault("kill -9 keepalived", _kill_keepalived, on=[OVS], redundant=True),
     _crash("neutron-rpc-server", long=True, back=_SERVED),
     Fault("kill -9 of an API worker", _kill_api_worker),
     _crash("ovsdb-nb", long=True, on=[OVN]),
