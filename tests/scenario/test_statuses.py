@@ -22,6 +22,7 @@ from lab.processes import wait_for
 from lab.sites import add_subnet, make_site
 from lab.vpn import STRONG, doctor, kill_charons, make_end, remove_end, views
 from swanherd.cmd import findings
+from tests.scenario.conftest import kind_of
 
 # The first test waits for all faults, and for the doctor, on a busy machine perhaps.
 pytestmark = [pytest.mark.timeout(1500), pytest.mark.long]
@@ -89,16 +90,16 @@ class Watch:
 def make_room(clouds, number, links, **policies):
     """Make a pair of routers, the east's with a subnet for each link."""
     west_cloud, east_cloud = clouds
-    client = west_cloud.connect()
+    client, west_cidr = west_cloud.connect(), f"10.{number}.0.0/24"
     west = make_end(
         west_cloud,
         client,
-        make_site(west_cloud, client, f"t{number}-w", [f"10.{number}.0.0/24"]),
+        make_site(west_cloud, client, f"t{number}-w", [west_cidr], kind=kind_of(west_cloud)),
         **policies,
     )
     client = east_cloud.connect()
     cidrs = [f"10.{number}.{n + 1}.0/24" for n in range(links)]
-    site = make_site(east_cloud, client, f"t{number}-e", cidrs[:1])
+    site = make_site(east_cloud, client, f"t{number}-e", cidrs[:1], kind=kind_of(east_cloud))
     for cidr in cidrs[1:]:
         add_subnet(client, site, cidr)
     return Room(west, make_end(east_cloud, client, site, **policies))
