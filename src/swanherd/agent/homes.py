@@ -172,6 +172,8 @@ class HomeSource:
         # What only steers does so on every host.
         if site.home.redundant and site.home.namespace is not None:
             role = self._role(key, site)
+        else:
+            self._forget(key)
         marks = tuple(self._scope_marks(router_id))
         home = dataclasses.replace(site.home, marks=marks, doubted=self._doubted.get(key))
         return dataclasses.replace(site, role=role, home=home)

@@ -289,6 +289,18 @@ def test_for_how_long_a_node_has_had_the_address_counts_from_when_it_came(both, 
     assert west.homes.held(west.key) is None
 
 
+def test_a_router_that_is_redundant_no_more_has_no_tenure(both, keepalived):
+    """Neutron may make it a legacy one of the same name: what was before isn't told."""
+    west, east = both
+    take_over(west, east)
+    assert west.homes.held(west.key) is not None
+    west.source.desired = desired(west.plan, east.plan, make.home())
+    west.until(Status.ACTIVE)
+    west.turn()
+    assert west.homes.held(west.key) is None
+    assert not west.homes.roles() and not west.homes.redundant()
+
+
 class Listening:
     """A socket for notices in a namespace."""
 
