@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.functional.swan.stage import Stage, make_stage
+from swanherd.core.ike import CharonOptions
+from tests.functional.swan.stage import PLANE, Stage, make_stage
 
 
 @pytest.fixture
@@ -19,3 +20,11 @@ def stage() -> Iterator[Stage]:
 def started(stage: Stage) -> Stage:
     stage.start()
     return stage
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Stage]:
+    """One pair of charons for a module: the responder of aggressive mode allows it."""
+    with make_stage() as stage:
+        stage.start(CharonOptions(PLANE, aggressive_psk=True))
+        yield stage

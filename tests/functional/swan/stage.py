@@ -6,6 +6,7 @@ import dataclasses
 import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,6 +15,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import vici
 
 from swanherd.core.ike import (
     CharonOptions,
@@ -23,8 +27,18 @@ from swanherd.core.ike import (
     LoadSecret,
     ObservedCharon,
     StartCharon,
+    TerminateIke,
+    UnloadConfig,
+    UnloadSecret,
 )
-from swanherd.core.model import DataPlane, RouterId, Secret, SiteConnection, TrafficSelector
+from swanherd.core.model import (
+    DataPlane,
+    IkeVersion,
+    RouterId,
+    Secret,
+    SiteConnection,
+    TrafficSelector,
+)
 from swanherd.core.peering import ike_config
 from swanherd.dataplane import daemons
 from swanherd.swan.adapter import StrongSwan
@@ -184,6 +198,54 @@ def children_up(config: IkeConfig) -> Callable[[ObservedCharon], bool]:
         }
 
     return met
+
+
+def ask(stage: Stage, router: RouterId, command: str, event: str) -> list[dict[str, Any]]:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(stage.state / router / "charon.vici"))
+        return list(vici.Session(sock).streamed_request(command, event))
+
+
+class Tunnel:
+    """A connection that is up while the block runs."""
+
+    def __init__(self, stage: Stage, west: SiteConnection, east: SiteConnection) -> None:
+        self.stage = stage
+        self.ends = ((stage.west, west), (stage.east, east))
+        self.configs: list[IkeConfig] = []
+
+    def __enter__(self) -> IkeConfig:
+        self.configs = [self.stage.load(router, c) for router, c in self.ends]
+        self.stage.initiate(self.stage.west, self.configs[0])
+        for (router, _), config in zip(self.ends, self.configs, strict=True):
+            self.stage.wait(router, children_up(config))
+        return self.configs[0]
+
+    def __exit__(self, *_: object) -> None:
+        stage = self.stage
+        for (router, _), config in zip(self.ends, self.configs, strict=True):
+            stage.swan.apply(router, UnloadConfig(config.name))
+            stage.swan.apply(router, UnloadSecret(config.connection.id))
+            for sa in stage.swan.observe(router).ike_sas:
+                stage.swan.apply(router, TerminateIke(sa.unique_id, force=True))
+            stage.wait(router, lambda o: not o.ike_sas)
+
+    def negotiated(self) -> tuple[dict[str, str], ...]:
+        """Return what list-sas says of the IKE SA, then of each child as they were made."""
+        (message,) = ask(self.stage, self.stage.west, "list-sas", "list-sa")
+        (ike,) = message.values()
+        children = sorted(ike["child-sas"].values(), key=lambda child: int(child["uniqueid"]))
+        return tuple(
+            {k: v.decode() for k, v in sa.items() if isinstance(v, bytes)}
+            for sa in (ike, *children)
+        )
+
+
+def policies(version: IkeVersion, **changes: str) -> dict[str, Any]:
+    return {
+        "ike": builders.ike_policy(version=version, **changes),
+        "ipsec": builders.ipsec_policy(**changes),
+    }
 
 
 @contextmanager

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import vici
 
 from swanherd.core.ike import (
-    CharonOptions,
-    IkeConfig,
     Initiate,
     LoadConfig,
     TerminateIke,
@@ -26,62 +20,21 @@ from swanherd.core.model import (
     Encapsulation,
     IkeVersion,
     Phase1Mode,
-    RouterId,
     Secret,
-    SiteConnection,
     Transform,
 )
 from swanherd.testing import builders
-from tests.functional.swan.stage import PLANE, Stage, children_up, make_stage, mirror, pair, run
+from tests.functional.swan.stage import (
+    PLANE,
+    Stage,
+    Tunnel,
+    children_up,
+    mirror,
+    pair,
+    policies,
+    run,
+)
 
-SIZES = ("128", "192", "256")
-CIPHERS = {
-    "3des": ("3DES_CBC", ""),
-    **{f"aes-{size}": ("AES_CBC", size) for size in SIZES},
-    **{f"aes-{size}-ctr": ("AES_CTR", size) for size in SIZES},
-    **{f"aes-{size}-{mode}-{n}": (f"AES_{mode.upper()}_{n}", size)
-       for size in SIZES for mode in ("ccm", "gcm") for n in ("8", "12", "16")},
-}  # fmt: skip
-PLAIN = ("3des", "aes-128", "aes-192", "aes-256")
-INTEGRITY = {
-    "sha1": "HMAC_SHA1_96",
-    "sha256": "HMAC_SHA2_256_128",
-    "sha384": "HMAC_SHA2_384_192",
-    "sha512": "HMAC_SHA2_512_256",
-    "aes-xcbc": "AES_XCBC_96",
-    "aes-cmac": "AES_CMAC_96",
-}
-PRFS = {
-    "sha1": "PRF_HMAC_SHA1",
-    "sha256": "PRF_HMAC_SHA2_256",
-    "sha384": "PRF_HMAC_SHA2_384",
-    "sha512": "PRF_HMAC_SHA2_512",
-    "aes-xcbc": "PRF_AES128_XCBC",
-    "aes-cmac": "PRF_AES128_CMAC",
-}
-GROUPS = {
-    "group1": "MODP_768",
-    "group2": "MODP_1024",
-    "group5": "MODP_1536",
-    "group14": "MODP_2048",
-    "group15": "MODP_3072",
-    "group16": "MODP_4096",
-    "group17": "MODP_6144",
-    "group18": "MODP_8192",
-    "group19": "ECP_256",
-    "group20": "ECP_384",
-    "group21": "ECP_521",
-    "group22": "MODP_1024_160",
-    "group23": "MODP_2048_224",
-    "group24": "MODP_2048_256",
-    "group25": "ECP_192",
-    "group26": "ECP_224",
-    "group27": "ECP_224_BP",
-    "group28": "ECP_256_BP",
-    "group29": "ECP_384_BP",
-    "group30": "ECP_512_BP",
-    "group31": "CURVE_25519",
-}
 HOSTILE = (
     "%any",
     "%any6",
@@ -105,132 +58,6 @@ HOSTILE = (
     "größe",
     "x" * 255,
 )
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Stage]:
-    """One pair of charons for all: the responder of aggressive mode allows it."""
-    with make_stage() as stage:
-        stage.start(CharonOptions(PLANE, aggressive_psk=True))
-        yield stage
-
-
-def ask(stage: Stage, router: RouterId, command: str, event: str) -> list[dict[str, Any]]:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(str(stage.state / router / "charon.vici"))
-        return list(vici.Session(sock).streamed_request(command, event))
-
-
-class Tunnel:
-    """A connection that is up while the block runs."""
-
-    def __init__(self, stage: Stage, west: SiteConnection, east: SiteConnection) -> None:
-        self.stage = stage
-        self.ends = ((stage.west, west), (stage.east, east))
-        self.configs: list[IkeConfig] = []
-
-    def __enter__(self) -> IkeConfig:
-        self.configs = [self.stage.load(router, c) for router, c in self.ends]
-        self.stage.initiate(self.stage.west, self.configs[0])
-        for (router, _), config in zip(self.ends, self.configs, strict=True):
-            self.stage.wait(router, children_up(config))
-        return self.configs[0]
-
-    def __exit__(self, *_: object) -> None:
-        stage = self.stage
-        for (router, _), config in zip(self.ends, self.configs, strict=True):
-            stage.swan.apply(router, UnloadConfig(config.name))
-            stage.swan.apply(router, UnloadSecret(config.connection.id))
-            for sa in stage.swan.observe(router).ike_sas:
-                stage.swan.apply(router, TerminateIke(sa.unique_id, force=True))
-            stage.wait(router, lambda o: not o.ike_sas)
-
-    def negotiated(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return what list-sas says of the IKE SA and of its child."""
-        (message,) = ask(self.stage, self.stage.west, "list-sas", "list-sa")
-        (ike,) = message.values()
-        (child,) = ike["child-sas"].values()
-        return tuple(
-            {k: v.decode() for k, v in sa.items() if isinstance(v, bytes)} for sa in (ike, child)
-        )  # type: ignore[return-value]
-
-
-def policies(version: IkeVersion, **changes: str) -> dict[str, Any]:
-    return {
-        "ike": builders.ike_policy(version=version, **changes),
-        "ipsec": builders.ipsec_policy(**changes),
-    }
-
-
-def check_cipher(seen: dict[str, str], name: str) -> None:
-    algorithm, size = CIPHERS[name]
-    assert algorithm == seen["encr-alg"]
-    assert size == seen.get("encr-keysize", "")
-
-
-def check_told(stage: Stage, changes: dict[str, Any]) -> None:
-    """What the owner is told is said in the words of the policies."""
-    (sa,) = stage.swan.observe(stage.west).ike_sas
-    ike, child = sa.details, sa.children[0].details
-    assert ike is not None
-    assert child is not None
-    wanted, aead = changes["ike"], ("-gcm-", "-ccm-")
-    expected = None if any(a in wanted.encryption for a in aead) else wanted.integrity
-    told = (ike.version, ike.encryption, ike.integrity, ike.dh_group)
-    assert told == (wanted.version, wanted.encryption, expected, wanted.dh_group)
-    if expected is None or not wanted.integrity.startswith("aes"):
-        assert ike.prf == wanted.integrity
-    wanted = changes["ipsec"]
-    expected = None if any(a in wanted.encryption for a in aead) else wanted.integrity
-    assert (child.encryption, child.integrity) == (wanted.encryption, expected)
-    assert child.dh_group == (wanted.dh_group if ike.version is IkeVersion.V1 else None)
-    assert child.local
-    assert child.expires_in is not None
-
-
-@pytest.mark.parametrize("name", CIPHERS)
-@pytest.mark.parametrize("version", IkeVersion)
-def test_cipher(shared: Stage, version: IkeVersion, name: str) -> None:
-    """The cipher of the policy is the one in use, for IKE (what IKEv1 has of it) and ESP."""
-    changes = policies(version, encryption=name)
-    if version is IkeVersion.V1 and name not in PLAIN:
-        changes["ike"] = builders.ike_policy(version=version)
-    tunnel = Tunnel(shared, *pair(**changes))
-    with tunnel:
-        ike, child = tunnel.negotiated()
-        check_cipher(child, name)
-        check_cipher(ike, changes["ike"].encryption)
-        check_told(shared, changes)
-
-
-# IKEv1 has no AES-CMAC; the API refuses it.
-@pytest.mark.parametrize(
-    ("version", "name"),
-    [(v, n) for v in IkeVersion for n in INTEGRITY if (v, n) != (IkeVersion.V1, "aes-cmac")],
-)
-def test_integrity(shared: Stage, version: IkeVersion, name: str) -> None:
-    """The integrity algorithm of the policy is the one in use."""
-    changes = policies(version, integrity=name)
-    if version is IkeVersion.V1 and name.startswith("aes"):
-        changes["ike"] = builders.ike_policy(version=version)
-    tunnel = Tunnel(shared, *pair(**changes))
-    with tunnel:
-        ike, child = tunnel.negotiated()
-        assert INTEGRITY[name] == child["integ-alg"]
-        assert INTEGRITY[changes["ike"].integrity] == ike["integ-alg"]
-        check_told(shared, changes)
-
-
-@pytest.mark.parametrize("name", GROUPS)
-def test_group(shared: Stage, name: str) -> None:
-    """The group of the policies is the one in use; in IKEv1 for the child too (PFS)."""
-    changes = policies(IkeVersion.V1, dh_group=name)
-    tunnel = Tunnel(shared, *pair(**changes))
-    with tunnel:
-        ike, child = tunnel.negotiated()
-        assert GROUPS[name] == ike["dh-group"]
-        assert GROUPS[name] == child["dh-group"]
-        check_told(shared, changes)
 
 
 @pytest.mark.parametrize("version", IkeVersion)
