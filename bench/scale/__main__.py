@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ def main() -> int:
         "--idle", type=float, default=45, help="seconds to watch for; 0: not at all"
     )
     parser.add_argument("--soak", type=float, default=0, help="seconds to watch memory for")
+    parser.add_argument(
+        "--upgrade-from",
+        type=Path,
+        metavar="SRC",
+        help="another version's folder `src`: its agent begins, the restart is to this one's",
+    )
     parser.add_argument("--profile", help="a file, not below /tmp, for cProfile's figures")
     options = parser.parse_args()
     with staged(options.name, count=options.connections) as stage:
@@ -44,7 +50,7 @@ def main() -> int:
 
 def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
     """Yield figures by name."""
-    stage.start_agent()
+    stage.start_agent(source=options.upgrade_from and options.upgrade_from.resolve())
     stage.server.wait_compared(60)
     yield "rss_idle_mb", rss(stage.agent)
     each = options.connections // options.routers
@@ -81,13 +87,15 @@ def measure(stage: Stage, options: Any) -> Iterator[tuple[str, Any]]:
         time.sleep(1.0)  # the profiler looks for it all the time
     if not options.profile:
         yield from resync(stage, routers)
-    yield from edits(stage, routers, options.edits)
+    if options.edits:
+        yield from edits(stage, routers, options.edits)
     if options.profile:
         stage.stop_agent()
         return
     if options.idle:
         yield from idle(stage, options.idle)
-    yield from restart(stage, routers)
+    change = stage.upgrade_agent if options.upgrade_from else stage.restart_agent
+    yield from restart(stage, routers, change)
     if options.soak:
         yield from soak(stage, routers, options.soak)
 
@@ -173,14 +181,16 @@ def idle(stage: Stage, seconds: float) -> Iterator[tuple[str, Any]]:
     yield "idle_cpu_percent", (cpu_of(stage.agent) - cpu) / seconds * 100
 
 
-def restart(stage: Stage, routers: list[DesiredRouter]) -> Iterator[tuple[str, Any]]:
+def restart(
+    stage: Stage, routers: list[DesiredRouter], change: Callable[[], None]
+) -> Iterator[tuple[str, Any]]:
     """Yield how long a restart takes until all is compared, and what it cost the tunnels."""
     before = stage.peers.sas()
     hosts = [wanted.remote_host(n) for n in range(len(routers[0].connections))]
     pings = Pings(stage.workload(), hosts, 200)
     time.sleep(1)
     began = time.monotonic()
-    stage.restart_agent()
+    change()
     while not ready(stage, len(routers)):
         time.sleep(0.05)
     yield "restart_s", time.monotonic() - began

@@ -114,8 +114,11 @@ class Stage:
 
     # The agent
 
-    def start_agent(self, profile: str | None = None) -> None:
-        """Start the agent's process; with a profiler if there is a file for its figures."""
+    def start_agent(self, profile: str | None = None, source: Path | None = None) -> None:
+        """Start the agent's process; with a profiler if there is a file for its figures.
+
+        `source`: a folder with another version's package `swanherd`, which it runs then.
+        """
         files = ("neutron.conf", "swanherd-agent.conf")
         options = [f"--config-file={self.node.directory / name}" for name in files]
         argv = (f"{VENV}/bin/{neutron.AGENT}", *options)
@@ -123,11 +126,18 @@ class Stage:
         if profile:
             argv = (f"{VENV}/bin/python", "-m", "bench.scale.profiled", *options)
             env = {"PROFILE": profile}
+        if source:
+            env["PYTHONPATH"] = str(source)  # found before what is installed
         services.start(self.node, Service(neutron.AGENT, argv, env, alone=True))
 
     def restart_agent(self) -> None:
         """Stop it as a service manager does, and start it again."""
         services.restart(self.node, neutron.AGENT)
+
+    def upgrade_agent(self) -> None:
+        """Stop an agent of another version, and start this one."""
+        self.stop_agent()
+        self.start_agent()
 
     def stop_agent(self) -> None:
         """Stop the agent; the daemons go on."""
