@@ -12,7 +12,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
 	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-short test-dashboard-clouds test-pages test-browser \
 	test-kernel test-kube test-long test-releases recovery \
-	soak bench bench-beside losses losses-kernel
+	soak bench bench-beside losses losses-kernel losses-table
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -187,6 +187,12 @@ test: install ## everything, stages side by side (lab/gate.py), and what each to
 
 test-releases: install ## Neutron 24 and 26, each in its own environment: units, API, tunnels to 29 (RELEASES=neutron-26)
 	@$(BIN)/python -m tests.oracles.releases $(RELEASES)
+
+losses-table: install ## all of them, on userspace and kernel ESP, into docs/live.md's table (half an hour)
+	@failed=; $(MAKE) --no-print-directory losses || failed=1; \
+		$(MAKE) --no-print-directory losses LOSSES="--backend ovs" || failed=1; \
+		$(MAKE) --no-print-directory losses-kernel || failed=1; \
+		$(BIN)/python -m bench.losses.table && [ -z "$$failed" ]
 
 losses: install ## what each change costs a live tunnel, into build/losses.json (LOSSES="--backend ovs")
 	@$(BIN)/python -W ignore -m bench.losses $(LOSSES)

@@ -6,9 +6,9 @@ import argparse
 import importlib
 import json
 import logging
+import os
 import platform
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from bench.losses.measure import Result, measure_all
@@ -42,6 +42,7 @@ def main() -> int:
         make_node = getattr(importlib.import_module(module), name)
     allowed = {**ALLOWED, V2: options.v2_allowed}
     results: list[Result] = []
+    load = os.getloadavg()[0]
     for version in map(IkeVersion, options.ike):
         wanted = [row for row in rows_of(version) if options.row in row.name] * options.times
         settings = Settings(
@@ -52,7 +53,17 @@ def main() -> int:
                 _print(result, allowed)
                 results.append(result)
     name = "losses.json" if options.backend == "ovn" else f"losses-{options.backend}.json"
-    _write(Path(options.out or ROOT / "build" / name), results, options)
+    document = {
+        "machine": f"{platform.system()} {platform.release()}",
+        "backend": options.backend,
+        "delay_ms": options.delay,
+        "allowed": {str(version): allowed[version] for version in map(IkeVersion, options.ike)},
+        "load": [load, os.getloadavg()[0]],
+        "results": [result.plain(options.plane, allowed) for result in results],
+    }
+    path = Path(options.out or ROOT / "build" / name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")
     return 0 if all(result.holds(allowed) for result in results) else 1
 
 
@@ -83,17 +94,6 @@ def _print(result: Result, allowed: dict[IkeVersion, int]) -> None:
     )
     if not result.holds(allowed):
         print("     lost at", {n: list(at)[:9] for n, at in result.lost.items() if at}, flush=True)
-
-
-def _write(path: Path, results: Sequence[Result], options: argparse.Namespace) -> None:
-    document = {
-        "machine": f"{platform.system()} {platform.release()}",
-        "backend": options.backend,
-        "delay_ms": options.delay,
-        "results": [result.plain(options.plane) for result in results],
-    }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

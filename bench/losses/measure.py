@@ -58,8 +58,8 @@ class Result:
         closed = not self.clear or self.row.frees
         return mine and not self.others and closed and not self.wrong
 
-    def plain(self, plane: str) -> dict[str, Any]:
-        """Return it for a file."""
+    def plain(self, plane: str, allowed: Mapping[IkeVersion, int]) -> dict[str, Any]:
+        """Return it for a file; `allowed` as in `holds`."""
         return {
             "row": self.row.name,
             "ike": str(self.version),
@@ -69,7 +69,7 @@ class Result:
             "concerned": self.concerned,
             "others": self.others,
             "clear": len(self.clear),
-            "holds": self.holds(),
+            "holds": self.holds(allowed),
             "wrong": self.wrong,
         }
 
