@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from openstack.exceptions import HttpException
@@ -29,7 +29,7 @@ from bench.beside.side import Side, make_side
 from bench.results import Result, versions, write
 from lab import up as lifecycle
 from lab.cloud import Cloud
-from lab.layout import ROOT, Lab, LabError, Shape
+from lab.layout import BACKENDS, ROOT, Lab, LabError, Shape
 from lab.sites import make_public
 from lab.user import enter
 
@@ -37,8 +37,8 @@ FILE = ROOT / "build" / "beside.json"
 OURS = "Swanherd"
 
 
-def options() -> argparse.Namespace:
-    """Return what the command line says."""
+def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what the command line says; it exits if that can't be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
     parser.add_argument("--limit", type=float, default=30, help="seconds to wait for an effect")
     parser.add_argument(
@@ -49,12 +49,21 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--routers", type=int, default=10, help="each with one connection, at once"
     )
-    parser.add_argument("--backend", default="ovn", help="of Swanherd's cloud; with no releases")
+    parser.add_argument(
+        "--backend",
+        default="ovn",
+        choices=BACKENDS,
+        help="of Swanherd's cloud; any other with no releases",
+    )
     parser.add_argument("--rows", default="", help="only changes with this in their name")
     parser.add_argument("--patience", type=float, default=600, help="for as many, in seconds")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md's tables")
     parser.add_argument("--render", action="store_true", help="measure nothing: the last run's")
-    return parser.parse_args()
+    chosen = parser.parse_args(argv)
+    if chosen.backend != "ovn" and chosen.releases and not chosen.render:
+        # Theirs are on OVN: the clouds would differ in more than in who serves their routers.
+        parser.error(f"--backend {chosen.backend} is for Swanherd alone: --releases without any")
+    return chosen
 
 
 def main() -> int:

@@ -5,8 +5,10 @@ import xml.etree.ElementTree
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from bench.beside import page
-from bench.beside.__main__ import results
+from bench.beside.__main__ import options, results
 from bench.beside.bringing import Awaited, unanswered
 from bench.beside.changes import Outcome
 from bench.beside.peer import Far
@@ -174,3 +176,14 @@ def test_it_is_told_when_the_lost_pings_were_sent():
     assert unanswered(came, 6, 100.0) == (0.3, 0.4, 0.6)
     assert unanswered(came[:2], 2, 100.0) == ()
     assert unanswered([], 6, 100.0) == ()
+
+
+@pytest.mark.parametrize("releases", [[], ["--releases", "29"]], ids=["by default", "by name"])
+def test_another_backend_has_no_release_beside_it(
+    releases: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused with what to write instead, before anything is brought up."""
+    assert options(["--backend", "ovs", "--releases"]).backend == "ovs"
+    with pytest.raises(SystemExit):
+        options(["--backend", "ovs", *releases])
+    assert "--backend ovs is for Swanherd alone: --releases without any" in capsys.readouterr().err
