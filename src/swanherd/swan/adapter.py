@@ -214,7 +214,7 @@ class StrongSwan:
         listed = router.lists.look(spis, within)
         with router.lock:
             router.facts = listed.facts
-            failing = {fault.config for fault in router.memory.faults}
+            failing = router.memory.known
             up = (
                 config.name
                 for config in (listed.configs if failing else ())

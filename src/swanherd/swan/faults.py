@@ -36,6 +36,7 @@ class _Entry:
     fault: Fault
     proved: float  # when the code was last seen, in monotonic seconds
     named: bool = True  # charon or the identity said whose failure it was
+    over: bool = False  # the config has been wholly up since, and nothing has ended since then
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +57,13 @@ class FaultMemory:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """Return the faults, sorted by config."""
-        return tuple(self.entries[name].fault for name in sorted(self.entries))
+        entries = (self.entries[name] for name in sorted(self.entries))
+        return tuple(entry.fault for entry in entries if not entry.over)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Return the configs that have failed, also those whose failure may be over."""
+        return frozenset(self.entries)
 
     def feed(self, event: Event, facts: Mapping[str, ConfigFacts], now: float) -> FaultMemory:
         """Return the memory after the event; `facts` are those of the loaded configs."""
@@ -69,8 +76,10 @@ class FaultMemory:
                 return self._feed_ike(event, facts, now)
             case ChildChange(config, up=True):
                 return self.forget(config)
+            case ChildChange(config) if len(self.established.get(config, ())) > 1:
+                return self  # one of several IKE SAs ends, of a race or of a renewal
             case ChildChange(config):
-                return self.ended(config, facts, now)
+                return self.revived(config).ended(config, facts, now)
             case IkeRekeyed(config, old, new):
                 ids = self.established.get(config, frozenset()) - {old} | {new}
                 return self.changed(established={**self.established, config: ids})
@@ -99,19 +108,29 @@ class FaultMemory:
         )
 
     def outlived(self, up: Iterable[str], now: float) -> FaultMemory:
-        """Return the memory without the faults of configs that are wholly up, for some seconds.
+        """Return the memory after these configs were seen wholly up: their faults are over.
 
-        What charon tells on its two sockets may be read in another order than it happened: then a
-        failure comes after the success that ended it.
+        What charon tells on its two sockets may be read in another order than it happened. Then a
+        failure comes after the success that ended it; or before the end that it is the cause of,
+        so for some seconds it isn't forgotten.
         """
-        over = {
-            name
-            for name in up
-            if name in self.entries and now - self.entries[name].fault.last > _TOGETHER
-        }
-        if not over:
+        seen = {n for n in up if n in self.entries and self.entries[n].fault.last < now}
+        if not seen:
             return self
-        return self.changed(entries={k: v for k, v in self.entries.items() if k not in over})
+        entries = {
+            name: dataclasses.replace(entry, over=True) if name in seen else entry
+            for name, entry in self.entries.items()
+            if name not in seen or now - entry.fault.last <= _TOGETHER
+        }
+        return self.changed(entries=entries)
+
+    def revived(self, config: str) -> FaultMemory:
+        """Return the memory after an SA went: what was told before is the cause of it."""
+        known = self.entries.get(config)
+        if known is None or not known.over:
+            return self
+        entry = dataclasses.replace(known, over=False)
+        return self.changed(entries={**self.entries, config: entry})
 
     def seen(self, established: Mapping[str, frozenset[int]]) -> FaultMemory:
         """Return the memory corrected by what `list-sas` showed."""
@@ -190,6 +209,7 @@ class FaultMemory:
         memory = self.changed(established={**self.established, change.config: ids})
         if change.up or ids:
             return memory
+        memory = memory.revived(change.config)
         if change.state is SaState.CONNECTING and change.config in facts:
             return memory.recorded(change.config, "negotiation_failed", now)
         is_ours = change.unique_id in self.ours
@@ -223,7 +243,7 @@ class FaultMemory:
         """Return the memory with one more failure of the config."""
         cause = causes.CAUSES[code]
         known = self.entries.get(config)
-        if known is not None and now - known.fault.last > _SERIES:
+        if known is not None and (known.over or now - known.fault.last > _SERIES):
             known = None
         first = known.fault.first if known is not None else now
         if known is not None and not _takes_over(code, known, now, named=named):

@@ -270,11 +270,38 @@ def test_updowns() -> None:
 
 
 def test_a_failure_that_is_read_after_the_success_that_ended_it_goes() -> None:
-    """charon tells on two sockets; what is wholly up for some seconds doesn't fail."""
+    """charon tells on two sockets; what is wholly up doesn't fail."""
     up = ChildChange("two", up=True, state=SaState.INSTALLED)
     late = notice(2, "two", PEER)
     memory = feed(up, late, times=(1.0, 1.1))
     assert codes(memory) == {"two": "psk_or_id_mismatch"}
     assert codes(memory.outlived(["one"], 60.0)) == codes(memory)
-    assert codes(memory.outlived(["two"], 2.0)) == codes(memory)
-    assert codes(memory.outlived(["two"], 7.0)) == {}
+    assert codes(memory.outlived(["two"], 1.0)) == codes(memory), "it was seen before that"
+    assert codes(memory.outlived(["two"], 2.0)) == {}
+
+
+def test_a_cause_that_is_read_before_the_end_that_it_explains_is_told() -> None:
+    """Though it was still seen up between them, but not for long."""
+    memory = feed(UP, notice(3, "two"))
+    for end in (ENDED, ChildChange("two", up=False, state=SaState.DELETING)):
+        assert codes(memory.outlived(["two"], 2.0).feed(end, FACTS, 3.0)) == {
+            "two": "psk_mismatch"
+        }
+    late = memory.outlived(["two"], 2.0).outlived(["two"], 7.0)
+    assert late.known == frozenset()
+    assert codes(late.feed(LOST, FACTS, 8.0)) == {"two": "dpd_timeout"}
+
+
+def test_what_was_overcome_is_no_beginning_of_what_fails_next() -> None:
+    """The grace of what carries on counts from its own first failure, and so do pauses."""
+    memory = feed(UP, notice(3, "two"), times=(0.0, 1.0)).outlived(["two"], 2.0)
+    (fault,) = memory.feed(answer("N(NO_PROP)", kind="CREATE_CHILD_SA"), FACTS, 4.0).faults
+    assert (fault.code, fault.first, fault.last) == ("esp_proposal_mismatch", 4.0, 4.0)
+
+
+def test_the_end_of_one_of_several_ike_sas_is_no_failure() -> None:
+    """Both sides began at once, and the peer deletes the one that isn't needed."""
+    other = dataclasses.replace(UP, unique_id=2)
+    gone = ChildChange("two", up=False, state=SaState.DELETING)
+    assert codes(feed(UP, other, DELETE, gone, ENDED)) == {}
+    assert codes(feed(UP, DELETE, gone)) == {"two": "peer_deleted"}
