@@ -13,8 +13,9 @@ from swanherd.core.ike import CARRYING, LIVE, IkeSa
 from swanherd.core.model import IkeVersion, SiteConnection
 
 # Seconds for which the side that comes second lets the other one begin: more than a change of
-# both sides is apart, and than the three round trips of a main mode.
-COURTESY = 1.0
+# both sides is apart, and than the other's pause after an attempt that came before this side had
+# the change, by the three round trips of a main mode and what a busy machine is late by.
+COURTESY = 1.5
 # Seconds after which the peer has a child SA that a Quick Mode of ours made.
 SETTLED = 2
 # Seconds for which who didn't begin an IKE SA leaves it to the other to make its children.
