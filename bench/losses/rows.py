@@ -21,6 +21,7 @@ from swanherd.core.model import (
     Status,
     TrafficSelector,
 )
+from swanherd.core.status import WAITING
 from swanherd.testing import builders
 
 V1, V2 = IkeVersion.V1, IkeVersion.V2
@@ -77,6 +78,30 @@ def one_then_other(**changes: Any) -> Callable[[Stage], None]:
         stage.change(WEST, **changes)
         _refused(stage)
         stage.change(EAST, **changes)
+
+    return act
+
+
+def responder_first(**changes: Any) -> Callable[[Stage], None]:
+    """Change east, which only responds, and then west: until then east can but wait."""
+
+    def act(stage: Stage) -> None:
+        stage.change(EAST, initiator=Initiator.RESPONSE_ONLY)
+        stage.change(EAST, **changes)
+        row = stage.wait(EAST, lambda r: r.reason is not None)
+        if (row.status, row.reason) != (Status.PENDING_UPDATE, WAITING):
+            raise Never(f"waits, but is shown as {row}")
+        stage.change(WEST, **changes)
+
+    return act
+
+
+def responder_last(**changes: Any) -> Callable[[Stage], None]:
+    """Change west, and then east, which refuses it meanwhile and only responds."""
+
+    def act(stage: Stage) -> None:
+        stage.change(EAST, initiator=Initiator.RESPONSE_ONLY)
+        one_then_other(**changes)(stage)
 
     return act
 
@@ -212,6 +237,10 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
     return (
         Row("name, description", "nothing", _untouched(one_side()), NOTHING),
         Row("psk, one side after the other", "swap", one_then_other(psk=Secret("another"))),
+        Row("psk, first the side that only responds", "swap",
+            responder_first(psk=Secret("another"))),
+        Row("psk, last the side that only responds", "swap",
+            responder_last(psk=Secret("another"))),
         Row("psk, both sides at once", "swap", at_once(psk=Secret("another"))),
         Row("psk, refused and taken back", "old SA stays", refused(psk=Secret("x")), NOTHING),
         Row("psk, refused for longer than the grace time", "DOWN, with the cause",
@@ -231,6 +260,8 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
             versions=(V1,)),
         Row("ipsecpolicy: encryption, one side after the other", "swap of children",
             one_then_other(**esp)),
+        Row("ipsecpolicy: encryption, first the side that only responds", "swap of children",
+            responder_first(**esp)),
         Row("ipsecpolicy: encryption, both sides at once", "swap of children", at_once(**esp)),
         Row("ipsecpolicy: encryption, refused and taken back", "old children stay",
             refused(**esp), NOTHING),

@@ -24,7 +24,7 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import DataPlane, IkeVersion, TrafficSelector
 from swanherd.core.naming import pair_of, peering_of
-from swanherd.core.peering import Peering
+from swanherd.core.peering import ANY_PEER, Peering
 
 # The rank of what this side begins: none is better, and the newest of these is used.
 FIRST = 0
@@ -72,7 +72,8 @@ def rank(
     carried = {c.name for sa in current for c in sa.children if c.state in CARRYING}
     under_way = any(sa.state in COMING or (sa.state in LIVE and sa.busy) for sa in current)
     # With other addresses the kernel's policy lets nothing in by the new SA.
-    if peering.children <= carried or under_way or others or not peering.initiable():
+    moves = bool(others) or peering.config.connection.peer_address in ANY_PEER
+    if peering.children <= carried or under_way or moves:
         return known
     return 1 + max(child.unique_id for child in own)
 

@@ -144,8 +144,9 @@ class ObservedCharon:
 
     `options` is None when it isn't known what the running daemon was started with; `idle` tells
     since when it has had a config without an IKE SA, `lacking` since when one of IKEv1 with an
-    IKE SA, but not all children, and `loaded` when this agent loaded a config last; in monotonic
-    seconds, as far as was seen. `ranks` are those above 0 that it loaded configs with.
+    IKE SA, but not all children, `loaded` when this agent loaded a config last, and `outdated`
+    since when a child SA has been of nothing that is loaded, by its id; in monotonic seconds, as
+    far as was seen. `ranks` are those above 0 that it loaded configs with.
     """
 
     running: bool
@@ -157,6 +158,7 @@ class ObservedCharon:
     idle: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     lacking: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     loaded: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
+    outdated: Mapping[int, float] = dataclasses.field(default_factory=dict, compare=False)
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict, compare=False)
 
     @property

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from swanherd.core.ike import (
+    IkeSa,
     LoadConfig,
     LoadedConfig,
     LoadSecret,
@@ -57,6 +58,19 @@ def _children(desired: DesiredRouter) -> Mapping[str, frozenset[str]]:
 def loaded(configs: frozenset[LoadedConfig]) -> Mapping[str, frozenset[str]]:
     """Return the children of each config that charon has, by the configs' names."""
     return {config.name: config.children for config in configs}
+
+
+def outdated(
+    configs: frozenset[LoadedConfig], sas: Iterable[IkeSa], before: Mapping[int, float], now: float
+) -> Mapping[int, float]:
+    """Return since when each child SA has been of nothing that is loaded, by its id."""
+    known, nothing = loaded(configs), frozenset[str]()
+    return {
+        child.unique_id: before.get(child.unique_id, now)
+        for sa in sas
+        for child in sa.children
+        if child.name not in known.get(sa.config, nothing)
+    }
 
 
 def _quietly(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import doubted, silence
+from swanherd.core.ends import doubted, hope, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -87,14 +87,18 @@ class _View:
     def awaited(self) -> frozenset[str]:
         """The children for which what was there before stays: missing, ours to begin, in time.
 
-        Also those that the peer may not use yet. Who never initiates can only make room for the
-        peer to come again.
+        Also those that the peer may not use yet.
         """
-        if self.patience <= 0:
-            return frozenset()
-        return (self.peering.children - self.carrying | self.young.keys()) & (
-            self.peering.initiable()
-        )
+        return self._missing & self.peering.initiable() if self.patience > 0 else frozenset()
+
+    @property
+    def hoped(self) -> frozenset[str]:
+        """The missing children that are the peer's to begin: whether it will nobody knows."""
+        return self._missing - self.peering.initiable()
+
+    @property
+    def _missing(self) -> frozenset[str]:
+        return self.peering.children - self.carrying | self.young.keys()
 
     @property
     def is_relieved(self) -> bool:
@@ -179,7 +183,9 @@ def plan_tunnels(
         dead, wait = _dead(view)
         actions += dead
         waits += [wait] if wait is not None else []
-        actions += _prune_children(view)
+        ends, wait = _prune_children(view, charon.outdated)
+        actions += ends
+        waits += [wait] if wait is not None else []
         for judge in (races.doubles, races.needless):
             ends, wait = judge(view.current, peering)
             actions += ends
@@ -197,7 +203,14 @@ def plan_tunnels(
         views.append(view)
     actions += _dead_with_their_peer(views, map(view_of, wanted), timing.now)
     if strangers:
-        actions += _end_unwanted(views, desired, view_of, strangers, timing.now)
+        hoped = {pair_of(name) for view in views for name in view.hoped}
+        left = {
+            sa.unique_id: hope(sa.children, hoped, charon.outdated, timing.now, timing.grace)
+            for sa in strangers
+        }
+        waits += [seconds for seconds in left.values() if seconds > 0]
+        unwanted = [sa for sa in strangers if left[sa.unique_id] <= 0]
+        actions += _end_unwanted(views, desired, view_of, unwanted, timing.now)
     waits += [view.patience for view in views if 0 < view.patience < float("inf")]
     if handover.is_possible(charon):
         actions = [*handover.ranked(actions, ranks, charon, quiet)]
@@ -216,7 +229,7 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     if not dpd.watches:
         return (), None
     if connection.ike.version is IkeVersion.V1:
-        due = _unrenewed(view, dpd.timeout)
+        due = unrenewed(view.current, dpd.timeout, view.timing.now)
     else:
         patience = max(dpd.timeout - dpd.interval, 1)
         due = {
@@ -232,21 +245,6 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
         if left <= 0
     )
     return dead, min((left for left in due.values() if left > 0), default=None)
-
-
-def _unrenewed(view: _View, patience: int) -> dict[int, float]:
-    """Return what IKE SAs have left that IKEv1's renewal began, and whose peer doesn't answer.
-
-    They have the children by then, but charon asks none of its questions in them. The first
-    message is told of as the old IKE SA's.
-    """
-    asked = [
-        sa.unanswered
-        for sa in view.current
-        if sa.state is SaState.REKEYING and sa.unanswered is not None
-    ]
-    coming = (sa for sa in view.current if sa.state is SaState.CONNECTING and sa.children)
-    return {sa.unique_id: max(asked) + patience - view.timing.now for sa in coming if asked}
 
 
 def _dead_with_their_peer(
@@ -306,15 +304,26 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     return tuple(Initiate(view.name, name) for name in first), None
 
 
-def _prune_children(view: _View) -> Iterable[SwanAction]:
-    """End children that aren't wanted any more; one whose pair has a new policy: only then."""
+def _prune_children(
+    view: _View, outdated: Mapping[int, float]
+) -> tuple[tuple[SwanAction, ...], float | None]:
+    """End children that aren't wanted any more; one whose pair has a new policy: only then.
+
+    And tell when what the peer is to replace, and doesn't, ends.
+    """
     waiting = {pair_of(name) for name in view.awaited}
-    for sa in view.current:
-        for child in sa.children:
-            if child.name in view.peering.children or child.state not in CARRYING:
-                continue
-            if pair_of(child.name) not in waiting:
-                yield TerminateChild(child.unique_id)
+    hoped = {pair_of(name) for name in view.hoped}
+    now, grace = view.timing.now, view.timing.grace
+    old = [
+        (child.unique_id, hope((child,), hoped, outdated, now, grace))
+        for sa in view.current
+        for child in sa.children
+        if child.name not in view.peering.children
+        and child.state in CARRYING
+        and pair_of(child.name) not in waiting
+    ]
+    ends = tuple(TerminateChild(child) for child, left in old if left <= 0)
+    return ends, min((left for _, left in old if left > 0), default=None)
 
 
 def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:

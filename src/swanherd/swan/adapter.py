@@ -28,6 +28,7 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
+from swanherd.core.loading import outdated
 from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.core.tally import DEAD, Tally
 from swanherd.core.tunnels import carrying
@@ -68,6 +69,7 @@ class _Router:
         self.idle: Mapping[str, float] = {}
         self.lacking: Mapping[str, float] = {}
         self.loaded: Mapping[str, float] = {}
+        self.outdated: Mapping[int, float] = {}
         self.ranks: Mapping[str, int] = {}
 
 
@@ -220,26 +222,26 @@ class StrongSwan:
                 for config in (listed.configs if failing else ())
                 if config.name in failing and config.children <= carrying(config.name, listed.sas)
             )
-            router.memory = router.memory.seen(listed.established).keep_only(router.facts)
-            router.memory = router.memory.outlived(up, asked)
-            faults = router.memory.faults
+            memory = router.memory.seen(listed.established).keep_only(router.facts)
+            router.memory = memory = memory.outlived(up, asked)
             router.tally = counting.counted(router.tally, listed)
             asked_in = (sa.unique_id for sa in listed.sas)
             # Each SA was listed within that time.
-            router.silence = router.silence.keep_only(asked_in, asked - KEPT)
-            silence = router.silence
+            router.silence = silence = router.silence.keep_only(asked_in, asked - KEPT)
             router.idle = idle = since.idle(listed, router.idle, asked)
             router.lacking = lacking = since.lacking(listed, router.lacking, asked)
+            router.outdated = outdated(listed.configs, listed.sas, router.outdated, asked)
         return ObservedCharon(
             running=True,
             options=self._life.options(router_id),
             configs=listed.configs,
             secrets=listed.secrets,
             ike_sas=silence.noted_in(listed.sas),
-            faults=faults,
+            faults=memory.faults,
             idle=idle,
             lacking=lacking,
             loaded=router.loaded,
+            outdated=router.outdated,
             ranks=router.ranks,
         )
 
@@ -251,7 +253,7 @@ class StrongSwan:
         with router.lock:
             router.memory = router.memory.seen({})
             router.idle = router.lacking = router.loaded = {}
-            router.ranks = {}
+            router.outdated, router.ranks = {}, {}
             router.tally = router.tally.gone()
 
     def _on_events(self, router_id: RouterId, events: tuple[Event, ...] | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from swanherd.core.failures import Failure, Permanent, Temporary
 from swanherd.core.ike import (
@@ -35,6 +35,7 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
+from swanherd.core.loading import outdated
 from swanherd.core.model import ConnectionId, IkeVersion, Reason, RouterId, Secret
 from swanherd.core.tunnels import carrying
 
@@ -86,6 +87,7 @@ class _Daemon:
     quiet: set[str] = dataclasses.field(default_factory=set)
     lacking: dict[str, float] = dataclasses.field(default_factory=dict)
     loaded: dict[str, float] = dataclasses.field(default_factory=dict)
+    outdated: Mapping[int, float] = dataclasses.field(default_factory=dict)
     ranks: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -146,19 +148,22 @@ class FakeCharon:
             and c.name in busy
             and not {n for n, _ in c.children} <= carrying(c.name, sas)
         }
+        listed = frozenset(
+            LoadedConfig(c.name, frozenset(n for n, _ in c.children), c.name in daemon.quiet)
+            for c in configs
+        )
+        daemon.outdated = outdated(listed, sas, daemon.outdated, self._clock())
         return ObservedCharon(
             running=True,
             options=daemon.options,
-            configs=frozenset(
-                LoadedConfig(c.name, frozenset(n for n, _ in c.children), c.name in daemon.quiet)
-                for c in configs
-            ),
+            configs=listed,
             secrets=frozenset(daemon.secrets),
             ike_sas=sas,
             faults=faults,
             idle=daemon.idle,
             lacking=daemon.lacking,
             loaded=dict(daemon.loaded),
+            outdated=daemon.outdated,
             ranks={name: rank for name, rank in daemon.ranks.items() if rank},
         )
 

@@ -166,6 +166,19 @@ class SwanContract:
         assert first.keys() == {stage.good.name}
         assert first == again
 
+    def test_since_when_a_child_is_of_nothing_that_is_loaded_is_observed(
+        self, stage: SwanStage
+    ) -> None:
+        """It is the same moment at each look; of a child that is loaded nothing is told."""
+        before = _bring_up(stage)
+        assert before.outdated == {}
+        stage.swan.apply(stage.router, UnloadConfig(stage.good.name))
+        first, again = (stage.swan.observe(stage.router).outdated for _ in range(2))
+        assert first == again
+        assert first.keys() == {c.unique_id for sa in before.ike_sas for c in sa.children}
+        _load(stage, stage.good)
+        assert stage.swan.observe(stage.router).outdated == {}
+
     def test_what_rank_a_config_was_loaded_with_is_observed(self, stage: SwanStage) -> None:
         """The last one holds; the first rank is none, and what is unloaded has none."""
         before = _bring_up(stage)

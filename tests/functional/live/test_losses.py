@@ -11,6 +11,7 @@ from bench.losses.stage import Stage
 SOME = (
     "name, description",
     "psk, one side after the other",
+    "psk, first the side that only responds",
     "ikepolicy: encryption, both sides at once",
     "ipsecpolicy: encryption, one side after the other",
     "peer_address",

@@ -49,9 +49,13 @@ def loads(plan):
     return [a for a in plan if isinstance(a, LoadConfig)]
 
 
-def test_who_waits_for_the_other_loads_with_a_rank_above_all_that_is_live():
+ONLY_RESPONDS = dataclasses.replace(SECOND, initiator=Initiator.RESPONSE_ONLY)
+
+
+@pytest.mark.parametrize("waits", [SECOND, ONLY_RESPONDS], ids=["second", "only responds"])
+def test_who_waits_for_the_other_loads_with_a_rank_above_all_that_is_live(waits):
     """The rank is above the old child's id, and so above its rank: it was loaded before."""
-    desired, config, there, _ = seen(SECOND, loaded=False)
+    desired, config, there, _ = seen(waits, loaded=False)
     plan = actions(there, desired)
     assert [LoadConfig(config, rank=41)] == loads(plan)
     assert not any(isinstance(a, Initiate) for a in plan)
@@ -65,13 +69,14 @@ def test_who_begins_loads_with_the_first_rank_before_it_does():
     assert (LoadConfig(config, rank=0), Initiate(config.name, child)) == plan
 
 
-def test_who_answered_leaves_the_end_of_the_old_one_to_the_other_for_a_while():
+@pytest.mark.parametrize("waits", [SECOND, ONLY_RESPONDS], ids=["second", "only responds"])
+def test_who_answered_leaves_the_end_of_the_old_one_to_the_other_for_a_while(waits):
     """Else what it has sent by it is on its way while the other side removes it."""
-    desired, _, _, child = seen(SECOND, rank=41)
+    desired, _, _, child = seen(waits, rank=41)
     for installed, ends in ((0, False), (1, False), (2, True)):
         details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
         new = dataclasses.replace(child, unique_id=50, details=details)
-        up = seen(SECOND, rank=41, up=[new])[2]
+        up = seen(waits, rank=41, up=[new])[2]
         assert ends == any(isinstance(a, TerminateIke) for a in actions(up, desired))
 
 
@@ -111,13 +116,10 @@ def test_what_is_up_keeps_its_rank_while_old_ones_end(rank):
     assert loads(actions(there, desired)) == []
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [{"initiator": Initiator.RESPONSE_ONLY}, {"peer_address": "0.0.0.0", "peer_id": "a"}],
-)
-def test_who_never_begins_sends_by_the_newest(attributes):
-    """The peer may have come from another address, from which the old policy lets nothing in."""
-    desired, config, there, _ = seen(dataclasses.replace(SECOND, **attributes), loaded=False)
+def test_who_knows_no_address_of_the_peer_sends_by_the_newest():
+    """It may have come from another one, from which the old policy lets nothing in."""
+    anybody = dataclasses.replace(SECOND, peer_address="0.0.0.0", peer_id="a")
+    desired, config, there, _ = seen(anybody, loaded=False)
     assert [LoadConfig(config)] == loads(actions(there, desired))
 
 

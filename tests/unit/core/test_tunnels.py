@@ -107,10 +107,18 @@ class TestOldGeneration:
         assert 0 < look_again <= 200
         assert TerminateIke(1, force=True) in actions(observed, now=301.0)
 
-    def test_a_responder_makes_room_for_the_peer(self):
-        """Who never initiates can't make before break: the old SA ends at once."""
+    def test_a_responder_leaves_the_peer_the_grace_time_to_come_again(self):
+        """Then it makes room; while the peer tries in vain too, for as long."""
         desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
-        assert (TerminateIke(1, force=True),) == actions(charon(ike_sa(1, OLD)), desired)
+        assert actions(charon(ike_sa(1, OLD)), desired, now=100.0) == ()
+        for faults in ([], [fault(first=20.0, last=200.0)]):
+            observed = charon(ike_sa(1, OLD), faults=faults)
+            observed = dataclasses.replace(observed, outdated={101: 10.0})
+            got = plan_tunnels(desired, observed, Timing(309.0, grace=300.0))
+            assert got == ((), pytest.approx(1.0))
+            assert (TerminateIke(1, force=True),) == actions(observed, desired, now=310.0)
+        both = dataclasses.replace(charon(ike_sa(1, OLD), ike_sa(2)), outdated={101: 10.0})
+        assert (TerminateIke(1, force=False),) == actions(both, desired, now=11.0)
 
     def test_ikev1_ends_the_old_child_before_its_ike_sa(self):
         """Else the responder keeps it until its lifetime ends."""
@@ -140,11 +148,17 @@ class TestChangedChild:
         both = ike_sa(children=(self.OLD_CHILD, *ike_sa().children))
         assert (TerminateChild(7),) == actions(charon(both))
 
-    def test_a_responder_makes_room_for_the_peer(self):
-        """Who never initiates would else keep the old policy without limit."""
+    def test_a_responder_leaves_the_peer_the_grace_time_to_make_the_new_one(self):
+        """Then it makes room: it would else keep the old policy without limit."""
         desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
         alone = ike_sa(children=(self.OLD_CHILD,))
-        assert (TerminateChild(7),) == actions(charon(alone), desired)
+        observed = dataclasses.replace(charon(alone), outdated={7: 10.0})
+        got = plan_tunnels(desired, observed, Timing(309.0, grace=300.0))
+        assert got == ((), pytest.approx(1.0))
+        assert (TerminateChild(7),) == actions(observed, desired, now=310.0)
+        elsewhere = ChildSa("000000000000-00000000", 8, SaState.INSTALLED)
+        gone = charon(ike_sa(children=(*ike_sa().children, elsewhere)))
+        assert (TerminateChild(8),) == actions(gone, desired), "nobody is to make that one"
 
     def test_it_ends_when_the_peer_refuses_for_longer_than_the_grace_time(self):
         """What the API has no more doesn't run for ever."""
