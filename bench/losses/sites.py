@@ -25,11 +25,12 @@ class Site:
 
     @property
     def public(self) -> tuple[str, ...]:
-        """Its public addresses: the one that it uses, the one that it moves to, IPv6."""
+        """Its public addresses: the one that it uses, the one that it moves to; both of IPv6."""
         return (
             f"198.51.100.{self.number}",
             f"198.51.100.{self.number + 100}",
             f"2001:db8:1::{self.number}",
+            f"2001:db8:1::{self.number + 100}",
         )
 
     @property

@@ -29,6 +29,8 @@ from bench.losses.shapes import BesideOvn, OfL3Agent, Shape
 from bench.losses.sites import EAST, SITES, WEST, Site, connections_of
 from bench.losses.tidy import is_tidy
 from bench.losses.wires import WIRE, run
+from swanherd.agent.life import Life
+from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import Bridge, OvnNode
 from swanherd.core.ike import IkeSa, SaState
 from swanherd.core.model import (
@@ -47,6 +49,7 @@ from swanherd.core.tunnels import Timing
 from swanherd.dataplane import daemons, namespace
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.ports import Node
+from swanherd.reconcile.resolver import ResolvingSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.swan.adapter import StrongSwan
 from swanherd.swan.charon import Surroundings
@@ -128,6 +131,7 @@ class Stage:
         )
         self.key = self.shape.key
         self._revision = 0
+        self.look_up = look_up
         self.start_agent()
 
     def __enter__(self) -> Stage:
@@ -166,15 +170,25 @@ class Stage:
             lambda router_id: self.wheel.look(router_id),
             self.settings.retransmission,
         )
-        world = World(self.cloud, self.shape.node, self.swan, self.settings.plane)
+        self._names = Names(lambda name: self.look_up(name), time.monotonic)
+        self._peers = ResolvingSource(self.cloud, self._names.resolve)
+        world = World(self._peers, self.shape.node, self.swan, self.settings.plane)
         timing = Timing(0.0, grace=self.settings.grace)
         self.wheel = Wheel(world, self.cloud, timing, time.monotonic, random.random)
         self.wheel.start(workers=2)
+        self._life = Life()
+        self._life.every(NAMES_INTERVAL, self._follow_names, "names")
 
     def stop_agent(self) -> None:
         """Stop it; nothing that it made is touched."""
+        self._life.end()
         self.wheel.stop()
         self.swan.close()
+
+    def _follow_names(self) -> None:
+        """Look again where a peer's name has moved, as agents do."""
+        for router_id in self._peers.users(self._names.refresh(self._peers.names())):
+            self.wheel.look(router_id)
 
     def look_at_all(self) -> None:
         """Let the wheel turn for every router, as an agent does at its start."""

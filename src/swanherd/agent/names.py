@@ -16,8 +16,10 @@ from swanherd.core.model import IPAddress
 
 LOG = logging.getLogger(__name__)
 
-# Seconds: for what has no TTL (the node's hosts file), and between tries of what isn't found.
+# Seconds for what has no TTL: the node's hosts file.
 WITHOUT_TTL = 60.0
+# Seconds between tries of what isn't found.
+NOT_FOUND = 15.0
 # No name is asked for more often, whatever its TTL.
 LEAST = 2.0
 # How often names are looked at whose time may be over.
@@ -27,32 +29,40 @@ _PATIENCE = 3.0  # for all of a name's servers
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """A name's addresses, and for how many seconds they are good; none if it has none."""
+    """A name's addresses, and for how many seconds they are good; none if it has none.
+
+    `untold`: the IP versions of which no server has said anything.
+    """
 
     addresses: frozenset[IPAddress]
     ttl: float
+    untold: frozenset[int] = frozenset()
 
 
 def look_up(name: str, resolver: dns.resolver.Resolver | None = None) -> Found:
     """Ask the node's DNS servers; what they don't know, the node's own resolver."""
     addresses: set[IPAddress] = set()
     ttls: list[float] = []
-    for kind in ("A", "AAAA"):
+    untold: set[int] = set()
+    for kind, version in (("A", 4), ("AAAA", 6)):
         try:
             asked = resolver or dns.resolver.get_default_resolver()
             answer = asked.resolve(name, kind, lifetime=_PATIENCE, search=True)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            continue
         except (dns.exception.DNSException, OSError):
+            untold.add(version)
             continue
         if answer.rrset is not None:
             ttls.append(float(answer.rrset.ttl))
             addresses |= {ipaddress.ip_address(record.to_text()) for record in answer.rrset}
     if addresses:
-        return Found(frozenset(addresses), max(min(ttls), LEAST))
+        return Found(frozenset(addresses), max(min(ttls), LEAST), frozenset(untold))
     try:
         entries = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
     except OSError as error:
         LOG.warning("The name of a peer can't be resolved: %s", error)
-        return Found(frozenset(), WITHOUT_TTL)
+        return Found(frozenset(), NOT_FOUND)
     texts = {str(entry[4][0]).partition("%")[0] for entry in entries}
     return Found(frozenset(map(ipaddress.ip_address, texts)), WITHOUT_TTL)
 
@@ -95,8 +105,9 @@ class Names:
     def _ask(self, name: str, old: _Known | None) -> _Known:
         """A name that is lost stays where it was: the servers may only be away."""
         found = self._find(name)
-        addresses = found.addresses or (old.addresses if old is not None else frozenset())
-        known = _Known(addresses, self._clock() + found.ttl)
+        before = old.addresses if old is not None else frozenset()
+        kept = frozenset(address for address in before if address.version in found.untold)
+        known = _Known(found.addresses | kept or before, self._clock() + found.ttl)
         with self._lock:
             self._known[name] = known
         return known

@@ -12,6 +12,7 @@ key, by addresses alone. So peerings of IKEv1 between the same addresses have th
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import itertools
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,18 @@ from swanherd.core.naming import child_name, config_name, generation, peering_id
 ANY_PEER = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bound)
 
 
+@remember
+def is_unresolved(connection: SiteConnection) -> bool:
+    """Tell whether the peer is but a name: where one was found, its address is in its place."""
+    if connection.peer_address in ANY_PEER:
+        return False
+    try:
+        ipaddress.ip_address(connection.peer_address)
+    except ValueError:
+        return True
+    return False
+
+
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class Peering:
     """An IKE config and the connections whose children it has, sorted by id.
@@ -55,6 +68,7 @@ class Peering:
             for connection in self.members
             if connection.initiator is not Initiator.RESPONSE_ONLY
             and connection.peer_address not in ANY_PEER
+            and not is_unresolved(connection)
             for name in children_of(connection)
         )
 

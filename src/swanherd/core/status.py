@@ -29,7 +29,14 @@ from swanherd.core.model import (
     TunnelDetails,
 )
 from swanherd.core.naming import pair_of
-from swanherd.core.peering import Peering, all_unlike, by_member, children_of, config_names
+from swanherd.core.peering import (
+    Peering,
+    all_unlike,
+    by_member,
+    children_of,
+    config_names,
+    is_unresolved,
+)
 from swanherd.core.planner import Observed
 from swanherd.core.tunnels import carrying
 
@@ -51,6 +58,11 @@ WAITING = Reason(
     "waiting_for_peer",
     "The connection only responds; the peer hasn't initiated yet.",
     "Initiate from the peer, or set initiator to bi-directional.",
+)
+PEER_NAME_UNRESOLVED = Reason(
+    "peer_name_unresolved",
+    "The gateway finds no address of its own IP version for the peer's name.",
+    "Check the name in peer_address, and that the gateway nodes' DNS servers know it.",
 )
 SWAPPING = Reason(
     "swapping", "The old tunnel carries traffic while the changed one is negotiated."
@@ -318,6 +330,8 @@ def _why_not_up(
 ) -> Reason:
     if connection.id in peering.unlike:
         return INDISTINGUISHABLE
+    if is_unresolved(connection):
+        return PEER_NAME_UNRESOLVED
     if fault is not None:
         return Reason(fault.code, fault.text, fault.hint)
     if up:

@@ -18,8 +18,8 @@ Resolve = Callable[[str], Sequence[IPAddress]]
 class ResolvingSource:
     """Replaces peers' names by addresses of the local address' family.
 
-    A name that can't be resolved stays: charon then tells that it can't be reached. A name that
-    moves to another address is a new generation of the connection, and so a swap.
+    A name that can't be resolved stays, and nothing is begun to it. A name that moves to another
+    address is a new generation of the connection, and so a swap.
     """
 
     def __init__(self, source: Source, resolve: Resolve) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.losses.stage import Settings, Stage
+from bench.losses.stage import GRACE, Settings, Stage
 from swanherd.core.model import DataPlane, IkeVersion
 
 _NEW_NET, _NEW_MOUNT = 0x40000000, 0x00020000
@@ -33,11 +33,12 @@ def stage(own_mounts: None, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The routers of `bench.losses`, once for each IKE version; every test begins with all up."""
     # What a test module says of its routers.
     l3 = getattr(request.module, "L3", False)
+    grace = getattr(request.module, "GRACE", GRACE)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     assert _libc.unshare(_NEW_NET) == 0
     try:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        with Stage(Settings(PLANE, request.param, l3=l3)) as made:
+        with Stage(Settings(PLANE, request.param, grace=grace, l3=l3)) as made:
             yield made
     finally:
         assert _libc.setns(home, _NEW_NET) == 0

@@ -6,6 +6,13 @@ from bench.losses.measure import Sender, measure
 from bench.losses.rows import rows_of
 from bench.losses.stage import Stage
 
+# The same there: a peer whose name moves.
+from tests.functional.live.test_names import (  # noqa: F401
+    GRACE,
+    test_the_tunnel_goes_where_the_name_goes,
+    zone,
+)
+
 L3 = True
 NAME = "ipsecpolicy: encryption, one side after the other"
 

@@ -3,6 +3,7 @@ import socket
 import threading
 
 import dns.message
+import dns.rcode
 import dns.resolver
 import dns.rrset
 import pytest
@@ -17,12 +18,12 @@ class Zone:
 
     def __init__(self):
         self.now, self.asked = 0.0, 0
-        self.address, self.ttl = "198.51.100.7", 30.0
+        self.address, self.ttl, self.untold = "198.51.100.7", 30.0, frozenset()
 
     def find(self, name):
         self.asked += 1
         addresses = {ipaddress.ip_address(self.address)} if self.address else set()
-        return Found(frozenset(addresses), self.ttl)
+        return Found(frozenset(addresses), self.ttl, self.untold)
 
 
 @pytest.fixture
@@ -53,6 +54,18 @@ def test_a_name_that_is_lost_stays_where_it_was(zone, names):
     names.resolve("vpn.example")
     zone.address, zone.now = None, 100.0
     assert names.refresh({"vpn.example"}) == frozenset()
+    assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.7"]
+
+
+def test_addresses_of_a_version_that_no_server_told_of_stay(zone, names):
+    """One question of two may be lost: the tunnels of that version go on."""
+    zone.address = "2001:db8::7"
+    names.resolve("vpn.example")
+    zone.address, zone.untold, zone.now = "198.51.100.7", frozenset({6}), 100.0
+    names.refresh({"vpn.example"})
+    assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.7", "2001:db8::7"]
+    zone.untold, zone.now = frozenset(), 200.0
+    names.refresh({"vpn.example"})
     assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.7"]
 
 
@@ -101,3 +114,33 @@ def test_the_ttl_is_the_records_own():
         found = look_up("vpn.example.", resolver)
     assert {str(a) for a in found.addresses} == {"198.51.100.7", "2001:db8::7"}
     assert found.ttl == 20
+    assert found.untold == frozenset()
+
+
+@pytest.mark.parametrize("code", [dns.rcode.SERVFAIL, dns.rcode.NXDOMAIN, dns.rcode.NOERROR])
+def test_a_server_that_fails_has_told_nothing(code):
+    """One that says that there is none has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+
+        def serve():
+            while True:
+                try:
+                    wire, client = sock.recvfrom(4096)
+                except OSError:
+                    return
+                query = dns.message.from_wire(wire)
+                (question,) = query.question
+                reply = dns.message.make_response(query)
+                if int(question.rdtype) == 1:
+                    address = dns.rrset.from_text(question.name, 40, "IN", "A", "198.51.100.7")
+                    reply.answer.append(address)
+                else:
+                    reply.set_rcode(code)
+                sock.sendto(reply.to_wire(), client)
+
+        threading.Thread(target=serve, daemon=True).start()
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], sock.getsockname()[1]
+        found = look_up("vpn.example.", resolver)
+    assert found.untold == ({6} if code == dns.rcode.SERVFAIL else set())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.failures import Permanent, Temporary
-from swanherd.core.ike import SaState
+from swanherd.core.ike import Initiate, SaState
 from swanherd.core.model import (
     DataPlane,
     Initiator,
@@ -333,6 +333,7 @@ class TestSwap:
         ({"up": False}, "admin_down"),
         ({"selectors": ()}, "no_traffic_selectors"),
         ({"local_address": None}, "no_local_address"),
+        ({"peer_address": "nobody.example"}, "peer_name_unresolved"),
     ],
 )
 def test_what_cannot_come_up_says_why(changes, code):
@@ -341,6 +342,7 @@ def test_what_cannot_come_up_says_why(changes, code):
     stage.source.desired = make.desired(make.connection(**changes))
     (row,) = stage.settle().report.connections
     assert (Status.DOWN, code) == (row.status, row.reason.code)
+    assert not any(isinstance(action, Initiate) for _, action in stage.charon.applied)
 
 
 def test_a_response_only_connection_never_initiates():

@@ -35,5 +35,5 @@ def test_addresses_and_wildcards_are_left_alone():
 
 
 def test_a_name_that_has_no_address_stays():
-    """charon tells what is wrong with it."""
+    """So that it is known for what it is."""
     assert peers_of("gone.example") == ["gone.example"]
