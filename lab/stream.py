@@ -15,7 +15,9 @@ from lab.processes import wait_for
 from lab.sites import Workload
 
 _ANSWER = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+)", re.MULTILINE)
+_SENT = re.compile(r"^(\d+) packets transmitted", re.MULTILINE)
 _HALF = 1 << 15  # of the sequence numbers of ICMP (RFC 792)
+_PATIENCE = 1.0  # seconds: of what was sent so shortly before the end an answer may still come
 _numbers = itertools.count(1)
 
 
@@ -65,18 +67,29 @@ class Stream:
         return next(t for t, _ in self._answers() if t > since)
 
     def stop(self) -> Outcome:
-        """End it; what was sent in the last tenth of a second isn't counted."""
+        """End it, and return what became of it."""
+        ended = time.time()
         end(self.process, signal.SIGINT)
         self.process.communicate(timeout=10)
-        answers = self._answers()
-        times = [t for t, _ in answers]
-        last = answers[-1][1]
-        seen = {number for _, number in answers}
-        outage = max((b - a for a, b in itertools.pairwise(times)), default=0.0)
-        return Outcome(last, last - len(seen), outage)
+        return outcome(self.file.read_text(), ended)
 
     def _answers(self) -> list[tuple[float, int]]:
         return answers(self.file.read_text())
+
+
+def outcome(text: str, ended: float) -> Outcome:
+    """Return what a stream saw that was ended at that time (time.time()).
+
+    What was sent after the last answer is lost only if none came any more.
+    """
+    found = answers(text)
+    times, seen = [at for at, _ in found], {number for _, number in found}
+    sent, told = max(seen, default=0), _SENT.search(text)
+    if not times or ended - times[-1] > _PATIENCE:
+        times.append(ended)
+        sent = max(sent, int(told[1]) if told else 0)
+    outage = max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+    return Outcome(sent, sent - len(seen), outage)
 
 
 def answers(text: str) -> list[tuple[float, int]]:

@@ -13,7 +13,6 @@ import pytest
 
 from lab import faults, recovery
 from lab.agreement import UNANSWERED, differences
-from lab.boxes import Box
 from lab.capture import Capture
 from lab.layout import LabError
 from lab.processes import wait_for
@@ -88,13 +87,12 @@ def wait_settled(pair, limit, what, every=0.1):
     return left
 
 
-def endured(pair, fault, mtu):
+def endured(pair, scene, fault, mtu):
     """Let a fault happen; return when it ended, and the seconds until all was well again.
 
     And after how many of them each of what others have was there again; and what was the last
     that wasn't well.
     """
-    scene = faults.Scene.of(pair.one)
     fault.begin(scene)
     began = time.monotonic()
     change = Change(pair.one, pair.connections[0][0], mtu)
@@ -124,18 +122,20 @@ def answered(scene, parts, since):
     return seen
 
 
-def stands_by(pair, fault, ended):
+def stands_by(scene, fault, ended):
     """Let the node that went stand by again; return after how many seconds each part was there.
 
     Neutron's are others'; that the daemon is there and loaded within LIMIT after these is ours.
+    Nothing of one that serves again, since no other could: that all is well was seen already.
     """
+    node = scene.node.name
+    if serving(scene.end).name == node:
+        return {}
     since = time.monotonic() - (time.time() - ended)
-    (node,) = {box.name for box in pair.one.cloud.gateways} - {serving(pair.one).name}
-    scene = faults.Scene(pair.one, Box(pair.one.cloud.lab, node))
     seen = answered(scene, fault.standby, since)
 
     def is_ready():
-        told = views(pair.one, nodes=[scene.node]).get(node) or {"report": None}
+        told = views(scene.end, nodes=[scene.node]).get(node) or {"report": None}
         return told["report"] and told["report"]["ready"]
 
     wait_for(is_ready, recovery.LIMIT, f"{node} is ready after {seen}")
@@ -160,11 +160,12 @@ def test_a_fault_repairs_itself(breakable, lab, fault):
     wait_settled(breakable, 60, "all is well before")
     workloads = (breakable.here, breakable.there)
     inner = " or ".join(f"host {a}" for w in workloads for a in w.addresses)
+    scene = faults.Scene.of(breakable.one)
     ended, took, others, last = time.time(), None, {}, []
     with Capture.on_wire(lab, breakable.one.cloud.plan, inner) as wire:
         streams = [Stream.start(breakable.here, address) for address in breakable.there.addresses]
         try:
-            ended, took, others, last = endured(breakable, fault, next(_mtus))
+            ended, took, others, last = endured(breakable, scene, fault, next(_mtus))
         finally:
             first = max(each.first_answer(ended) for each in streams) - ended if took else 0.0
             lost = sum(each.stop().lost for each in streams)
@@ -175,6 +176,6 @@ def test_a_fault_repairs_itself(breakable, lab, fault):
     assert row.clear == 0
     assert row.ok, last
     if fault.standby and "ha" in KIND:
-        seen = stands_by(breakable, fault, ended)
+        seen = stands_by(scene, fault, ended)
         recovery.write(dataclasses.replace(row, parts=row.parts | seen), recovery.file_of(STAGE))
         wait_settled(breakable, recovery.LIMIT, "all is well with a standby")
