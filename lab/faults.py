@@ -324,7 +324,7 @@ FAULTS = (
     ),
     _crash("ovn-controller", there=True, on=[OVN]),
     _crash("ovn-northd", long=True, on=[OVN]),
-    Fault("namespace deleted", _delete_namespace, long=True, on=[OVN]),
+    Fault("namespace deleted", _delete_namespace, long=True),
     Fault(
         "namespace deleted, L3 agent restarted",
         _delete_namespace,

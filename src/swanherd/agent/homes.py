@@ -46,14 +46,24 @@ _ANNOUNCED = ("qg-", "qr-", "sg-")
 _VRRP_DAEMON = "keepalived"
 
 
+# Tells of a namespace that has lost its name the process id of charon, which is in it, and the
+# inode; None of one that has its name, or in which nothing of ours is.
+Lost = Callable[[RouterId], tuple[int, int] | None]
+
+
+def _nothing_lost(_: RouterId) -> tuple[int, int] | None:
+    return None
+
+
 class HomeNode:
     """Implements `reconcile.ports.Node` with the namespaces that Neutron makes; keys name them.
 
     `firewall` writes the guards; None means what the kernel has.
     """
 
-    def __init__(self, firewall: RouterFirewall | None = None) -> None:
+    def __init__(self, firewall: RouterFirewall | None = None, lost: Lost = _nothing_lost) -> None:
         self._firewall = firewall or home_guards.choose()
+        self._lost = lost
         self._lock = threading.Lock()
         self._touched: set[RouterId] = set()
 
@@ -77,7 +87,15 @@ class HomeNode:
 
     def observe(self, router_id: RouterId) -> ObservedNetwork:
         """Return what of the namespace is ours."""
-        return homes.observe(router_id, self._firewall)
+        seen = homes.observe(router_id, self._firewall)
+        if seen.exists:
+            return seen
+        return dataclasses.replace(seen, nameless=self.nameless(router_id))
+
+    def nameless(self, router_id: RouterId) -> net.Nameless | None:
+        """Return what had the namespace's name, if nothing has it now and charon is in there."""
+        lost = self._lost(router_id)
+        return lost and net.Nameless(*lost, homes.devices_around(router_id, lost[0]))
 
     def apply(self, router_id: RouterId, action: NetworkAction) -> None:
         """Do one action; idempotent."""
@@ -87,6 +105,8 @@ class HomeNode:
             case net.EnsureNamespace():
                 if not homes.observe(router_id, self._firewall).exists:
                     raise Temporary(router_id, MISSING)
+            case net.NameNamespace(pid, inode):
+                homes.name_again(router_id, pid, inode)
             case net.RemoveNamespace():
                 homes.remove_ours(router_id, self._firewall)
                 with self._lock:
@@ -138,6 +158,7 @@ class HomeSource:
 
     A turn for a redundant router never waits for the server, which may be cut off just when the
     address moves: it takes what is known, and `ask` gets the router's id to ask and look again.
+    `lost` tells where to look for a namespace that has lost its name, and serves all the same.
     """
 
     def __init__(
@@ -147,8 +168,10 @@ class HomeSource:
         clock: Callable[[], float],
         changed: Callable[[RouterId], None] = lambda _: None,
         ask: Callable[[RouterId], None] = lambda _: None,
+        lost: Lost = _nothing_lost,
     ) -> None:
         self._source = source
+        self._lost = lost
         self._scope_marks = scope_marks
         self._clock = clock
         self._changed = changed
@@ -244,8 +267,9 @@ class HomeSource:
 
     def _role(self, key: RouterId, site: DesiredRouter) -> Role:
         known = self.redundant().get(key, ())
-        daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON, known)))
-        here = daemons and _public_addresses(site) & _addresses(key, site)
+        pid = next(iter(self._lost(key) or ()), None)
+        daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON, known, pid)))
+        here = daemons and _public_addresses(site) & _addresses(key, site, pid)
         role = Role.ACTIVE if here else Role.STANDBY
         with self._lock:
             self._redundant[key] = daemons
@@ -272,10 +296,10 @@ def _public_addresses(site: DesiredRouter) -> frozenset[IPAddress]:
     return frozenset(i.ip for i in site.public.addresses) if site.public else frozenset()
 
 
-def _addresses(key: RouterId, site: DesiredRouter) -> frozenset[IPAddress]:
+def _addresses(key: RouterId, site: DesiredRouter, pid: int | None) -> frozenset[IPAddress]:
     if site.public is None:
         return frozenset()
-    return homes.addresses(key, public_device(site.public.port_id))
+    return homes.addresses(key, public_device(site.public.port_id), pid)
 
 
 class HomeReporter:

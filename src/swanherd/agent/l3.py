@@ -25,7 +25,7 @@ from swanherd.agent.surroundings import ROUTERS, choose_data_plane, own_state
 from swanherd.agent.telling import CONTROL_SOCKET, Teller
 from swanherd.config import agent as options
 from swanherd.core.failures import Failure
-from swanherd.core.home import key_of, parse_key
+from swanherd.core.home import key_of, named_again, parse_key
 from swanherd.core.ike import StopCharon
 from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
 from swanherd.core.network import RemoveNamespace
@@ -38,7 +38,8 @@ from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
 from swanherd.swan.adapter import StrongSwan
-from swanherd.swan.charon import Surroundings
+from swanherd.swan.charon import CharonLife, Surroundings
+from swanherd.swan.settings import Retransmission
 
 LOG = logging.getLogger(__name__)
 
@@ -63,7 +64,6 @@ class L3Agent:
         self._life = Life()
         self._announced = False
         self.plane = choose_data_plane(options_.data_plane)
-        self._node = HomeNode()
         self._state = own_state(conf)
         surroundings = Surroundings(
             self._state / ROUTERS,
@@ -72,6 +72,8 @@ class L3Agent:
             daemons,
             time.monotonic,
         )
+        lost = CharonLife(surroundings, Retransmission()).nameless
+        self._node = HomeNode(lost=lost)
         self.swan = StrongSwan(surroundings, self._on_charon_event)
         self._server = client.ServerClient(
             conf, conf.host, options_.rpc_timeout, binary="neutron-l3-agent"
@@ -81,7 +83,7 @@ class L3Agent:
         self._cache = CachedSource(self._peers, time.monotonic, options_.desired_max_age)
         self._questions: KeyedQueue[RouterId] = KeyedQueue(time.monotonic)
         self._source = HomeSource(
-            self._cache, scope_marks, time.monotonic, self._speak_up, self._questions.add
+            self._cache, scope_marks, time.monotonic, self._speak_up, self._questions.add, lost
         )
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
@@ -99,6 +101,7 @@ class L3Agent:
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
         options_ = self._conf.swanherd
+        self._name_again()
         self._node.find_touched()
         self.swan.end_orphans()
         teller = Teller(
@@ -161,6 +164,18 @@ class L3Agent:
                         self._node.apply(key, RemoveNamespace())
                 except Failure as failure:
                     LOG.warning("%s: %s", key, failure)
+
+    def _name_again(self) -> None:
+        """Give namespaces that have lost their names these again, before Neutron makes new ones.
+
+        Neutron's agent begins when we have started; the first turn would come too late.
+        """
+        for key in sorted(self.swan.routers()):
+            try:
+                for action in named_again(self._node.nameless(key)):
+                    self._node.apply(key, action)
+            except Failure as failure:
+                LOG.warning("%s: %s", key, failure)
 
     def _look_at(self, key: RouterId) -> None:
         self.wheel.look_again(key)

@@ -31,6 +31,8 @@ from swanherd.core.network import (
     MAIN_TABLE,
     UNREACHABLE,
     GuardPair,
+    Nameless,
+    NameNamespace,
     Network,
     Route,
     RouterGuard,
@@ -42,6 +44,7 @@ from swanherd.core.steering import Surroundings, exempt
 # Neutron's device names have at most so many characters (neutron_lib.constants.DEVICE_NAME_MAX_LEN
 # less the terminator).
 _DEVICE_NAME = 14
+_PUBLIC = "qg-"
 
 # Before the rules of floating IPs (from 32768, neutron's dvr_fip_ns.py) and before main.
 _EXEMPT_PRIORITY, DETOUR_PRIORITY, CLOSED_PRIORITY = 2999, 3000, 3001
@@ -85,12 +88,24 @@ def runs_charon(desired: DesiredRouter) -> bool:
 
 def public_device(port_id: PortId) -> str:
     """Return the name of the router's device on the external network."""
-    return f"qg-{port_id}"[:_DEVICE_NAME]
+    return f"{_PUBLIC}{port_id}"[:_DEVICE_NAME]
 
 
 def inside_device(port_id: PortId) -> str:
     """Return the name of the router's device on an internal network."""
     return f"qr-{port_id}"[:_DEVICE_NAME]
+
+
+def named_again(lost: Nameless | None) -> tuple[NameNamespace, ...]:
+    """Return how a namespace that still carries traffic gets its name back; () if it doesn't.
+
+    Neutron takes the device on the external network out of a namespace that it removes
+    (`RouterNamespace.delete`, `SnatNamespace.delete`): where that is left somebody else took the
+    name, and nothing but the name.
+    """
+    if lost is None or not any(name.startswith(_PUBLIC) for name in lost.devices):
+        return ()
+    return (NameNamespace(lost.pid, lost.inode),)
 
 
 def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:

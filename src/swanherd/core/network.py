@@ -168,11 +168,24 @@ class KernelPolicy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Nameless:
+    """A namespace that has lost its name, and lives on since charon is in it.
+
+    `pid` is charon's; by `inode` the kernel knows the namespace; `devices` are all in it.
+    """
+
+    pid: int
+    inode: int
+    devices: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedNetwork:
     """What the namespace's network is. Only what is ours is listed.
 
     Devices that are ours are `tr0` and `ex0`; routes and rules of ours carry our own protocol
     number. `guard` is None when our nft table isn't there or isn't what we wrote.
+    Of a router's own namespace that isn't there, `nameless` is what had the name before.
     """
 
     exists: bool
@@ -184,6 +197,7 @@ class ObservedNetwork:
     devices: frozenset[str] = frozenset()
     kernel_sas: frozenset[KernelSa] = frozenset()
     kernel_policies: frozenset[KernelPolicy] = frozenset()
+    nameless: Nameless | None = None
 
 
 # Actions
@@ -195,6 +209,14 @@ class EnsureNamespace:
 
     One that is Neutron's can't be made, only waited for.
     """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NameNamespace:
+    """Give a router's own namespace, in which that process is, the name that it has lost."""
+
+    pid: int
+    inode: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -302,6 +324,7 @@ InsideAction = (
 
 NetworkAction = (
     EnsureNamespace
+    | NameNamespace
     | RemoveNamespace
     | EnsureGuard
     | EnsureLink

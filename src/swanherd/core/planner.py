@@ -9,7 +9,7 @@ from typing import TypeVar
 from swanherd.core import moves
 from swanherd.core import network as net
 from swanherd.core.capabilities import serviceable
-from swanherd.core.home import network_of, runs_charon
+from swanherd.core.home import named_again, network_of, runs_charon
 from swanherd.core.ike import (
     CharonOptions,
     ObservedCharon,
@@ -67,8 +67,9 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
         gone = moves.farewells(observed.network)
         return Plan((*early, *late, *stop, *gone))
     if desired.home is not None and not observed.network.exists:
-        # Neutron has removed the namespace: its charon lives on, in one without a name.
-        return Plan((StopCharon(), net.EnsureNamespace()))
+        return Plan(
+            named_again(observed.network.nameless) or (StopCharon(), net.EnsureNamespace())
+        )
     options = options_of(desired, plane)
     charon = observed.charon
     restart: tuple[SwanAction, ...] = ()

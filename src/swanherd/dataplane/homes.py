@@ -65,6 +65,21 @@ def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
     )
 
 
+def devices_around(key: RouterId, pid: int) -> frozenset[str]:
+    """Return the devices of the namespace that a process of the router's is in."""
+    with failing(key, _CODE):
+        try:
+            return frozenset(routes.observe(inside.of_process(pid))["links"])
+        except FileNotFoundError:
+            return frozenset()
+
+
+def name_again(key: RouterId, pid: int, inode: int) -> None:
+    """Give the namespace with that inode, in which that process is, the router's name again."""
+    with failing(key, _CODE):
+        namespaces.name_again(key, pid, inode)
+
+
 def devices(key: RouterId) -> Mapping[str, Device]:
     """Return the namespace's devices that are up; none if it isn't there."""
     with failing(key, _CODE):
@@ -79,10 +94,14 @@ def devices(key: RouterId) -> Mapping[str, Device]:
     }
 
 
-def addresses(key: RouterId, device: str) -> frozenset[IPAddress]:
-    """Return the addresses of a device that is up; none if it or the namespace isn't there."""
+def addresses(key: RouterId, device: str, pid: int | None = None) -> frozenset[IPAddress]:
+    """Return the addresses of a device that is up; none if it or the namespace isn't there.
+
+    `pid`: in the namespace of that process.
+    """
     with failing(key, _CODE):
-        return frozenset(i.ip for i in map(ipaddress.ip_interface, links.here(key, device)))
+        found = links.here(_place(key, pid), device)
+        return frozenset(i.ip for i in map(ipaddress.ip_interface, found))
 
 
 def ensure_guard(key: RouterId, guard: RouterGuard, firewall: RouterFirewall) -> None:
@@ -115,13 +134,19 @@ def spawn(
     return namespace.spawn(key, argv, env, output)
 
 
-def processes(key: RouterId, command: str, known: Sequence[int] = ()) -> frozenset[int]:
-    """Return the processes of that command's name in the namespace.
+def processes(
+    key: RouterId, command: str, known: Sequence[int] = (), pid: int | None = None
+) -> frozenset[int]:
+    """Return the processes of that command's name in the namespace, or in that of `pid`.
 
     No others are looked for while all that are `known` are there: a node has thousands.
     """
     with failing(key, _CODE):
-        return frozenset(watch.processes(key, command, known))
+        return frozenset(watch.processes(_place(key, pid), command, known))
+
+
+def _place(key: RouterId, pid: int | None) -> str:
+    return key if pid is None else inside.of_process(pid)
 
 
 def wait(

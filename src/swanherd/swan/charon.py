@@ -81,6 +81,17 @@ class CharonLife:
         inode = self._namespace_inode(router_id) if found is not None else None
         return found is not None and inode is not None and self._is_in(router_id, found, inode)
 
+    def nameless(self, router_id: RouterId) -> tuple[int, int] | None:
+        """Return our charon's process id and its namespace's inode, if no namespace has the name.
+
+        That one lives on then, as long as a process is in it.
+        """
+        if self._namespace_inode(router_id) is not None:
+            return None
+        found = self._find(router_id)
+        inode = self._processes.namespace_of(found.pid) if found is not None else None
+        return (found.pid, inode) if found is not None and inode is not None else None
+
     def options(self, router_id: RouterId) -> CharonOptions | None:
         """Return what the running daemon was started with, None if that isn't known."""
         record = self._record(router_id)

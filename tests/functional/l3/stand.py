@@ -37,7 +37,7 @@ from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import inside
 from swanherd.reconcile.loop import Outcome, World, reconcile
 from swanherd.swan.adapter import StrongSwan
-from swanherd.swan.charon import Surroundings
+from swanherd.swan.charon import CharonLife, Surroundings
 from swanherd.testing import builders as make
 from tests.functional.swan.stage import BRISK, Looks
 
@@ -132,7 +132,6 @@ class Site:
         self.looks = Looks()
         self.source = OneRouter()
         self.marks: tuple[ScopeMark, ...] = ()
-        self.node = HomeNode(self.firewall)
         surroundings = Surroundings(
             stand.state / plan.name,
             homes.spawn,
@@ -140,10 +139,16 @@ class Site:
             daemons,
             time.monotonic,
         )
+        self.lost = CharonLife(surroundings, BRISK).nameless
+        self.node = HomeNode(self.firewall, self.lost)
         self.swan = StrongSwan(surroundings, self.looks, BRISK)
         self.questions: list[RouterId] = []
         self.homes = HomeSource(
-            self.source, lambda _: self.marks, time.monotonic, ask=self.questions.append
+            self.source,
+            lambda _: self.marks,
+            time.monotonic,
+            ask=self.questions.append,
+            lost=self.lost,
         )
         self.world = World(self.homes, self.node, self.swan, stand.plane)
 

@@ -14,6 +14,7 @@ from swanherd.agent.l3 import L3Agent
 from swanherd.config import agent as options
 from swanherd.core.home import key_of
 from swanherd.core.model import HomeNamespace, Role
+from swanherd.dataplane import namespace
 from swanherd.rpc import server as rpc_server
 from swanherd.testing import builders as make
 from tests.functional.l3.stand import EAST, WEST, Stand, desired, legacy, run, vrrp_daemon
@@ -44,8 +45,8 @@ class Server:
 
 
 @pytest.fixture
-def agent(stand: Stand):
-    legacy(WEST)
+def start(stand: Stand):
+    """What starts an agent that has that server."""
     conf = cfg.CONF
     options.register_beside_neutron(conf)
     conf.register_opts(options.DEFAULT_OPTS)
@@ -54,18 +55,30 @@ def agent(stand: Stand):
     conf.set_override("transport_url", "fake:/")
     conf.set_override("state_path", str(stand.state), group="swanherd")
     conf.set_override("data_plane", "userspace", group="swanherd")
-    server = Server()
-    listening = rpc_server.start(server, conf, "server")
-    agent = L3Agent(conf, lambda _: ())
-    agent.server = server
-    agent.start()
-    yield agent
-    agent.stop()
-    listening.stop()
-    listening.wait()
+    started = []
+
+    def begin(server: Server) -> L3Agent:
+        listening = rpc_server.start(server, conf, "server")
+        agent = L3Agent(conf, lambda _: ())
+        started.append((agent, listening))
+        agent.server = server
+        agent.start()
+        return agent
+
+    yield begin
+    for agent, listening in started:
+        agent.stop()
+        listening.stop()
+        listening.wait()
     conf.clear_override("transport_url")
     conf.clear_override("state_path", group="swanherd")
     conf.clear_override("data_plane", group="swanherd")
+
+
+@pytest.fixture
+def agent(start):
+    legacy(WEST)
+    return start(Server())
 
 
 def until(met, limit=20):
@@ -106,6 +119,22 @@ def test_a_redundant_router_is_taken_over_while_the_server_is_silent(agent, tmp_
         until(lambda: role(agent) is Role.ACTIVE, 2.5)  # the agent's patience is 3 s
         server.answers.set()
         until(lambda: agent.wheel.reports()[0].revision == 2)
+
+
+def test_a_namespace_has_its_name_again_before_neutron_comes_to_its_router(stand, start):
+    """An agent that begins asks nobody for that, and returns to Neutron's when it is done."""
+    west = stand.site(WEST, legacy)
+    (stand.state / "routers").symlink_to(stand.state / WEST.name)
+    west.source.desired = desired(WEST, EAST, make.home())
+    west.turn()
+    west.swan.close()
+    inode = namespace.namespace_inode(KEY)
+    run("ip", "netns", "del", KEY)
+    server = Server()
+    server.answers.clear()
+    start(server)
+    assert namespace.namespace_inode(KEY) == inode
+    server.answers.set()
 
 
 def role(agent):

@@ -140,6 +140,18 @@ def test_a_missing_namespace_is_waited_for_and_its_charon_ended():
     assert todo == (StopCharon(), net.EnsureNamespace())
 
 
+def test_a_namespace_that_lost_only_its_name_gets_it_again():
+    """What Neutron removes has no device outside any more: there charon ends."""
+    charon = ObservedCharon(running=False)
+    for devices, todo in (
+        ({"lo", "qg-1234"}, (net.NameNamespace(5, 6),)),
+        ({"lo", "ipsec0"}, (StopCharon(), net.EnsureNamespace())),
+    ):
+        lost = ObservedNetwork(exists=False, nameless=net.Nameless(5, 6, frozenset(devices)))
+        seen = Observed(lost, charon)
+        assert plan(LEGACY, seen, DataPlane.KERNEL, Timing(0.0)).actions == todo
+
+
 def test_a_router_that_becomes_distributed_leaves_no_charon_in_its_first_namespace():
     """The guard first, then the daemon's end."""
     stage = at_home_stage(DataPlane.USERSPACE)

@@ -54,6 +54,11 @@ def in_thread(work: Callable[[], T]) -> T:
     return results[0]
 
 
+def of_process(pid: int) -> str:
+    """Return what stands for a name, where one is asked for, of the namespace of a process."""
+    return str(PROC / str(pid) / "ns/net")
+
+
 def within(namespace: str, work: Callable[[], T]) -> T:
     """Do the work inside the named namespace; FileNotFoundError if there is none."""
 

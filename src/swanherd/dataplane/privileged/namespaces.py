@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import subprocess
@@ -87,6 +88,30 @@ def delete(namespace: str) -> None:
     while inside.is_there(namespace):
         check(libc.umount2(os.fsencode(path), _MNT_DETACH), "umount2")
     path.unlink(missing_ok=True)
+
+
+@default.entrypoint
+def name_again(namespace: str, pid: int, inode: int) -> None:
+    """Give a namespace that has lost its name, and in which that process is, this name.
+
+    FileExistsError if there is one of that name by now, FileNotFoundError if the process isn't in
+    the namespace with that inode.
+    """
+    path = DIRECTORY / namespace
+    source = os.open(inside.of_process(pid), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(source).st_ino != inode:
+            raise FileNotFoundError(errno.ENOENT, "the process is in another namespace")
+        _share_directory()
+        # As `ip netns` does: of two who make it at the same time one is refused.
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0))
+        try:
+            _mount(f"/proc/self/fd/{source}", path, _MS_BIND)
+        except OSError:
+            path.unlink()
+            raise
+    finally:
+        os.close(source)
 
 
 @default.entrypoint

@@ -49,6 +49,7 @@ _lock = threading.Lock()
 def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> dict[str, list[bytes]]:
     """Return which of these namespaces changed; those that weren't watched yet, at once.
 
+    One whose name went, or went to another, has changed too; it is told once.
     With each come the notices that were heard there. `pids` are processes whose end is a change
     too. One caller at a time.
     """
@@ -101,18 +102,18 @@ def _is_dead(entry: pathlib.Path) -> bool:
 
 
 def _sync(pids: Mapping[str, Sequence[int]]) -> set[str]:
-    """Watch exactly these namespaces; return those that are newly watched."""
+    """Watch exactly these namespaces; return those that are newly watched, or not any more."""
     wanted = {name: inode for name in pids if (inode := _inode(name)) is not None}
-    for name in list(_watched):
-        if wanted.get(name) != _watched[name].inode:
-            for sock in _watched.pop(name).sockets:
-                sock.close()
+    gone = {name for name in _watched if wanted.get(name) != _watched[name].inode}
+    for name in gone:
+        for sock in _watched.pop(name).sockets:
+            sock.close()
     new = set(wanted) - set(_watched)
     for name in new:
         with contextlib.suppress(FileNotFoundError):  # it went again
             sockets = inside.within(name, functools.partial(_listening, name))
             _watched[name] = _Watched(wanted[name], *sockets)
-    return new & set(_watched)
+    return (new & set(_watched)) | (gone & set(pids))
 
 
 def _inode(namespace: str) -> int | None:
