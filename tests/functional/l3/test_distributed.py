@@ -144,11 +144,12 @@ def test_without_a_gateway_nothing_leaves(both):
 
 
 def test_a_charon_whose_namespace_was_removed_is_ended(both):
-    """It would live on without a name; and it comes back with a namespace of that name."""
+    """It would live on without a name; Neutron takes the devices out before that."""
     west, east = both
     connect(west, east)
     directory = next((west.swan._life._state).glob("snat-*"))
     assert directory.exists()
+    run("ip", "-n", west.key, "link", "del", WEST.qg)
     run("ip", "netns", "del", west.key)
     outcome = west.turn()
     assert outcome.failed is not None
