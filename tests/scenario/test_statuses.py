@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
 import threading
 import time
 
@@ -349,6 +350,8 @@ def rooms(clouds):
         }
         rooms = {name: future.result() for name, future in made.items()}
     yield rooms
+    if os.environ.get("KEEP"):
+        return
     for room in rooms.values():
         for end in (room.west, room.east):
             remove_end(end)
@@ -385,13 +388,15 @@ def break_all(rooms):
 class Story:
     """What happened: by connection, the codes; by router, the faults that its agent knew.
 
-    `doctors`: by connection, what `swanherdctl doctor` says of it while it is broken.
+    `doctors`: by connection, what `swanherdctl doctor` says of it while it is broken; `left`: what
+    it says of those that were mended and don't come up.
     """
 
     links: dict
     watch: Watch
     known: dict
     doctors: dict
+    left: dict
 
 
 @pytest.fixture(scope="module")
@@ -413,7 +418,8 @@ def story(clouds, rooms):
             for link in links.values():
                 link.mend()
         _wait(lambda: all(_active(watch, k) for k in links.values()), 120)
-        yield Story(links, watch, known, doctors)
+        left = _doctors([k for k in links.values() if not _active(watch, k)], "left")
+        yield Story(links, watch, known, doctors, left)
     finally:
         watch.stop()
 
@@ -448,14 +454,14 @@ def _known(rooms):
     return known
 
 
-def _doctors(links):
-    """Ask the doctor about every connection; build/doctor.txt has it as people read it."""
+def _doctors(links, name="doctor"):
+    """Ask the doctor about these connections; build/<name>.txt has it as people read it."""
     ends = [(link.ids[n], end) for link in links for n, end in enumerate(_ends(link.room))]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         asked = {i: pool.submit(doctor, end, i) for i, end in ends}
         told = {i: answer.result() for i, answer in asked.items()}
     tables = ["\n".join(findings.render(result)) for result in told.values()]
-    (ROOT / "build" / "doctor.txt").write_text("\n\n".join(tables) + "\n")
+    (ROOT / "build" / f"{name}.txt").write_text("\n\n".join(tables) + "\n")
     return told
 
 
@@ -497,7 +503,8 @@ def test_the_cause_is_told(story, name, side):
         if knew is not None:
             assert story.watch.first[link.ids[side]][expected][0] - knew < WITHIN
     now = story.watch.now[link.ids[side]]
-    assert (now["status"], now["status_code"]) == ("ACTIVE", None)
+    seen = "\n".join(findings.render(story.left.get(link.ids[side], {"placed_here": False})))
+    assert (now["status"], now["status_code"]) == ("ACTIVE", None), seen
 
 
 # What the doctor adds to a cause: the check that fails, on the side that begins.

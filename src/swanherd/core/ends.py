@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from swanherd.core.ike import CARRYING, COMING, LIVE, ChildSa, IkeSa, SaState, TerminateIke
+from swanherd.core.ike import (
+    CARRYING,
+    COMING,
+    LIVE,
+    ChildSa,
+    Fault,
+    IkeSa,
+    SaState,
+    TerminateIke,
+)
 from swanherd.core.model import DesiredRouter
 from swanherd.core.naming import pair_of
+
+# Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
+# would go on asking for a minute and a half, long after the key is mended.
+HOPELESS = 2.0
+# Seconds without another word after which a peer that had begun to answer has forgotten it, and
+# would be asked for a minute and a half too. By then it was asked six times.
+FORGOTTEN = 12.0
 
 
 def silence(sas: Iterable[IkeSa]) -> Iterable[TerminateIke]:
@@ -57,3 +73,31 @@ def hope(
     """
     held = (c.unique_id for c in children if c.state in CARRYING and pair_of(c.name) in hoped)
     return max((outdated.get(child, now) + grace - now for child in held), default=0.0)
+
+
+def hopeless(
+    sas: Iterable[IkeSa], fault: Fault | None, now: float
+) -> tuple[tuple[TerminateIke, ...], float | None]:
+    """End our attempts that can't succeed any more, and tell when the next one is to be ended."""
+    due = {
+        sa.unique_id: sa.unanswered + patience - now
+        for sa in sas
+        if sa.unanswered is not None and (patience := _patience(sa, fault)) is not None
+    }
+    ends = tuple(TerminateIke(ike_id, force=True) for ike_id, left in due.items() if left <= 0)
+    return ends, min((left for left in due.values() if left > 0), default=None)
+
+
+def _patience(sa: IkeSa, fault: Fault | None) -> float | None:
+    """Return how long an attempt may go without an answer; None: as long as charon asks.
+
+    IKEv1 encrypts with what the key yields (RFC 2409 §5.4), so neither side can even say no. And
+    a peer says nothing to what it doesn't know: after its refusal, which was lost on the way, or
+    where another node has taken its place. One that hasn't answered at all still can. What has
+    children is a renewal of IKEv1.
+    """
+    if sa.state not in COMING or not sa.initiator:
+        return None
+    if fault is not None and fault.code == "psk_mismatch" and fault.last >= (sa.unanswered or 0):
+        return HOPELESS
+    return FORGOTTEN if sa.answered and not sa.children else None

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import doubted, hope, silence, unrenewed
+from swanherd.core.ends import doubted, hope, hopeless, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -29,9 +29,6 @@ from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
 from swanherd.core.resting import restless
 
-# Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
-# would go on asking for a minute and a half, long after the key is mended.
-HOPELESS = 2.0
 # Seconds for which a peer refuses, without a reason that IKE has a word for, all that is asked for
 # in an IKE SA that carries nothing: then the two sides don't mean the same one.
 HOLLOW = 5.0
@@ -190,8 +187,8 @@ def plan_tunnels(
             ends, wait = judge(view.current, peering)
             actions += ends
             waits += [wait] if wait is not None else []
-        hopeless, wait = _hopeless(view)
-        actions += hopeless
+        ends, wait = hopeless(view.current, view.fault, timing.now)
+        actions += ends
         waits += [wait] if wait is not None else []
         actions += _hollow(view)
         initiate, wait = _initiate(view)
@@ -324,26 +321,6 @@ def _prune_children(
     ]
     ends = tuple(TerminateChild(child) for child, left in old if left <= 0)
     return ends, min((left for _, left in old if left > 0), default=None)
-
-
-def _hopeless(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
-    """End our attempts that can't succeed any more, and tell when the next one is to be ended.
-
-    IKEv1 encrypts with what the key yields (RFC 2409 §5.4), so neither side can even say no.
-    """
-    fault, now = view.fault, view.timing.now
-    if fault is None or fault.code != "psk_mismatch":
-        return (), None
-    due = {
-        sa.unique_id: sa.unanswered + HOPELESS - now
-        for sa in view.current
-        if sa.state in COMING
-        and sa.initiator
-        and sa.unanswered is not None
-        and fault.last >= sa.unanswered
-    }
-    ends = tuple(TerminateIke(ike_id, force=True) for ike_id, left in due.items() if left <= 0)
-    return ends, min((left for left in due.values() if left > 0), default=None)
 
 
 def _hollow(view: _View) -> Iterable[TerminateIke]:

@@ -47,6 +47,7 @@ class Answer(enum.Enum):
     REFUSE = "refuse"  # AUTHENTICATION_FAILED: no IKE SA comes up
     REFUSE_CHILD = "refuse_child"  # the IKE SA comes up, the child doesn't
     SILENT = "silent"  # no answer: the IKE SA stays CONNECTING
+    FORGET = "forget"  # it had begun to answer: nobody knows of the IKE SA any more
 
 
 @dataclasses.dataclass
@@ -59,6 +60,7 @@ class _Sa:
     state: SaState = SaState.CONNECTING
     children: list[ChildSa] = dataclasses.field(default_factory=list)
     pending: list[str] = dataclasses.field(default_factory=list)
+    forgotten: float | None = None  # by the peer, since then
 
     def installed(self, child: str) -> bool:
         return any(c.name == child and c.state is SaState.INSTALLED for c in self.children)
@@ -74,6 +76,8 @@ class _Sa:
             busy=bool(self.pending),
             children=tuple(self.children),
             initiator_spi=f"{self.unique_id:016x}",
+            answered=self.state is SaState.ESTABLISHED or self.forgotten is not None,
+            unanswered=self.forgotten,
         )
 
 
@@ -281,8 +285,7 @@ class FakeCharon:
                 daemon.ranks[config.name] = rank
                 daemon.configs[config.name] = config
                 daemon.loaded[config.name] = self._clock()
-                daemon.quiet -= {config.name}
-                daemon.quiet |= {config.name} if quiet else set()
+                daemon.quiet = daemon.quiet - {config.name} | ({config.name} if quiet else set())
             case UnloadConfig(name):
                 daemon.configs.pop(name, None)
                 daemon.ranks.pop(name, None)
@@ -345,7 +348,7 @@ class FakeCharon:
     def _negotiate(self, router_id: RouterId, daemon: _Daemon, sa: _Sa) -> None:
         config = daemon.configs.get(sa.config)
         # charon goes on with a config that was unloaded in the meantime: the SA holds it.
-        for child in list(sa.pending):
+        for child in list(sa.pending) if sa.forgotten is None else ():
             answer = Answer.ACCEPT if config is None else self.answer(router_id, config, child)
             if config is not None and config.connection.id not in daemon.secrets:
                 answer = Answer.REFUSE
@@ -357,7 +360,8 @@ class FakeCharon:
     ) -> bool:
         """Let the peer answer one child; return whether the IKE SA can go on to the next."""
         match answer:
-            case Answer.SILENT:
+            case Answer.SILENT | Answer.FORGET:
+                sa.forgotten = self._clock() if answer is Answer.FORGET else None
                 self._fault(router_id, sa.config, "peer_silent")
                 return False
             case Answer.REFUSE:

@@ -311,6 +311,33 @@ def test_an_attempt_whose_keys_differ_is_ended_and_others_are_not():
     assert planned(20.0, code="peer_silent")[0] == ()
 
 
+@pytest.mark.parametrize("code", [None, "peer_silent", "psk_or_id_mismatch"])
+def test_an_attempt_that_the_peer_has_forgotten_is_ended(code):
+    """A refusal that was lost is never said again; charon would ask for a minute and a half."""
+
+    def planned(now, **changes):
+        fields = {"state": SaState.CONNECTING, "children": (), "answered": True}
+        sa = ike_sa(**(fields | {"unanswered": 10.0} | changes))
+        known = [] if code is None else [fault(first=0.0, last=10.5, code=code)]
+        return plan_tunnels(DESIRED, charon(sa, faults=known), Timing(now))[0]
+
+    ends = (TerminateIke(1, force=True),)
+    assert planned(21.9) == ()
+    assert planned(22.0) == ends
+    # Who never answered still can; and the peer's own attempt is the peer's to end.
+    assert planned(60.0, answered=False) == ()
+    assert planned(60.0, initiator=False) == ()
+    assert planned(60.0, unanswered=None) == ()
+    # IKEv1's renewal has its children by then: dpd's to judge.
+    assert planned(60.0, children=ike_sa().children) == ()
+
+
+def test_an_attempt_that_may_be_forgotten_is_looked_at_in_time():
+    """Nothing but time tells."""
+    sa = ike_sa(state=SaState.CONNECTING, children=(), answered=True, unanswered=10.0)
+    assert plan_tunnels(DESIRED, charon(sa), Timing(13.0)) == ((), pytest.approx(9.0))
+
+
 def test_children_carry_while_their_new_ike_sa_comes_up():
     """IKEv1's renewal moves them first; an SA that is gone carries nothing."""
     names = frozenset(LOADED.children)

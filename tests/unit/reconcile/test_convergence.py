@@ -307,6 +307,20 @@ class TestSwap:
         assert Status.DOWN is row.status
         assert not any(sa.children for sa in stage.observed.charon.ike_sas)
 
+    def test_an_attempt_that_the_peer_forgets_costs_seconds(self):
+        """Time alone tells; the plan says when, and the next attempt comes soon after it."""
+        stage = Stage()
+        stage.source.desired = make.desired(make.connection())
+        stage.charon.answer = lambda *_: Answer.FORGET
+        stage.turn()
+        stage.charon.settle()
+        stage.charon.answer = lambda *_: Answer.ACCEPT
+        began = stage.now
+        while not any(sa.children for sa in stage.observed.charon.ike_sas):
+            stage.now += stage.turn().look_again or 1.0
+            stage.charon.settle()
+            assert stage.now - began < 30
+
     def test_other_children_are_not_touched_when_a_selector_comes_and_goes(self):
         """Adding and removing a pair yields actions for that child only."""
         stage = Stage()
