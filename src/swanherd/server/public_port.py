@@ -20,7 +20,7 @@ from oslo_log import log as logging
 
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id
-from swanherd.server import compat, topology
+from swanherd.server import compat, pools, topology
 from swanherd.server.db.models import ExternalGatewayRow, RouterStateRow
 from swanherd.server.topology import BoundPort, Subnet
 
@@ -104,7 +104,7 @@ class PublicPorts:
         host: str | None,
         subnets: Sequence[Subnet],
     ) -> None:
-        for chosen in _choices(subnets):
+        for chosen in _choices(_open(context, subnets)):
             body = _body(router_id, network_id, host, chosen)
             try:
                 plugin_utils.create_port(_core(), context, {"port": body}, check_allow_post=False)
@@ -129,7 +129,8 @@ class PublicPorts:
         present = [
             {"subnet_id": a.subnet_id, "ip_address": str(a.interface.ip)} for a in port.addresses
         ]
-        for chosen in _choices([s for s in subnets if port.address(s.version) is None]):
+        lacking = [s for s in subnets if port.address(s.version) is None]
+        for chosen in _choices(_open(context, lacking)):
             wanted = [*present, *({"subnet_id": s.id} for s in chosen)]
             try:
                 _core().update_port(context, port.id, {"port": {"fixed_ips": wanted}})
@@ -199,6 +200,15 @@ def refuse_deletion(resource: str, event: str, trigger: Any, payload: Any) -> No
 
 def _core() -> Any:
     return directory.get_plugin()
+
+
+def _open(context: Any, subnets: Sequence[Subnet]) -> list[Subnet]:
+    """Return the subnets that may have an address left."""
+    if not subnets:
+        return []
+    with db_api.CONTEXT_READER.using(context) as session:
+        full = pools.exhausted(session, [subnet.id for subnet in subnets])
+    return [subnet for subnet in subnets if subnet.id not in full]
 
 
 def _choices(subnets: Sequence[Subnet]) -> Iterator[list[Subnet]]:
