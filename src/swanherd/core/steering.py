@@ -53,7 +53,8 @@ class Priority(enum.IntEnum):
     DECRYPTED = 1150
     # What lies behind this router, or is the peer itself, stays out of a selector that covers it.
     EXEMPT = 1100
-    # A selector in reverse that comes in any other way came in clear.
+    # A selector in reverse that comes in any other way came in clear. Neither is a selector's
+    # packet from outside one of its local subnet, whatever it says of itself.
     CLEAR = 1050
     REROUTE = 1000
     # The same match as REROUTE: takes over where northd omits that one.
@@ -135,7 +136,8 @@ class Surroundings:
     peers; `default_routes` the IP versions of which the router has a default route. `gateways` are
     the next hops of default routes that have no other beside them; `routed` is where every other
     route leads, those to connected networks too. `network_id` is an internal network that stays
-    with the router as long as the VPN does, if there is one.
+    with the router as long as the VPN does, if there is one. `outside` is the router's port on the
+    external network.
     """
 
     connected: frozenset[IPNetwork] = frozenset()
@@ -144,6 +146,7 @@ class Surroundings:
     gateways: frozenset[IPAddress] = frozenset()
     routed: frozenset[IPNetwork] = frozenset()
     network_id: str | None = None
+    outside: str | None = None
 
 
 def _id(router_id: RouterId, part: str) -> uuid.UUID:
@@ -283,19 +286,27 @@ def _outbound(selector: TrafficSelector) -> tuple[Policy, Policy]:
 
 
 @functools.lru_cache(_REMEMBERED)
-def _inbound(selector: TrafficSelector) -> Policy:
-    return Policy(Priority.CLEAR, _match(selector.remote, selector.local), Action.DROP)
+def _inbound(selector: TrafficSelector, outside: str | None) -> Policy:
+    match = _match(selector.remote, selector.local)
+    if outside is not None:
+        # Else whoever is on the external network could send into the tunnel.
+        foreign = f'inport == "{outside}" && {_match(selector.local, selector.remote)}'
+        match = f"({match}) || ({foreign})"
+    return Policy(Priority.CLEAR, match, Action.DROP)
 
 
 def _inbound_policies(
     port: str, selectors: frozenset[TrafficSelector], around: Surroundings
 ) -> Iterator[Policy]:
-    """Let in from a peer CIDR to its local subnet what was decrypted, and nothing else."""
+    """Let in from a peer CIDR to its local subnet what was decrypted, and nothing else.
+
+    And let nobody outside speak for a local subnet.
+    """
     for version in (4, 6):
         yield Policy(Priority.DECRYPTED, f'inport == "{port}" && ip{version}', Action.ALLOW)
     meant = _meant(selectors)
     for selector in selectors:
-        yield _inbound(selector)
+        yield _inbound(selector, around.outside)
         for network in exempt(selector.remote, meant, around):
             yield Policy(Priority.EXEMPT, _match(network, selector.local), Action.ALLOW)
 

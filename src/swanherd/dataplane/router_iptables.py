@@ -282,6 +282,8 @@ def _hooks(guard: RouterGuard, version: int, pairs: Sequence[GuardPair]) -> list
     arrived, leaves = _arrived(guard), _leaves(guard)
     inwards = [f"{m} {'-j DROP' if guard.silent else f'-g {_INWARDS}'}" for m in arrived]
     outwards = [f"{m} {'-j DROP' if guard.silent else f'-g {_OUTWARDS}'}" for m in leaves]
+    # The external network has none of the local subnets, so nothing for the tunnel.
+    outside = [f"-i {guard.public} {m} -j DROP" for m in leaves if guard.public]
     on_link = [f"{match} -j RETURN" for match in _ON_LINK[version]]
     # The central part sends what it decrypted straight to the workload, not through here.
     back = "-i qr-+ -o qr-+ -j RETURN"
@@ -292,7 +294,7 @@ def _hooks(guard: RouterGuard, version: int, pairs: Sequence[GuardPair]) -> list
     ]
     last = f"-g {_CLEAR}"
     chains = {
-        _FORWARD: [*detour, *inwards, *outwards, last],
+        _FORWARD: [*detour, *inwards, *outside, *outwards, last],
         _INPUT: [*(f"{m} -j DROP" for m in incoming), *on_link, *inwards, last],
         _OUTPUT: [*(f"{m} -j DROP" for m in outgoing), *on_link, *outwards, last],
     }

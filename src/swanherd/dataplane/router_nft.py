@@ -301,7 +301,7 @@ def _forward(guard: RouterGuard, names: _Names) -> list[str]:
         # The central part sends what it decrypts straight to the workload, not through here.
         back = 'iifname "qr-*" oifname "qr-*"'
         return [f"{back} {_outward(n)} @{names.members(n)} accept" for n in names.pairs]
-    return [*_arrived_here(guard, names), *_leaves_here(guard, names)]
+    return [*_arrived_here(guard, names), *_comes_from_outside(guard), *_leaves_here(guard, names)]
 
 
 def _arrived_here(guard: RouterGuard, names: _Names) -> list[str]:
@@ -313,6 +313,12 @@ def _arrived_here(guard: RouterGuard, names: _Names) -> list[str]:
         return [f"{match} drop"]
     passed = [f"{match} {_inward(n)} vmap @{names.verdicts(n)}" for n in names.pairs]
     return [*passed, f"{match} drop"]
+
+
+def _comes_from_outside(guard: RouterGuard) -> list[str]:
+    """Keep the external network out of the tunnel: it has none of the local subnets."""
+    match = _leaves(guard)
+    return [f'iifname "{guard.public}" {match} drop'] if match and guard.public else []
 
 
 def _leaves_here(guard: RouterGuard, names: _Names) -> list[str]:

@@ -11,11 +11,15 @@ from collections.abc import Iterable
 from swanherd.core.model import ScopeMark, TrafficSelector
 from swanherd.core.network import GuardPair, RouterGuard, Way
 
+# Of the rules that are made of a guard: those of another form are written anew.
+_FORM = "2"
+
 
 def parts(guard: RouterGuard, length: int) -> list[str]:
     """Return the guard as text without quotation marks, in pieces of at most that length."""
     text = " ".join(
         [
+            _FORM,
             guard.way,
             guard.public or "-",
             "silent" if guard.silent else "-",
@@ -38,7 +42,9 @@ def guard_of(text: str, seen: Iterable[GuardPair]) -> RouterGuard | None:
     What `seen` raises for something that isn't ours (KeyError, TypeError, ValueError) is caught.
     """
     try:
-        way, public, silent, addresses, marks, exempt, told = text.split("|")
+        form, way, public, silent, addresses, marks, exempt, told = text.split("|")
+        if form != _FORM:
+            return None
         return RouterGuard(
             way=Way(way),
             public="" if public == "-" else public,

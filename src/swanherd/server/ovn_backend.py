@@ -233,6 +233,7 @@ class OvnBackend:
             gateways=routing.gateways,
             routed=routing.routed,
             network_id=lasting_network(router, traffic.local_subnet_ids),
+            outside=_outside(router),
         )
         # The transit is where the public port is, and goes when that goes.
         host = row.host and (moving.public_host(nb, row.router_id) or row.host)
@@ -316,6 +317,11 @@ class OvnBackend:
         self._store.let_go(context, router_id)
         predecessor.returned(context, router_id)
         LOG.info("Router %s is neutron-vpnaas' again", router_id)
+
+
+def _outside(router: Router | None) -> str | None:
+    """Return the router's port on the external network, as Neutron names it in OVN."""
+    return f"lrp-{router.gateway_port_id}" if router and router.gateway_port_id else None
 
 
 def _gateway(router_id: RouterId, router: Router | None) -> placement.Gateway:

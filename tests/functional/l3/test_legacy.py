@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import json
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -13,7 +15,9 @@ import pytest
 from lab import router_rules as rules
 from swanherd.agent.homes import HomeNode
 from swanherd.core.model import ScopeMark, Status
+from swanherd.dataplane.privileged import inside
 from swanherd.testing import builders as make
+from tests.functional.dataplane.packets import udp
 from tests.functional.l3.stand import (
     EAST,
     INTERNET,
@@ -106,6 +110,29 @@ def test_a_pair_is_closed_both_ways_without_the_tunnel(both):
     assert west.arrived("10.2.0.77", lambda: _pings(*inwards)) == 0
     assert not _pings(INTERNET, "10.2.0.77", WEST.inner(1)[0])
     assert west.ping("198.51.100.7")
+
+
+@pytest.mark.parametrize("families", ["44", "64"])
+def test_nobody_outside_sends_into_the_tunnel(both, families):
+    """A packet that says it is of the local subnet, but comes by the gateway port, ends there."""
+    west, east = both
+    connect(west, east, families)
+    number = "46".index(families[0])
+    source, target = WEST.inner(5)[number], EAST.inner(5)[number]
+    mac = json.loads(run("ip", "-n", west.key, "-j", "link", "show", WEST.qg))[0]["address"]
+    kind = (b"\x08\x00", b"\x86\xdd")[number]
+    frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000042") + kind
+
+    def forge():
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.sendto(frame + udp(source, target, b"forged"), ("to-west", 0))
+
+    with Capture(east.workload) as seen:
+        inside.within(INTERNET, forge)
+        # What was sent before this has come.
+        assert west.ping(target)
+    assert not [p for p in seen.packets if b"forged" in p]
+    assert seen.between(source, target)
 
 
 def test_a_pair_is_closed_when_charon_is_dead(both):

@@ -52,6 +52,7 @@ PEERS: st.SearchStrategy[frozenset[IPAddress]] = st.frozensets(st.ip_addresses()
 GATEWAYS = {4: ipaddress.ip_address("198.51.100.1"), 6: ipaddress.ip_address("2001:db8::1")}
 
 
+OUTSIDE = "lrp-gateway"
 VERSIONS = st.frozensets(st.sampled_from([4, 6]))
 AROUND = st.builds(
     lambda connected, peers, versions, with_gateway, reached: Surroundings(
@@ -60,6 +61,7 @@ AROUND = st.builds(
         versions,
         frozenset(GATEWAYS[version] for version in versions & with_gateway),
         reached,
+        outside=OUTSIDE,
     ),
     CONNECTED,
     PEERS,
@@ -82,19 +84,25 @@ def at(wanted: Northbound, priority: Priority) -> set[str]:
 
 
 def steers(
-    northbound: Northbound, source: str, destination: str, *, decrypted: bool = False
+    northbound: Northbound, source: str, destination: str, *, inport: str = "an inner port"
 ) -> Policy | None:
     """Return the policy that decides about a packet; None if the router goes on as ever."""
     src, dst = ipaddress.ip_address(source), ipaddress.ip_address(destination)
     by_priority = sorted(northbound.policies, key=lambda p: -p.priority)
-    return next((p for p in by_priority if matches(p.match, src, dst, decrypted)), None)
+    return next((p for p in by_priority if matches(p.match, src, dst, inport)), None)
 
 
-def matches(match: str, src: IPAddress, dst: IPAddress, decrypted: bool) -> bool:
+def matches(match: str, src: IPAddress, dst: IPAddress, inport: str) -> bool:
+    return any(_all_hold(each.strip("()"), src, dst, inport) for each in match.split(" || "))
+
+
+def _all_hold(match: str, src: IPAddress, dst: IPAddress, inport: str) -> bool:
     if "outport" in match:
         return False
-    if "inport" in match:
-        return decrypted and match.endswith(f"ip{src.version}")
+    if any(name != inport for name in re.findall(r'inport == "([^"]+)"', match)):
+        return False
+    if re.search(r"&& ip[46]$", match):
+        return match.endswith(f"ip{src.version}")
     for version, field, operator, text in re.findall(r"ip([46])\.(src|dst) (==|!=) (\S+)", match):
         address = src if field == "src" else dst
         if address.version != int(version):
@@ -161,8 +169,10 @@ def test_matches_hold_parsed_networks_only(
 ) -> None:
     """Each match is of one of the forms that OVN was seen to accept."""
     network = r"[0-9a-f.:]+/\d+"
+    pair = rf"ip[46]\.src == {network} && ip[46]\.dst == {network}"
     forms = (
         rf"ip([46])\.src == {network} && ip\1\.dst == {network}",
+        rf'\({pair}\) \|\| \(inport == "{OUTSIDE}" && {pair}\)',
         rf"ip([46])\.dst == {network} && ip\1\.src != {network}",
         rf"ip[46]\.dst == {network}",
         r'inport == "lrp-[0-9a-f-]{36}" && ip[46]',
@@ -225,7 +235,7 @@ def test_nothing_comes_in_from_a_peer_cidr_but_what_was_decrypted(
     wanted = rows(selectors, around)
     for selector in selectors:
         source, destination = str(selector.remote[-1]), str(selector.local[0])
-        inward = steers(wanted, source, destination, decrypted=True)
+        inward = steers(wanted, source, destination, inport=wanted.router_port.name)
         assert inward is not None
         if inward.priority != Priority.SHIELD:
             assert (inward.action, inward.priority) == (Action.ALLOW, Priority.DECRYPTED)
@@ -238,6 +248,19 @@ def test_nothing_comes_in_from_a_peer_cidr_but_what_was_decrypted(
             assert outward is not None
         else:
             assert clear.action is Action.DROP
+
+
+@given(ANY_SELECTORS, AROUND)
+def test_nobody_outside_speaks_for_a_local_subnet(
+    selectors: frozenset[TrafficSelector], around: Surroundings
+) -> None:
+    """What comes from the external network is never rerouted to the namespace."""
+    wanted = rows(selectors, around)
+    for selector in selectors:
+        source, destination = str(selector.local[0]), str(selector.remote[-1])
+        policy = steers(wanted, source, destination, inport=OUTSIDE)
+        assert policy is not None
+        assert policy.action is Action.DROP or policy.priority == Priority.EXEMPT
 
 
 @given(ANY_SELECTORS, AROUND)
