@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from swanherd.core.home import key_of
+from swanherd.core.model import HomeNamespace
 from tests.functional.l3.stand import Plan, legacy, within
 from tests.kernel.wires import batch, run
 
@@ -71,15 +72,20 @@ def gateways(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def routers(directory: Path) -> Iterator[None]:
-    """Have two legacy routers with Neutron's rules, and a tunnel between them.
+def routers(directory: Path, lay: Callable[[Plan], HomeNamespace] = legacy) -> Iterator[None]:
+    """Have two routers with Neutron's rules, and a tunnel between them.
 
-    Who does so by hand takes the tunnel's packets from Neutron's SNAT.
+    Who does so by hand takes the tunnel's packets from Neutron's SNAT, and those of a workload
+    with a floating IP to the central part.
     """
-    names = [key_of(plan.router_id, legacy(plan)) for plan in ROUTERS]
-    for name, plan in zip(names, reversed(ROUTERS), strict=True):
-        rule = ("POSTROUTING", "-d", plan.networks[0], "-j", "ACCEPT")
+    names = [key_of(plan.router_id, lay(plan)) for plan in ROUTERS]
+    for name, here, there in zip(names, ROUTERS, reversed(ROUTERS), strict=True):
+        rule = ("POSTROUTING", "-d", there.networks[0], "-j", "ACCEPT")
         within(name, "iptables", "-t", "nat", "-I", *rule)
+        if lay is not legacy:
+            way = ("from", here.networks[0], "to", there.networks[0], "lookup", "777")
+            steering = key_of(here.router_id, HomeNamespace.ROUTER)
+            run("ip", "-n", steering, "rule", "add", *way, "priority", "3000")
     public, networks = ([getattr(p, what)[0] for p in ROUTERS] for what in ("public", "networks"))
     with _tunnel(directory, names, public, networks):
         yield

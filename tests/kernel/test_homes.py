@@ -11,12 +11,21 @@ import dataclasses
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab import router_rules as rules
-from swanherd.core.model import HomeNamespace, Status
+from swanherd.core.model import (
+    Dpd,
+    DpdAction,
+    HomeNamespace,
+    IkeVersion,
+    RouterReport,
+    RowStatus,
+    Status,
+)
 from swanherd.testing import builders as make
 from tests.functional.l3.stand import (
     EAST,
@@ -33,6 +42,7 @@ from tests.functional.l3.stand import (
     within,
 )
 from tests.kernel.homes import own_namespaces
+from tests.kernel.wires import ping, too_big_answer, transfer
 
 ICMP, ESP = 1, 50
 
@@ -49,35 +59,81 @@ def charons(site: Site) -> list[int]:
     return [int(pid) for pid in run("ip", "netns", "pids", site.key).split()]
 
 
-def connect(both: Both, outer: str = "6") -> None:
-    """Let both have a connection of each inner family over that one."""
+def connect(both: Both, outer: str = "6", **changes: object) -> list[int]:
+    """Let both have a connection of each inner family over that one; return their MTUs."""
     west, east = both
     home = make.home(HomeNamespace.CENTRAL, distributed=True, detours=detours(west.plan))
     for here, there, is_in in ((west, east, home), (east, west, make.home())):
         of_four, of_six = (
-            desired(here.plan, there.plan, is_in, inner + outer) for inner in ("4", "6")
+            desired(here.plan, there.plan, is_in, inner + outer, **changes) for inner in ("4", "6")
         )
         connections = of_four.connections + of_six.connections
         here.source.desired = dataclasses.replace(of_four, connections=connections)
     west.settle(west.steering)
     east.turn()
-    west.until(Status.ACTIVE)
+    told = {row.id: row.effective_mtu for row in west.until(Status.ACTIVE).connections}
     east.until(Status.ACTIVE)
+    assert west.source.desired is not None
+    return [told[c.id] or 0 for c in west.source.desired.connections]
 
 
+@pytest.mark.parametrize("version", IkeVersion)
 @pytest.mark.parametrize("outer", ["4", "6"])
-def test_each_family_crosses_over_each(both: Both, outer: str) -> None:
-    """Both ways, as ESP and nothing in clear."""
-    connect(both, outer)
+def test_each_family_crosses_over_each(both: Both, outer: str, version: IkeVersion) -> None:
+    """Both ways, up to the largest packet, and by TCP; as ESP and nothing in clear."""
+    mtus = connect(both, outer, ike=make.ike_policy(version=version))
     west, east = both
     with Capture() as seen:
-        for inner in (0, 1):
-            assert west.ping(EAST.inner(5)[inner], count=2)
-            assert east.ping(WEST.inner(5)[inner], count=2)
+        for mtu, one, other in zip(mtus, WEST.inner(5), EAST.inner(5), strict=True):
+            assert ping(west.workload, one, other)
+            assert ping(east.workload, other, one, size=mtu)
+            assert too_big_answer(west.workload, one, other, mtu + 1) == mtu
+            assert too_big_answer(east.workload, other, one, mtu + 1) == mtu
+            assert transfer(west.workload, one, east.workload, other, 100_000) == 100_000
+            assert transfer(east.workload, other, west.workload, one, 100_000) == 100_000
     for one, other in zip(WEST.networks, EAST.networks, strict=True):
         assert not seen.between(one, other)
     number = "46".index(outer)
     assert {WEST.public[number], EAST.public[number]} <= seen.sources(ESP)
+    assert not seen.fragments()
+
+
+@pytest.mark.parametrize(("outer", "version"), [("4", IkeVersion.V2), ("6", IkeVersion.V1)])
+def test_a_dead_peer_is_noticed_and_comes_back(
+    both: Both, outer: str, version: IkeVersion
+) -> None:
+    """Its wire is cut: west says why within seconds, nothing leaves in clear; then all is well."""
+    dpd = Dpd(DpdAction.RESTART, 1, 3)
+    connect(both, outer, ike=make.ike_policy(version=version), dpd=dpd)
+    west, _ = both
+    with Capture() as seen:
+        run("ip", "-n", INTERNET, "link", "set", "to-east", "down")
+        try:
+            report = until(west, lambda row: row.status is not Status.ACTIVE)
+            codes = {row.reason.code for row in report.connections if row.reason}
+            assert codes <= {"dpd_timeout", "peer_silent"}
+            assert codes
+            for address in EAST.inner(5):
+                assert west.gets_no_answer(address)
+        finally:
+            run("ip", "-n", INTERNET, "link", "set", "to-east", "up")
+        for site in both:
+            until(site, lambda row: row.status is Status.ACTIVE)
+        for address in EAST.inner(5):
+            assert west.ping(address)
+    for one, other in zip(WEST.networks, EAST.networks, strict=True):
+        assert not seen.between(one, other)
+
+
+def until(site: Site, met: Callable[[RowStatus], bool]) -> RouterReport:
+    """Turn, as the agent would at its timers too, until it is so of every connection."""
+    deadline = time.monotonic() + 40
+    while True:
+        report = site.turn().report
+        if report is not None and all(map(met, report.connections)):
+            return report
+        assert time.monotonic() < deadline, report
+        time.sleep(0.2)
 
 
 def test_workloads_see_each_others_own_addresses(both: Both) -> None:

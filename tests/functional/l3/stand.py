@@ -262,6 +262,11 @@ class Capture:
         """Return where IP packets of a protocol came from."""
         return {source for source, _, number in map(_ends, self.packets) if number == protocol}
 
+    def fragments(self) -> list[bytes]:
+        """Return the pieces of packets (RFC 791 §3.1, RFC 8200 §4.5)."""
+        pieces = {4: lambda p: p[6] & 0x3F or p[7], 6: lambda p: p[6] == 44}
+        return [p for p in self.packets if p and pieces.get(p[0] >> 4, lambda _: False)(p)]
+
     def between(self, one: str, other: str) -> list[bytes]:
         """Return the packets in clear between two networks, either way."""
         a, b = ipaddress.ip_network(one), ipaddress.ip_network(other)
@@ -435,7 +440,12 @@ def desired(
     return make.at_home(router, dataclasses.replace(home, connected=connected))
 
 
-FLOATING = {"west": "203.0.113.101", "east": "203.0.113.102"}
+FLOATING = {
+    "west": "203.0.113.101",
+    "east": "203.0.113.102",
+    "hand-west": "203.0.113.103",
+    "hand-east": "203.0.113.104",
+}
 
 
 def distributed(plan: Plan) -> HomeNamespace:
