@@ -27,6 +27,9 @@ from lab.sites import boot, make_public, make_site
 from lab.user import enter
 from lab.vpn import is_met, join, make_end, remove_end, wait_status
 
+# Before anything imports it.
+pytest.register_assert_rewrite("tests.scenario.closed")
+
 BACKEND = os.environ.get("BACKEND") or "ovn"
 # Of the routers that are made on clouds of Open vSwitch, where a test says nothing else.
 KIND = os.environ.get("KIND") or ""

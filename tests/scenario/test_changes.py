@@ -2,14 +2,17 @@ import pytest
 
 from lab.processes import wait_for
 from lab.vpn import agent_view, child_sas, wait_status
+from tests.scenario.closed import closed
 from tests.scenario.test_self_healing import lost, stream
 
 
 @pytest.fixture(autouse=True)
-def whole(pair):
-    """Each test begins with a tunnel that works."""
+def whole(pair, lab):
+    """Each test begins with a tunnel that works; nothing leaves in clear, nothing comes in."""
     pair.up()
     pair.here.wait_for_ping(pair.there.ipv4)
+    with closed(lab, pair):
+        yield
 
 
 def update(end, connection_id, **attributes):

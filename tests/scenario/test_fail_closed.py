@@ -1,18 +1,27 @@
 """Nothing of a selector is in clear, out or in, and nothing else goes another way than before."""
 
 import contextlib
+import ipaddress
+import json
+import signal
+import time
 
 import pytest
 
 from lab import wires
 from lab.boxes import Box
+from lab.boxes import end as end_process
 from lab.capture import Capture
-from lab.layout import INTERNET_BOX, WEB_ADDRESSES
+from lab.layout import INTERNET_BOX, ROOT, WEB_ADDRESSES
 from lab.processes import wait_for
 from lab.sites import add_subnet, boot
+from lab.vpn import connect
+from tests.scenario.closed import beside
 from tests.scenario.test_self_healing import OVN, lost, stream
 
 FILTER = "icmp or icmp6"
+WITHIN = 1.0  # seconds from the API's answer
+FIGURES = ROOT / "build" / "closed.jsonl"
 WEB = WEB_ADDRESSES[0].split("/")[0]
 
 
@@ -34,11 +43,6 @@ def as_if_from(pair, sources, targets):
             *(f"address del {a} dev lo" for a in addresses),
             *(f"route del {t}/{bits[':' in t]}" for t in targets),
         )
-
-
-def beside(address):
-    """Return an address that is in no selector."""
-    return "fd00:ffff::5" if ":" in address else "10.255.255.5"
 
 
 def test_what_comes_in_clear_from_a_peer_cidr_is_dropped(pair):
@@ -96,3 +100,36 @@ def test_another_subnet_still_reaches_the_peers_cidr_its_own_way(pair, lab):
     with Capture.on_wire(lab, cloud.plan, FILTER) as wire:
         assert not other.pings(pair.there.ipv4, count=3, wait=0.3)
         assert wire.count(f"dst host {pair.there.ipv4}") == 3
+
+
+def open_after(end, workload, remote):
+    """Make a connection to a network; for how long packets to it went on in clear after that.
+
+    In seconds from the API's answer to the last one on the wire, of 100 a second.
+    """
+    target = str(ipaddress.ip_network(remote)[5])
+    (local,) = end.site.subnets
+    with Capture.on_wire(end.cloud.lab, end.cloud.plan, f"icmp and dst host {target}") as wire:
+        pings = workload.box.popen(["ping", "-q", "-i", "0.01", target], netns=workload.name)
+        try:
+            wait_for(lambda: wire.count() > 50, 20, f"{target} is sent to in clear", every=0.1)
+            connect(end, "203.0.113.9", [local], [remote])
+            answered = time.time()
+            wait_for(lambda: time.time() > answered + 3 * WITHIN, 10, "time")
+        finally:
+            end_process(pings, signal.SIGKILL)
+            pings.communicate()
+        last = wire.times()[-1] - answered
+    with FIGURES.open("a") as file:
+        backend = end.cloud.plan.backend + end.site.kind
+        file.write(json.dumps({"backend": backend, "open_s": round(last, 3)}) + "\n")
+    return last
+
+
+def test_a_pair_is_closed_within_a_second_of_the_apis_answer(make_pair):
+    """The router's first connection and another one, on either cloud."""
+    pair = make_pair(inner=(4,))
+    number = pair.one.site.name.removeprefix("s").partition("-")[0]
+    for end, workload in ((pair.one, pair.here), (pair.other, pair.there)):
+        assert open_after(end, workload, f"10.{number}.70.0/24") < WITHIN
+        assert open_after(end, workload, f"10.{number}.71.0/24") < WITHIN

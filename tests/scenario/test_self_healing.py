@@ -3,7 +3,6 @@ import time
 
 import pytest
 
-from lab.capture import Capture
 from lab.layout import LabError
 from lab.processes import wait_for
 from lab.stream import Stream
@@ -18,6 +17,7 @@ from lab.vpn import (
     youngest,
 )
 from swanherd.core.races import ABANDONED
+from tests.scenario.closed import closed
 from tests.scenario.conftest import BACKEND
 
 OVN = BACKEND in ("ovn", "failover")  # of cloud a
@@ -32,18 +32,16 @@ def gateway(pair):
 
 
 @pytest.fixture(autouse=True)
-def whole(pair, lab):
-    """Each test begins with a tunnel that works, and no packet in clear ever leaves."""
+def whole(pair, lab, request):
+    """Each test begins with a tunnel that works; nothing leaves in clear, nothing comes in."""
     pair.here.wait_for_ping(pair.there.ipv4)
     pair.here.wait_for_ping(pair.there.ipv6)
     pair.up()
-    inner = " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
-    with Capture.on_wire(lab, pair.one.cloud.plan, inner) as wire:
+    with closed(lab, pair, inwards="[guard]" not in request.node.name):
         yield
         pair.here.wait_for_ping(pair.there.ipv4)
         pair.here.wait_for_ping(pair.there.ipv6)
         pair.up()
-        assert wire.lines() == []
 
 
 def stream(pair, six=False):

@@ -1,0 +1,159 @@
+"""Fail closed in both directions, watched while something else happens.
+
+On both clouds' public wires no packet of a protected address is in clear. And an intruder on
+these wires sends in clear what only a tunnel may bring, all the time: none of it ever reaches a
+workload.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import subprocess
+
+from lab.boxes import Box, end
+from lab.capture import Capture
+from lab.layout import INTERNET_BOX
+from lab.processes import wait_for
+from lab.sites import Workload
+from tests.functional.dataplane.packets import udp
+
+EVERY = 0.1  # seconds between two rounds of the intruder
+PORT = 49413
+INTRUDER_MAC = bytes.fromhex("025ec2000001")
+# Ports of Neutron's that take a router's packets from the public wire.
+DOORS = ("network:router_gateway", "network:vpn_router_gateway")
+
+
+def beside(address):
+    """Return an address of that family that is in no selector."""
+    return "fd00:ffff::5" if ":" in address else "10.255.255.5"
+
+
+def hosts(workloads):
+    """Return a filter for what is from or to any of the workloads."""
+    return " or ".join(f"host {a}" for w in workloads for a in w.addresses)
+
+
+@dataclasses.dataclass
+class Watch:
+    """What has been seen so far: on the public wires, and at the workloads of the intruder's."""
+
+    wires: list
+    inside: list  # a capture and the workload's addresses, for each workload
+
+    def clear(self):
+        """Return the packets in clear on a public wire, a line of tcpdump each."""
+        return [line for wire in self.wires for line in wire.lines()]
+
+    def arrived(self):
+        """Return the intruder's packets that came to a workload."""
+        return [
+            line
+            for capture, addresses in self.inside
+            for line in capture.lines(_not(map(beside, addresses)))
+        ]
+
+    def reached(self):
+        """Whether what is of no selector came to every workload in each family: so it can."""
+        return all(
+            capture.count(f"src host {beside(address)}")
+            for capture, addresses in self.inside
+            for address in addresses
+        )
+
+
+@contextlib.contextmanager
+def watched(lab, *pairs):
+    """Have both eyes on pairs of joined ends while the block runs; give what they see."""
+    workloads = [w for pair in pairs for w in (pair.here, pair.there)]
+    plans = {end_.cloud.plan.name: end_.cloud.plan for pair in pairs for end_ in pair.ends}
+    with contextlib.ExitStack() as stack:
+        wires = [
+            stack.enter_context(Capture.on_wire(lab, plan, hosts(workloads)))
+            for plan in plans.values()
+        ]
+        inside = [(stack.enter_context(_at(w)), w.addresses) for w in workloads]
+        stack.enter_context(_intruder(lab, pairs))
+        yield Watch(wires, inside)
+
+
+@contextlib.contextmanager
+def closed(lab, *pairs, inwards=True):
+    """Hold the law while the block runs: nothing leaves in clear, and nothing comes in.
+
+    And the intruder would have come in without it. Where the guard itself is taken away, `inwards`
+    is not asked.
+    """
+    with watched(lab, *pairs) as watch:
+        yield watch
+        assert watch.clear() == []
+        assert not (inwards and watch.arrived()), watch.arrived()
+        wait_for(watch.reached, 20, "the intruder's other packets arrive", every=0.2)
+
+
+@contextlib.contextmanager
+def _at(workload):
+    """Capture the intruder's packets at a workload, which says nothing of them."""
+    rule = ["INPUT", "-p", "udp", "--dport", str(PORT), "-j", "DROP"]
+    programs = {f"ip{'6' * (':' in a)}tables" for a in workload.addresses}
+    for program in programs:
+        workload.run([program, "-A", *rule])
+    try:
+        with Capture.start(
+            workload.box, "eth0", f"udp dst port {PORT}", netns=workload.name
+        ) as seen:
+            yield seen
+    finally:
+        for program in programs:
+            workload.run([program, "-D", *rule])
+
+
+@contextlib.contextmanager
+def _intruder(lab, pairs):
+    """Send on every wire between the internet and a node of the pairs' clouds."""
+    frames = {}
+    for pair in pairs:
+        for end_, mine, theirs in (
+            (pair.one, pair.here, pair.there),
+            (pair.other, pair.there, pair.here),
+        ):
+            made = [frame.hex() for frame in _frames(end_, mine, theirs)]
+            for chassis in end_.cloud.plan.chassis:
+                if chassis.public:
+                    frames.setdefault(f"p-{chassis.name}", []).extend(made)
+    argv = ["python", "-m", "lab.inject", str(EVERY)]
+    program = Box(lab, INTERNET_BOX).popen(argv, stdin=subprocess.PIPE)
+    with program:
+        try:
+            program.stdin.write(f"{json.dumps(frames)}\n")
+            program.stdin.flush()
+            yield
+            assert program.poll() is None, program.stderr.read()
+        finally:
+            end(program)
+
+
+def _frames(end_, mine: Workload, theirs: Workload):
+    """Yield what comes to a cloud: as if from the peer's workload, or from its own to the peer's.
+
+    And what nobody protects, which the router lets in. By each door; each has a length of its own.
+    """
+    lengths = itertools.count(1)
+    network = end_.cloud.connect("admin").network
+    ports = [p for p in network.ports(device_id=end_.site.router_id) if p.device_owner in DOORS]
+    for port in sorted(ports, key=lambda p: DOORS.index(p.device_owner)):
+        for here in mine.addresses:
+            (there,) = (a for a in theirs.addresses if (":" in a) == (":" in here))
+            for source, target in ((there, here), (here, there), (beside(here), here)):
+                data = bytes(next(lengths))
+                yield _frame(port.mac_address, udp(source, target, data, PORT))
+
+
+def _frame(mac, packet):
+    kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
+    return bytes.fromhex(mac.replace(":", "")) + INTRUDER_MAC + kind + packet
+
+
+def _not(addresses):
+    return " and ".join(f"not src host {a}" for a in dict.fromkeys(addresses))
