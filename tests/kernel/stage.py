@@ -36,6 +36,7 @@ from swanherd.core.model import (
     SiteConnection,
     Status,
 )
+from swanherd.core.planner import Plan
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import daemons, namespace
 from swanherd.dataplane.privileged import inside
@@ -152,11 +153,23 @@ class Agent:
 
     def is_at_rest(self, router_id: RouterId) -> bool:
         """Tell whether nothing is left to do."""
+        plan = self._plan(router_id)
+        return plan is not None and not plan.actions
+
+    def is_at_rest_for_good(self, router_id: RouterId) -> bool:
+        """Tell whether time alone leaves nothing to do either.
+
+        In IKEv1 what was before stays for seconds beside the children that take its place.
+        """
+        plan = self._plan(router_id)
+        return plan is not None and not plan.actions and plan.look_again is None
+
+    def _plan(self, router_id: RouterId) -> Plan | None:
         try:
             seen = preview(router_id, self.world, Timing(time.monotonic()))
         except Failure:
-            return False
-        return seen is not None and not seen[2].actions
+            return None
+        return seen[2] if seen is not None else None
 
 
 @dataclasses.dataclass
@@ -217,7 +230,8 @@ class Stage:
     def rest(self, seconds: float = 30) -> None:
         """Wait until all is as wanted, old SAs ended too."""
         self.agent.wait(
-            lambda: all(map(self.agent.is_at_rest, (WEST, EAST))) and self.is_active(), seconds
+            lambda: all(map(self.agent.is_at_rest_for_good, (WEST, EAST))) and self.is_active(),
+            seconds,
         )
 
 
