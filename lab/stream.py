@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from lab.boxes import end
+from lab.layout import LabError
 from lab.processes import wait_for
 from lab.sites import Workload
 
@@ -45,7 +46,11 @@ class Stream:
         file.touch()
         ping = f"exec ping -n -D -i 0.01 {address} >{file}"
         stream = cls(workload.box.popen(["sh", "-c", ping], netns=workload.name), file)
-        wait_for(lambda: _ANSWER.search(file.read_text()), 10, f"answers of {address}")
+        try:
+            wait_for(lambda: _ANSWER.search(file.read_text()), 10, f"answers of {address}")
+        except LabError:
+            stream.stop()
+            raise
         return stream
 
     def run_for(self, seconds: float) -> None:
