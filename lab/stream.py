@@ -18,7 +18,9 @@ from lab.sites import Workload
 _ANSWER = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+)", re.MULTILINE)
 _SENT = re.compile(r"^(\d+) packets transmitted", re.MULTILINE)
 _HALF = 1 << 15  # of the sequence numbers of ICMP (RFC 792)
-_PATIENCE = 1.0  # seconds: of what was sent so shortly before the end an answer may still come
+# Seconds: to what was sent so shortly before the end an answer may still come, and on a busy
+# machine ping sends what it is late with before it reads any.
+_PATIENCE = 3.0
 _numbers = itertools.count(1)
 
 
