@@ -163,29 +163,11 @@ def test_peer_presents_another_identity(started: Stage, version: dict[str, objec
 
 
 @VERSIONS
-def test_other_ike_algorithms(started: Stage, version: dict[str, object]) -> None:
-    """The responder sees the proposal; the initiator only a refusal that may mean more."""
-    west, east = pair(**version)
-    ike = dataclasses.replace(east.ike, encryption="aes-128")
-    configs = negotiate(started, west, dataclasses.replace(east, ike=ike))
-    expect(started, configs, "ike_no_proposal_or_no_connection", "ike_proposal_mismatch")
-
-
-@VERSIONS
 def test_peer_has_no_connection(started: Stage, version: dict[str, object]) -> None:
     """A peer that has nothing for us refuses as if the algorithms differed."""
     here = started.load(started.west, pair(**version)[0])
     started.initiate(started.west, here)
     started.fault(started.west, here, "ike_no_proposal_or_no_connection")
-
-
-@VERSIONS
-def test_other_esp_algorithms(started: Stage, version: dict[str, object]) -> None:
-    """Both sides see that the child's proposals differ."""
-    west, east = pair(**version)
-    ipsec = dataclasses.replace(east.ipsec, encryption="aes-128")
-    configs = negotiate(started, west, dataclasses.replace(east, ipsec=ipsec))
-    expect(started, configs, "esp_proposal_mismatch", "esp_proposal_mismatch")
 
 
 @VERSIONS
