@@ -44,7 +44,9 @@ def main() -> int:
     results: list[Result] = []
     load = os.getloadavg()[0]
     for version in map(IkeVersion, options.ike):
-        wanted = [row for row in rows_of(version) if options.row in row.name] * options.times
+        wanted = [
+            row for row in rows_of(version, plane) if options.row in row.name
+        ] * options.times
         settings = Settings(
             plane, version, options.delay, _GRACE, make_node=make_node, l3=options.backend == "ovs"
         )

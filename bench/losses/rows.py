@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from bench.losses.sites import EAST, SOUTH, WEST, Site
@@ -12,14 +13,17 @@ from bench.losses.stage import Never, Stage
 from swanherd.core.ike import SaState
 from swanherd.core.model import (
     ConnectionId,
+    DataPlane,
     Dpd,
     DpdAction,
     IkeVersion,
     Initiator,
     Phase1Mode,
+    RowStatus,
     Secret,
     Status,
     TrafficSelector,
+    Transform,
 )
 from swanherd.core.status import WAITING
 from swanherd.testing import builders
@@ -45,6 +49,7 @@ class Row:
     allowed: Mapping[IkeVersion, int] = dataclasses.field(default_factory=lambda: ALLOWED)
     concerned: tuple[str, ...] = ("own", "own 2")
     versions: tuple[IkeVersion, ...] = (V2, V1)
+    planes: tuple[DataPlane, ...] = tuple(DataPlane)
     blocks: bool = False
     frees: bool = False
 
@@ -63,20 +68,26 @@ def sas(stage: Stage, site: Site = WEST) -> frozenset[tuple[str, int]]:
     )
 
 
-def _refused(stage: Stage, site: Site = WEST, name: str = "own") -> None:
+def _refused(stage: Stage, site: Site = WEST, name: str = "own", code: str = "") -> None:
     """Wait until the peer's refusal shows, and that the old tunnel still carries all."""
-    soft = ("negotiating", "swapping")
-    row = stage.wait(site, lambda r: r.reason is not None and r.reason.code not in soft, name)
+
+    def told(row: RowStatus) -> bool:
+        if row.reason is None:
+            return False
+        seen = row.reason.code
+        return seen == code if code else seen not in ("negotiating", "swapping")
+
+    row = stage.wait(site, told, name)
     if row.status is not Status.PENDING_UPDATE:
         raise Never(f"refused, but shown as {row}")
 
 
-def one_then_other(**changes: Any) -> Callable[[Stage], None]:
+def one_then_other(code: str = "", **changes: Any) -> Callable[[Stage], None]:
     """Change west, let the peer refuse it, then change east: as two administrators do."""
 
     def act(stage: Stage) -> None:
         stage.change(WEST, **changes)
-        _refused(stage)
+        _refused(stage, code=code)
         stage.change(EAST, **changes)
 
     return act
@@ -121,14 +132,14 @@ def one_side(**changes: Any) -> Callable[[Stage], None]:
     return lambda stage: stage.change(WEST, **changes)
 
 
-def refused(**changes: Any) -> Callable[[Stage], None]:
-    """Change west alone, let the peer refuse it, and take it back."""
+def refused(code: str = "", **changes: Any) -> Callable[[Stage], None]:
+    """Change west alone, let the peer refuse it with that cause, and take it back."""
 
     def act(stage: Stage) -> None:
         before = sas(stage)
         old = stage.connections[WEST]["own"]
         stage.change(WEST, **changes)
-        _refused(stage)
+        _refused(stage, code=code)
         if not before <= sas(stage):
             raise Never("the old SAs didn't stay")
         stage.want(WEST, own=old)
@@ -172,6 +183,18 @@ def _moved(stage: Stage) -> None:
 def _identities(stage: Stage) -> None:
     stage.change(WEST, local_id="west@example.org", peer_id="east.example.org")
     stage.change(EAST, local_id="east.example.org", peer_id="west@example.org")
+
+
+def _another_network(stage: Stage, *, local: bool) -> None:
+    """A group of west's, and what east has of it, gets a network more; then another for that."""
+    kept = 2 if local else 1
+    first = {site: stage.connections[site]["own"].selectors[:kept] for site in (WEST, EAST)}
+    for network in ("10.4.0.0/25", "10.4.0.0/26") if local else ("10.3.0.0/24", "10.8.0.0/24"):
+        pair = (network, "10.2.0.0/24") if local else ("10.1.0.0/24", network)
+        more = builders.selector(*pair)
+        stage.change(WEST, selectors=(*first[WEST], more))
+        stage.change(EAST, selectors=(*first[EAST], TrafficSelector(more.remote, more.local)))
+        stage.settle()
 
 
 def _one_network_more(stage: Stage) -> None:
@@ -234,6 +257,11 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
     esp = {"ipsec": builders.ipsec_policy(encryption="aes-128")}
     aggressive = _ike(v, mode=Phase1Mode.AGGRESSIVE)
     pfs = {"ipsec": builders.ipsec_policy(dh_group="group14")}
+    sha512, group20 = _ike(v, integrity="sha512"), _ike(v, dh_group="group20")
+    version = {"ike": builders.ike_policy(version=next(other for other in (V1, V2) if other != v))}
+    esp512 = {"ipsec": builders.ipsec_policy(integrity="sha512")}
+    ah = {"ipsec": builders.ipsec_policy(transform=Transform.AH)}
+    no_ike, no_esp = "ike_no_proposal_or_no_connection", "esp_proposal_mismatch"
     return (
         Row("name, description", "nothing", _untouched(one_side()), NOTHING),
         Row("psk, one side after the other", "swap", one_then_other(psk=Secret("another"))),
@@ -251,21 +279,43 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
         Row("peer_cidrs: one more", "one child more", _one_network_more, NOTHING),
         Row("peer_cidrs: one less", "one child less", _one_network_less, NOTHING,
             concerned=("own 2",), blocks=True, frees=True),
-        Row("ikepolicy: encryption, one side after the other", "swap", one_then_other(**aes128)),
+        Row("local endpoint group: another network for one", "another child",
+            partial(_another_network, local=True), NOTHING),
+        Row("peer endpoint group: another network for one", "another child",
+            partial(_another_network, local=False), NOTHING,
+            concerned=("own 2",), blocks=True, frees=True),
+        Row("ikepolicy: encryption, one side after the other", "swap",
+            one_then_other(no_ike, **aes128)),
         Row("ikepolicy: encryption, both sides at once", "swap", at_once(**aes128)),
         Row("ikepolicy: encryption, refused and taken back", "old SA stays",
-            refused(**aes128), NOTHING),
+            refused(no_ike, **aes128), NOTHING),
+        Row("ikepolicy: integrity, one side after the other", "swap",
+            one_then_other(no_ike, **sha512)),
+        Row("ikepolicy: integrity, both sides at once", "swap", at_once(**sha512)),
+        Row("ikepolicy: group, one side after the other", "swap",
+            one_then_other(no_ike, **group20)),
+        Row("ikepolicy: group, both sides at once", "swap", at_once(**group20)),
+        Row("ikepolicy: version, one side after the other", "swap",
+            one_then_other(no_ike, **version)),
+        Row("ikepolicy: version, both sides at once", "swap", at_once(**version)),
         Row("ikepolicy: lifetime", "swap", one_side(**_ike(v, lifetime=7200))),
         Row("ikepolicy: main to aggressive", "swap", at_once(**aggressive),
             versions=(V1,)),
         Row("ipsecpolicy: encryption, one side after the other", "swap of children",
-            one_then_other(**esp)),
+            one_then_other(no_esp, **esp)),
         Row("ipsecpolicy: encryption, first the side that only responds", "swap of children",
             responder_first(**esp)),
         Row("ipsecpolicy: encryption, both sides at once", "swap of children", at_once(**esp)),
         Row("ipsecpolicy: encryption, refused and taken back", "old children stay",
-            refused(**esp), NOTHING),
+            refused(no_esp, **esp), NOTHING),
+        Row("ipsecpolicy: integrity, one side after the other", "swap of children",
+            one_then_other(no_esp, **esp512)),
+        Row("ipsecpolicy: integrity, both sides at once", "swap of children", at_once(**esp512)),
+        Row("ipsecpolicy: pfs, refused and taken back", "old children stay",
+            refused(no_esp, **pfs), NOTHING),
         Row("ipsecpolicy: pfs, both sides at once", "swap of children", at_once(**pfs)),
+        Row("ipsecpolicy: esp to ah, both sides at once", "swap of children", at_once(**ah),
+            planes=(DataPlane.KERNEL,)),
         Row("ipsecpolicy: lifetime", "swap of children",
             one_side(ipsec=builders.ipsec_policy(lifetime=7200))),
         Row("dpd", "swap", one_side(dpd=Dpd(DpdAction.RESTART, 10, 40))),
@@ -280,6 +330,7 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
     )  # fmt: skip
 
 
-def rows_of(version: IkeVersion) -> tuple[Row, ...]:
-    """Return the rows that there are for an IKE version."""
-    return tuple(row for row in _rows(version) if version in row.versions)
+def rows_of(version: IkeVersion, plane: DataPlane) -> tuple[Row, ...]:
+    """Return the rows that there are for an IKE version on a data plane."""
+    rows = _rows(version)
+    return tuple(row for row in rows if version in row.versions and plane in row.planes)

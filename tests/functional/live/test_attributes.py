@@ -6,10 +6,12 @@ import dataclasses
 import errno
 import ipaddress
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 
@@ -24,6 +26,7 @@ from swanherd.testing import builders
 _DISCOVER, _MTU = {4: 10, 6: 23}, {4: 14, 6: 24}  # IP_MTU_DISCOVER, IP_MTU; in IPv6 their like
 _LEVEL = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
 _DO = 2
+_TIMESTAMP = 35  # SO_TIMESTAMPNS
 _HEADERS = {4: 28, 6: 48}  # IP and UDP
 _PATHS = {4: ("10.1.0.5", "10.2.0.5"), 6: ("fd01::5", "fd02::5")}
 
@@ -86,11 +89,19 @@ def test_the_largest_packet_passes_and_one_byte_more_is_told(
     assert passes(stage, version, row.effective_mtu) is None
 
 
+class Sent(NamedTuple):
+    """An IKE message on the wire, and when it was there, by the clock of `time.time`."""
+
+    at: float
+    message: bytes
+
+
 @contextmanager
-def ike_of(address: str) -> Iterator[list[bytes]]:
+def ike_of(address: str) -> Iterator[list[Sent]]:
     """Collect the IKE packets with that source that are on the wire, as they are at the end."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    found: list[bytes] = []
+    sock.setsockopt(socket.SOL_SOCKET, _TIMESTAMP, 1)
+    found: list[Sent] = []
     with closing(sock):
         sock.bind((WIRE, 3))
         index = socket.if_nametoindex(WIRE).to_bytes(4, "little")
@@ -100,15 +111,17 @@ def ike_of(address: str) -> Iterator[list[bytes]]:
         source = ipaddress.ip_address(address).packed
         while True:
             try:
-                frame = sock.recv(65536)
+                frame, (told,), *_ = sock.recvmsg(65536, 64)
             except BlockingIOError:
                 return
+            seconds, nanoseconds = struct.unpack("qq", told[2])
+            at = seconds + nanoseconds / 1e9
             is_udp = frame[12:14] == b"\x08\x00" and frame[23] == 17 and frame[26:30] == source
             port = int.from_bytes(frame[36:38], "big")
             if is_udp and port == 500:
-                found.append(frame[42:])
+                found.append(Sent(at, frame[42:]))
             elif is_udp and port == 4500 and frame[42:46] == bytes(4):  # RFC 3948 §2.2
-                found.append(frame[46:])
+                found.append(Sent(at, frame[46:]))
 
 
 def test_a_response_only_end_never_begins(stage: Stage) -> None:
@@ -126,7 +139,7 @@ def test_a_response_only_end_never_begins(stage: Stage) -> None:
         until = time.monotonic() + 3
         stage.cloud.until(lambda: time.monotonic() > until, 3.1)
     # An initiator's first message has no SPI of the responder (RFC 7296 §3.1, RFC 2408 §3.1).
-    assert [m for m in sent if m[8:16] == bytes(8)] == []
+    assert [m for _, m in sent if m[8:16] == bytes(8)] == []
     stage.change(EAST, psk=Secret("another"), initiator=Initiator.BI_DIRECTIONAL)
     stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
     assert not any(sa.initiator for sa in stage.observed(WEST))
@@ -220,3 +233,20 @@ def test_versions(stage: Stage) -> None:
     stage.settle()
     (sa,) = stage.established(WEST)
     assert int(sa["version"]) == (1 if other is IkeVersion.V1 else 2)
+
+
+def test_algorithms(stage: Stage) -> None:
+    """Other ones in both policies, on both sides: those are what runs, and nothing of before."""
+    for site in (WEST, EAST):
+        own = stage.connections[site]["own"]
+        ike = dataclasses.replace(own.ike, integrity="sha512", dh_group="group20")
+        ipsec = dataclasses.replace(own.ipsec, integrity="sha384", dh_group="group31")
+        stage.change(site, ike=ike, ipsec=ipsec)
+    stage.settle()
+    (sa,) = stage.established(WEST)
+    told = [sa[key].decode() for key in ("integ-alg", "prf-alg", "dh-group")]
+    assert told == ["HMAC_SHA2_512_256", "PRF_HMAC_SHA2_512", "ECP_384"]
+    children = [c for c in sa["child-sas"].values() if c["state"] == b"INSTALLED"]
+    assert {c["integ-alg"] for c in children} == {b"HMAC_SHA2_384_192"}
+    # The first child of an IKEv2 SA has no group of its own.
+    assert {c["dh-group"] for c in children if "dh-group" in c} == {b"CURVE_25519"}

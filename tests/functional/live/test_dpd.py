@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import time
 from collections.abc import Iterator
+
+import pytest
 
 from bench.losses.measure import Sender
 from bench.losses.rows import sas
 from bench.losses.sites import EAST, SOUTH, WEST, Site
 from bench.losses.stage import Stage
 from swanherd.core.ike import TerminateIke
-from swanherd.core.model import Dpd, DpdAction, RowStatus, Status
+from swanherd.core.model import Dpd, DpdAction, IkeVersion, RowStatus, Status
 from tests.functional.live.test_attributes import ike_of
+
+_RESPONSE = 0x20  # of IKEv2 (RFC 7296 §3.1)
 
 
 @contextlib.contextmanager
@@ -55,15 +60,79 @@ def test_interval_and_timeout_are_honoured(stage: Stage) -> None:
         stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
 
 
-def test_hold_and_restart_set_up_anew(stage: Stage) -> None:
-    """By themselves, for as long as it takes."""
-    for action in (DpdAction.HOLD, DpdAction.RESTART, DpdAction.RESTART_BY_PEER):
-        watch(stage, action, 1, 2)
-        before = ike_ids(stage)
+@contextlib.contextmanager
+def questions(stage: Stage) -> Iterator[list[float]]:
+    """Collect when west asks its idle peer east, which asks nothing itself."""
+    kind = 5 if stage.settings.version is IkeVersion.V1 else 37  # RFC 2408 §3.1, RFC 7296 §3.1
+    (sa,) = stage.observed(WEST)
+    asked: list[float] = []
+    with ike_of(WEST.public[0]) as sent:
+        yield asked
+    for at, message in sent:
+        of_it = message[:8] == bytes.fromhex(sa.initiator_spi)
+        if of_it and message[18] == kind and not message[19] & _RESPONSE:
+            asked.append(at)
+
+
+def pauses(times: list[float]) -> list[float]:
+    return [later - sooner for sooner, later in itertools.pairwise(times)]
+
+
+def idle(stage: Stage, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    stage.cloud.until(lambda: time.monotonic() > until, seconds + 0.1)
+
+
+def watch_alone(stage: Stage, interval: int, timeout: int) -> None:
+    """Let west alone ask."""
+    stage.change(EAST, dpd=Dpd(DpdAction.DISABLED, 1, 2))
+    watch(stage, DpdAction.RESTART, interval, timeout)
+
+
+def test_an_idle_peer_is_asked_each_interval(stage: Stage) -> None:
+    """Neither more often nor less, to the second that charon counts in."""
+    watch_alone(stage, 2, 60)
+    idle(stage, 3)  # what the changes have left
+    with questions(stage) as asked:
+        idle(stage, 9)
+    assert len(asked) >= 3
+    assert all(abs(pause - 2) <= 1 for pause in pauses(asked)), asked
+
+
+@pytest.mark.long
+def test_a_long_interval_and_timeout_are_honoured(stage: Stage) -> None:
+    """Of a tunnel without traffic: `timeout` after the peer's last answer, within 10 %."""
+    interval, timeout = 15, 35
+    watch_alone(stage, interval, timeout)
+    with ike_of(EAST.public[0]) as answered, questions(stage) as asked:
+        idle(stage, 3.4 * interval)
         with silent(stage):
-            stage.wait(WEST, dead)
-        stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
-        assert not before & ike_ids(stage)
+            stopped = time.time()
+            assert stage.cloud.until(lambda: is_dead(stage), 2 * timeout)
+            found = time.time()
+    before = [at for at in asked if at < stopped]
+    assert len(before) >= 3
+    assert all(abs(pause - interval) <= interval / 10 for pause in pauses(before)), before
+    last = max(at for at, _ in answered if at < stopped)
+    assert abs(found - last - timeout) <= timeout / 10, found - last
+
+
+def is_dead(stage: Stage) -> bool:
+    row = stage.row(WEST)
+    return row is not None and dead(row)
+
+
+@pytest.mark.parametrize(
+    "action", [DpdAction.HOLD, DpdAction.RESTART, DpdAction.RESTART_BY_PEER], ids=str
+)
+def test_hold_and_restart_set_up_anew(stage: Stage, action: DpdAction) -> None:
+    """By themselves, for as long as it takes."""
+    watch(stage, action, 1, 2)
+    before = ike_ids(stage)
+    with silent(stage):
+        stage.wait(WEST, dead)
+    stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
+    assert not before & ike_ids(stage)
 
 
 def test_clear_leaves_it_to_the_peer(stage: Stage) -> None:

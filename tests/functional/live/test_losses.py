@@ -12,8 +12,13 @@ SOME = (
     "name, description",
     "psk, one side after the other",
     "psk, first the side that only responds",
+    "local endpoint group: another network for one",
     "ikepolicy: encryption, both sides at once",
+    "ikepolicy: group, one side after the other",
+    "ikepolicy: version, both sides at once",
     "ipsecpolicy: encryption, one side after the other",
+    "ipsecpolicy: integrity, one side after the other",
+    "ipsecpolicy: pfs, refused and taken back",
     "peer_address",
     "mtu",
     "another connection goes and comes",
@@ -23,7 +28,9 @@ SOME = (
 @pytest.mark.parametrize("name", SOME)
 def test_a_change_loses_no_more_than_promised(stage: Stage, name: str) -> None:
     """And nothing of other connections and routers; nothing in clear."""
-    (row,) = [row for row in rows_of(stage.settings.version) if row.name == name]
+    (row,) = [
+        row for row in rows_of(stage.settings.version, stage.settings.plane) if row.name == name
+    ]
     with Sender() as sender:
         result = measure(stage, sender, row)
     assert result.holds(), result

@@ -19,7 +19,9 @@ NAME = "ipsecpolicy: encryption, one side after the other"
 
 def test_a_change_loses_no_more_than_promised(stage: Stage) -> None:
     """And nothing of other connections and routers; nothing in clear."""
-    (row,) = [row for row in rows_of(stage.settings.version) if row.name == NAME]
+    (row,) = [
+        row for row in rows_of(stage.settings.version, stage.settings.plane) if row.name == NAME
+    ]
     with Sender() as sender:
         result = measure(stage, sender, row)
     assert result.holds(), result
