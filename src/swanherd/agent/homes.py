@@ -182,12 +182,15 @@ class HomeSource:
         self._roles: dict[RouterId, Role] = {}
         self._tenures: dict[RouterId, Tenure] = {}
         self._doubted: dict[RouterId, float] = {}
+        self._elsewhere: set[RouterId] = set()
 
     def get_router(self, key: RouterId) -> DesiredRouter | None:
         """Return what the namespace should be; None if nothing of ours is to be in it."""
         namespace, router_id = parse_key(key)
         desired = self._desired(router_id)
         site = site_of(desired, namespace) if desired and namespace else None
+        with self._lock:
+            (self._elsewhere.discard if site or not desired else self._elsewhere.add)(key)
         if site is None or site.home is None:
             self._forget(key)
             return None
@@ -213,6 +216,15 @@ class HomeSource:
         with self._lock:
             for known in (self._redundant, self._roles, self._tenures, self._doubted):
                 known.pop(key, None)
+
+    def stays_closed(self, key: RouterId) -> bool:
+        """Tell whether the namespace is here though the router's VPN, by the last word, isn't.
+
+        Until Neutron removes it, it forwards packets of the VPN's networks.
+        """
+        with self._lock:
+            is_elsewhere = key in self._elsewhere
+        return is_elsewhere and key in homes.all_keys()
 
     def get_revisions(self) -> Mapping[RouterId, int]:
         """Ask the server; a router may have any of its namespaces here."""

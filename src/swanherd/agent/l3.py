@@ -28,7 +28,6 @@ from swanherd.core.failures import Failure
 from swanherd.core.home import key_of, named_again, parse_key
 from swanherd.core.ike import StopCharon
 from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
-from swanherd.core.network import RemoveNamespace
 from swanherd.core.tunnels import Timing
 from swanherd.dataplane import daemons, homes, namespace, privileged
 from swanherd.reconcile.loop import World
@@ -88,7 +87,8 @@ class L3Agent:
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
         )
-        self._world = world = World(self._source, self._node, self.swan, self.plane)
+        source = self._source
+        self._world = world = World(source, self._node, self.swan, self.plane, source.stays_closed)
         reporter = HomeReporter(self._server, self._source.held)
         self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
         self.monitor = Monitor(
@@ -153,6 +153,7 @@ class L3Agent:
         """End charon before its namespace goes: in one without a name it would live on.
 
         No look follows, nor is one under way: it would begin anew before the namespace has gone.
+        Till then it forwards packets, so its guard stays and goes with it.
         """
         for kind in kinds:
             key = key_of(router_id, kind)
@@ -160,8 +161,6 @@ class L3Agent:
                 try:
                     if key in self.swan.routers():
                         self.swan.apply(key, StopCharon())
-                    if key in self._node.routers():
-                        self._node.apply(key, RemoveNamespace())
                 except Failure as failure:
                     LOG.warning("%s: %s", key, failure)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from swanherd.core.failures import Failure, Permanent
 from swanherd.core.ike import (
@@ -31,14 +31,23 @@ LOG = logging.getLogger(__name__)
 SOON = 1.0
 
 
+def _never(_router_id: RouterId) -> bool:
+    return False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """What a turn works on."""
+    """What a turn works on.
+
+    `stays_closed` tells of a router that isn't this node's any more whether others still forward
+    its packets here: then what guards it stays.
+    """
 
     source: Source
     node: Node
     swan: Swan
     plane: DataPlane
+    stays_closed: Callable[[RouterId], bool] = _never
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -153,9 +162,8 @@ def _leaves_network(action: Action) -> bool:
 
 def _remove(router_id: RouterId, world: World) -> Outcome:
     """Plan away what is left of a router that isn't ours (any more)."""
-    todo = plan_removal(
-        on_node=router_id in world.node.routers(), has_charon=router_id in world.swan.routers()
-    )
+    on_node = router_id in world.node.routers() and not world.stays_closed(router_id)
+    todo = plan_removal(on_node=on_node, has_charon=router_id in world.swan.routers())
     trouble = _apply(router_id, world, todo)
     return Outcome(actions=len(todo.actions), failed=trouble.router)
 

@@ -176,11 +176,13 @@ class Backend(Protocol):
     and the sweep call. It runs `ensure`, records a failure as the router's problem, and hints the
     agents of the router's host before and after; it never raises. `has_maintenance_worker`:
     Neutron's worker for OVN runs the sweep. `leaves_others`: a router that another plugin served
-    can wait to be taken over.
+    can wait to be taken over. `is_guest`: the VPN is in routers' own namespaces, which are on a
+    host for a while that Neutron has taken the router from.
     """
 
     has_maintenance_worker: bool
     leaves_others: bool
+    is_guest: bool
 
     def serves(self, context: Any, router_id: RouterId) -> bool:
         """Tell whether routers of this kind are this backend's."""
@@ -234,6 +236,7 @@ class NoBackend:
 
     has_maintenance_worker = True  # nothing needs a sweep
     leaves_others = True
+    is_guest = False
 
     def __init__(self, store: RouterStore) -> None:
         self._store = store

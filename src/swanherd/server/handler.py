@@ -9,9 +9,9 @@ from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
 from oslo_log import log as logging
 
-from swanherd.core.model import DesiredRouter, Role, RouterId, RouterReport
+from swanherd.core.model import DesiredRouter, Home, Role, RouterId, RouterReport, Secret
 from swanherd.server import desired
-from swanherd.server.backend import Backend
+from swanherd.server.backend import Backend, RouterRow
 from swanherd.server.db.repository import Repository
 from swanherd.server.intake import Intake
 
@@ -31,11 +31,17 @@ class AgentHandler:
 
     @db_api.retry_db_errors
     def get_router(self, host: str, router_id: RouterId) -> DesiredRouter | None:
-        """Return what the router should be; None if that host has nothing to do with it."""
+        """Return what the router should be; None if that host has nothing to do with it.
+
+        Where a namespace of the router may still be on the host, it learns that this one's VPN is
+        elsewhere: there has to be no charon then, but nothing may pass in clear either.
+        """
         context = n_context.get_admin_context()
         row = self._store.get_router_row(context, router_id)
-        if row is None or row.services == 0 or host not in self._backend.hosts(context, row):
+        if row is None or row.services == 0:
             return None
+        if host not in self._backend.hosts(context, row):
+            return _elsewhere(row) if self._backend.is_guest else None
         # The row is read first: what is read after it is at least as new as its revision, and
         # a revision that rises meanwhile brings another look.
         wiring = self._backend.wiring(context, router_id)
@@ -66,3 +72,20 @@ class AgentHandler:
             else:
                 self._backend.released(context, report.router_id, host)
         self._intake.take(context, host, reports)
+
+
+def _elsewhere(row: RouterRow) -> DesiredRouter:
+    """Return what a host is told of a router that it doesn't have, which is no secret."""
+    return DesiredRouter(
+        id=row.router_id,
+        revision=row.revision,
+        epoch=row.epoch,
+        naming_key=Secret(""),
+        public=None,
+        transit=None,
+        router_addresses=(),
+        services=(),
+        connections=(),
+        role=Role.STANDBY,
+        home=Home(namespace=None),
+    )

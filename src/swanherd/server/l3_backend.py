@@ -58,6 +58,7 @@ class L3Backend:
     # An L3 agent that starts with our extension removes what keeps neutron-vpnaas' packets from
     # being translated: a tunnel that is left to it would send them in clear.
     leaves_others = False
+    is_guest = True
 
     def __init__(self, store: RouterStore, look: Callable[[RouterId], None]) -> None:
         self._store = store

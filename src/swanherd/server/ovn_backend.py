@@ -58,6 +58,7 @@ class OvnBackend:
 
     has_maintenance_worker = True
     leaves_others = True
+    is_guest = False
 
     def __init__(
         self,

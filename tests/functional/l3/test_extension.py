@@ -13,7 +13,7 @@ from oslo_config import cfg
 from swanherd.agent.l3 import L3Agent
 from swanherd.config import agent as options
 from swanherd.core.home import key_of
-from swanherd.core.model import HomeNamespace, Role
+from swanherd.core.model import Home, HomeNamespace, Role
 from swanherd.dataplane import namespace
 from swanherd.rpc import server as rpc_server
 from swanherd.testing import builders as make
@@ -91,15 +91,47 @@ KEY = key_of(WEST.router_id, HomeNamespace.ROUTER)
 
 
 def test_a_router_comes_is_told_of_by_its_own_id_and_goes(agent):
-    """What Neutron deletes has no charon and no table of ours when the callback returns."""
+    """What Neutron deletes has no charon when the callback returns; it is closed until it goes.
+
+    The router still forwards for a while then.
+    """
     agent.look(WEST.router_id)
     until(lambda: agent.swan.observe(KEY).configs)
     assert agent.server.said.wait(20)
     assert {report.router_id for report in agent.server.reports} == {WEST.router_id}
     agent.leave(WEST.router_id, tuple(HomeNamespace))
     assert agent.swan.routers() == frozenset()
-    assert "swanherd" not in run("ip", "netns", "exec", KEY, "nft", "list", "tables")
+    assert is_guarded()
     assert not run("ip", "netns", "pids", KEY)
+
+
+def test_a_router_that_is_elsewhere_now_stays_closed_until_its_namespace_goes(agent, caplog):
+    """Its charon ends, whoever is told first; what still comes to its old node stays there."""
+    agent.look(WEST.router_id)
+    until(lambda: agent.swan.observe(KEY).configs)
+    agent.server.desired = dataclasses.replace(
+        agent.server.desired, services=(), connections=(), home=Home(namespace=None)
+    )
+    agent.look(WEST.router_id)
+    until(lambda: not agent.swan.routers())
+    assert turned(agent, caplog) == []
+    assert is_guarded()
+    run("ip", "netns", "delete", KEY)
+    assert turned(agent, caplog) != []
+    assert turned(agent, caplog) == []
+
+
+def turned(agent, caplog):
+    """Let the agent look, and return what it did."""
+    caplog.clear()
+    with caplog.at_level("INFO", "swanherd.reconcile.loop"):
+        agent.look_again(WEST.router_id)
+        until(lambda: not len(agent.wheel))
+    return caplog.messages
+
+
+def is_guarded():
+    return "swanherd" in run("ip", "netns", "exec", KEY, "nft", "list", "tables")
 
 
 def test_a_redundant_router_is_taken_over_while_the_server_is_silent(agent, tmp_path):
@@ -148,4 +180,4 @@ def test_a_router_that_is_no_longer_here_is_planned_away(agent):
     agent.server.desired = None
     agent.look(WEST.router_id)
     until(lambda: not agent.swan.routers())
-    until(lambda: "swanherd" not in run("ip", "netns", "exec", KEY, "nft", "list", "tables"))
+    until(lambda: not is_guarded())

@@ -9,7 +9,7 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
 
-from swanherd.core.model import HomeNamespace, Role, RouterReport
+from swanherd.core.model import Home, HomeNamespace, Role, RouterReport
 from swanherd.server.handler import AgentHandler
 from swanherd.server.l3_backend import L3Backend
 from tests.unit.server.cloud import uuid
@@ -171,7 +171,7 @@ def admin():
 
 
 def test_a_legacy_router_is_served_by_the_host_that_it_is_bound_to(cloud, neutron, served):
-    """By its own external address; other hosts have nothing of it."""
+    """By its own external address; other hosts learn no more than that it isn't theirs."""
     neutron.router()
     neutron.bind("a")
     service = cloud.create("vpnservice")
@@ -182,7 +182,14 @@ def test_a_legacy_router_is_served_by_the_host_that_it_is_bound_to(cloud, neutro
     assert desired.home.connected == (ipaddress.ip_network("10.1.0.0/24"),)
     assert str(desired.public.addresses[0]) == "10.2.0.99/24"
     assert (desired.transit, desired.public.port_id) == (None, uuid("gw"))
-    assert served.get_router("b", R1) is None
+    assert_elsewhere(served.get_router("b", R1))
+
+
+def assert_elsewhere(desired):
+    """What a host is told of a router with a VPN that it doesn't have: that, and no secret."""
+    assert desired.home == Home(namespace=None)
+    assert (desired.services, desired.connections, desired.public) == ((), (), None)
+    assert not desired.naming_key.value
 
 
 def test_every_host_of_a_redundant_router_stands_ready(cloud, neutron, served):
@@ -234,7 +241,7 @@ def test_a_distributed_routers_compute_nodes_steer(cloud, neutron, served, sched
     (detour,) = compute.detours
     assert (detour.port_id, str(detour.gateway)) == (uuid("in"), "10.1.0.9")
     assert ("c", R1) in cloud.hints
-    assert served.get_router("b", R1) is None
+    assert_elsewhere(served.get_router("b", R1))
 
 
 def test_what_keeps_a_router_from_being_served_is_named(cloud, neutron, served, engine):
