@@ -198,11 +198,13 @@ losses: install ## what each change costs a live tunnel, into build/losses.json 
 	@$(BIN)/python -W ignore -m bench.losses $(LOSSES)
 
 # On a cloud with two network nodes of L3 agents, beside one of OVN.
-ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_self_healing.py \
-	tests/scenario/test_statuses.py tests/scenario/test_changes.py
+ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_ha_agents.py \
+	tests/scenario/test_self_healing.py tests/scenario/test_statuses.py tests/scenario/test_changes.py
 
-# Legacy routers of one network node: whole faults, a random history and what comes in from outside.
-BREAKS_OVS := tests/scenario/test_recovery.py tests/scenario/test_random.py tests/scenario/test_fail_closed.py
+# Legacy routers of one network node: whole faults, a random history, what comes in from outside, what
+# Neutron changes of a router, and sites that aren't ours.
+BREAKS_OVS := tests/scenario/test_recovery.py tests/scenario/test_random.py tests/scenario/test_fail_closed.py \
+	tests/scenario/test_router_changes.py tests/scenario/test_peers.py
 
 test-long: environments ## what is too slow for every run: long faults, minutes of a random history
 	@EXAMPLES=300 $(MAKE) --no-print-directory unit

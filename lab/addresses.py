@@ -1,4 +1,4 @@
-"""Public addresses of a cloud: which are free, and VPNs that lose theirs and get them back."""
+"""Public addresses of a cloud: which are free, VPNs that lose theirs, and that get others."""
 
 from __future__ import annotations
 
@@ -65,6 +65,19 @@ def give_address(end: End, addresses: Sequence[str], limit: float = 60) -> None:
         wait_for(lambda: end.refresh().external_v4_ip, limit, "it has an address", every=0.2)
     finally:
         set_pools(end.cloud, pools)
+
+
+def move_address(end: End) -> str:
+    """Give the end's router another public IPv4 address, and return it; as the admin."""
+    network = end.cloud.connect("admin").network
+    public = network.find_network("public", ignore_missing=False)
+    taken = {f["ip_address"] for p in network.ports(network_id=public.id) for f in p.fixed_ips}
+    (pool,) = (s.allocation_pools for s in _public_subnets(network) if s.ip_version == 4)
+    last = ipaddress.ip_address(pool[-1]["end"])
+    new = next(str(last - n) for n in range(256) if str(last - n) not in taken)
+    six = [a for a in end.site.router_addresses if ipaddress.ip_address(a).version == 6]
+    _set_gateway(network, end, [new, *six])
+    return new
 
 
 def _set_gateway(network: Any, end: End, addresses: Sequence[str]) -> None:
