@@ -16,6 +16,7 @@ from lab.layout import ROOT
 from lab.processes import wait_for
 from lab.stream import Stream
 from lab.vpn import child_sas, join
+from tests.scenario.closed import closed
 
 MINUTES = float(os.environ.get("MINUTES") or 3)
 CHANGE_EVERY = 20.0  # seconds
@@ -93,6 +94,13 @@ def pairs(make_pair):
     return made
 
 
+@pytest.fixture
+def closed_meanwhile(lab, pairs):
+    """Nothing leaves in clear or comes in, all the time."""
+    with closed(lab, *pairs):
+        yield
+
+
 def told(pairs, watches, done):
     """Write what was seen so far, and return which answers were false."""
     seen = {i: s for watch in watches for i, s in watch.seen.items()}
@@ -113,7 +121,7 @@ def told(pairs, watches, done):
 
 
 @pytest.mark.timeout(MINUTES * 60 + 600)
-def test_no_connection_is_ever_said_to_be_down(clouds, pairs):
+def test_no_connection_is_ever_said_to_be_down(clouds, closed_meanwhile, pairs):
     """Through rekeys and changes only ACTIVE and, after a change, PENDING_UPDATE are seen."""
     watches = [Watch(cloud) for cloud in clouds]
     streams = [Stream.start(pair.here, pair.there.ipv4) for pair in pairs]
