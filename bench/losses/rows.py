@@ -21,6 +21,7 @@ from swanherd.core.model import (
     Phase1Mode,
     RowStatus,
     Secret,
+    ServiceId,
     Status,
     TrafficSelector,
     Transform,
@@ -218,6 +219,27 @@ def _down_and_up(stage: Stage) -> None:
     stage.change(WEST, up=True)
 
 
+def _service_off_and_on(stage: Stage) -> None:
+    """West's other connection is of another service of the router."""
+    stage.change(WEST, "beside", service_id=ServiceId(builders.make_id("another service")))
+    stage.off = frozenset({builders.SERVICE})
+    stage.want(WEST)
+    try:
+        stage.wait(WEST, lambda r: r.reason is not None and r.reason.code == "admin_down")
+        if any(sa.state is SaState.ESTABLISHED for sa in stage.observed(WEST)):
+            raise Never("its IKE SA is left")
+    finally:
+        stage.off = frozenset()
+        stage.want(WEST)
+
+
+def _other_local_networks(stage: Stage) -> None:
+    """West's endpoint group is replaced by one of another subnet, east's peer group with it."""
+    pairs = [builders.selector("10.4.0.0/25", f"10.{n}.0.0/24") for n in (2, 3)]
+    stage.change(WEST, selectors=tuple(pairs))
+    stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in pairs))
+
+
 def _beside_goes_and_comes(stage: Stage) -> None:
     gone = {site: stage.connections[site]["beside"] for site in (WEST, SOUTH)}
     for site in gone:
@@ -324,6 +346,10 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
         Row("mtu", "routes and MSS", _untouched(one_side(mtu=1300)), NOTHING),
         Row("admin_state_up, down and up", "ended and blocked; set up", _down_and_up,
             blocks=True),
+        Row("service: admin_state_up, down and up", "ended and blocked; set up",
+            _service_off_and_on, blocks=True),
+        Row("local endpoint group: another one", "its children; none of others",
+            _other_local_networks, blocks=True, frees=True),
         Row("another connection goes and comes", "nothing of this one",
             _beside_goes_and_comes, NOTHING, concerned=("beside",), blocks=True, frees=True),
         Row("agent restarts", "nothing", _untouched(_new_agent), NOTHING),

@@ -41,6 +41,8 @@ from swanherd.core.model import (
     RouterId,
     RouterReport,
     RowStatus,
+    Service,
+    ServiceId,
     SiteConnection,
     Status,
     TrafficSelector,
@@ -131,6 +133,8 @@ class Stage:
         )
         self.key = self.shape.key
         self._revision = 0
+        # The services that are administratively down.
+        self.off: frozenset[ServiceId] = frozenset()
         self.look_up = look_up
         self.start_agent()
 
@@ -201,8 +205,15 @@ class Stage:
         for name in [n for n, c in changes.items() if c is None]:
             self.connections[site].pop(name, None)
         self._revision += 1
-        connections, mtu = self.connections[site], self.settings.path_mtu
-        desired = self.shape.desired(site, connections, self._revision, mtu)
+        # As the server tells it: a connection is up if its service is, too.
+        connections = {
+            name: dataclasses.replace(c, up=c.up and c.service_id not in self.off)
+            for name, c in self.connections[site].items()
+        }
+        desired = self.shape.desired(site, connections, self._revision, self.settings.path_mtu)
+        services = {c.service_id for c in connections.values()}
+        told = tuple(Service(i, up=i not in self.off) for i in sorted(services))
+        desired = dataclasses.replace(desired, services=told)
         self.cloud.wanted[self.key(site)] = desired
         self.wheel.look_again(self.key(site))
 

@@ -21,6 +21,8 @@ SOME = (
     "ipsecpolicy: pfs, refused and taken back",
     "peer_address",
     "mtu",
+    "service: admin_state_up, down and up",
+    "local endpoint group: another one",
     "another connection goes and comes",
 )
 
