@@ -1,7 +1,10 @@
 import pytest
 
+from lab.agreement import differences
+from lab.capture import Capture
 from lab.processes import wait_for
-from lab.vpn import agent_view, child_sas, wait_status
+from lab.sites import add_subnet, boot
+from lab.vpn import STRONG, agent_view, child_sas, wait_status
 from tests.scenario.closed import closed
 from tests.scenario.test_self_healing import lost, stream
 
@@ -103,3 +106,90 @@ def test_a_rename_touches_no_sa(pair):
     pair.up()
     assert lost(pings) == 0
     assert before == child_sas(pair.one)
+
+
+def differing(pair):
+    """Return how charon, the agents and the API differ, on either side."""
+    return [
+        difference
+        for number, end in enumerate(pair.ends)
+        for difference in differences(end, [ids[number] for ids in pair.connections])
+    ]
+
+
+def inner_of(pair):
+    return " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
+
+
+def test_a_service_that_is_switched_off_carries_nothing_and_comes_back(pair, lab):
+    """No SA is left, and nothing is in clear: not when it goes, not while it is off."""
+    network, service = pair.one.client.network, pair.one.service.id
+    with Capture.on_wire(lab, pair.one.cloud.plan, inner_of(pair)) as wire:
+        network.update_vpn_service(service, admin_state_up=False)
+        try:
+            for one, _ in pair.connections:
+                seen = wait_status(pair.one, one, "DOWN")
+                assert seen["status_code"] == "admin_down"
+            wait_for(lambda: not child_sas(pair.one), 10, "no SA is left")
+            for address in pair.there.addresses:
+                assert not pair.here.pings(address, count=3, wait=0.3)
+        finally:
+            network.update_vpn_service(service, admin_state_up=True)
+        pair.up()
+        for address in pair.there.addresses:
+            pair.here.wait_for_ping(address)
+        assert wire.lines() == []
+
+
+def test_policies_that_are_replaced_by_others_are_negotiated(pair):
+    """PUT of their ids: charon has the others then, on both sides; nothing needs the old ones."""
+    before, pings = child_sas(pair.one), stream(pair)
+    old = [(end.ike.id, end.ipsec.id) for end in pair.ends]
+    for end in pair.ends:
+        network, strong = end.client.network, {**STRONG, "encryption_algorithm": "aes-192"}
+        end.ike = network.create_vpn_ike_policy(name="other", ike_version="v2", **strong)
+        end.ipsec = network.create_vpn_ipsec_policy(name="other", **strong)
+    for ids in pair.connections:
+        for end, connection_id in zip(pair.ends, ids, strict=True):
+            update(end, connection_id, ikepolicy_id=end.ike.id, ipsecpolicy_id=end.ipsec.id)
+    pair.up()
+    wait_for(lambda: differing(pair) == [], 10, "charon has what the API shows")
+    assert lost(pings) <= 2
+    assert not before & child_sas(pair.one)
+    for sa in agent_view(pair.one)["observed"]["charon"]["ike_sas"]:
+        of = [sa["details"], *(child["details"] for child in sa["children"])]
+        assert {"aes-192"} == {each["encryption"] for each in of}
+    for end, (ike, ipsec) in zip(pair.ends, old, strict=True):
+        end.client.network.delete_vpn_ike_policy(ike)
+        end.client.network.delete_vpn_ipsec_policy(ipsec)
+
+
+def test_a_local_group_that_is_replaced_takes_the_tunnel_to_the_other_networks(pair, lab):
+    """The new subnet's workload is in the tunnel; the other family's children are untouched."""
+    one, other = pair.connections[0]
+    number = pair.one.site.name.removeprefix("s").partition("-")[0]
+    cidr = f"10.{number}.7.0/24"
+    subnet = add_subnet(pair.one.client, pair.one.site, cidr)
+    new = boot(pair.one.cloud, pair.one.client, pair.one.site, f"n{number}", subnets=[cidr])
+    before = [end.connection(i) for end, i in zip(pair.ends, (one, other), strict=True)]
+    groups = []
+    for end, kind, value in ((pair.one, "subnet", subnet), (pair.other, "cidr", cidr)):
+        made = end.client.network.create_vpn_endpoint_group(
+            name=cidr, type=kind, endpoints=[value]
+        )
+        end.made.append(("group", made.id))
+        groups.append(made.id)
+    kept, six = child_sas(pair.one), stream(pair, six=True)
+    with Capture.on_wire(lab, pair.one.cloud.plan, f"host {new.ipv4}") as wire:
+        update(pair.one, one, local_ep_group_id=groups[0])
+        update(pair.other, other, peer_ep_group_id=groups[1])
+        pair.up()
+        new.wait_for_ping(pair.there.ipv4)
+        assert wire.lines() == []
+    assert differing(pair) == []
+    assert len(kept & child_sas(pair.one)) == 1
+    assert lost(six) == 0
+    update(pair.one, one, local_ep_group_id=before[0]["local_ep_group_id"])
+    update(pair.other, other, peer_ep_group_id=before[1]["peer_ep_group_id"])
+    pair.up()
+    pair.here.wait_for_ping(pair.there.ipv4)
