@@ -122,6 +122,7 @@ def test_a_server_that_fails_has_told_nothing(code):
     """One that says that there is none has."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
+        sock.settimeout(5)  # no thread is left behind
 
         def serve():
             while True:
