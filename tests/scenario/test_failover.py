@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lab import recovery
 from lab.boxes import Box
 from lab.layout import FABRIC_BOX, INTERNET_BOX
 from lab.processes import wait_for
@@ -64,11 +65,12 @@ def served_by(end, node, *standbys):
     )
 
 
-def note(what, outcome):
-    """Leave a figure where the documents' table comes from."""
+def note(what, outcome, **times):
+    """Leave a figure where the documents' table comes from; and times, in seconds."""
     with open("build/failover.jsonl", "a") as file:
         figures = {"what": what, "outage_s": round(outcome.outage, 2), "lost": outcome.lost}
-        file.write(json.dumps(figures | {"sent": outcome.sent}) + "\n")
+        figures |= {"sent": outcome.sent, "load": recovery.load()}
+        file.write(json.dumps(figures | times) + "\n")
 
 
 def agents(end):
@@ -109,6 +111,31 @@ def moved_under_traffic(pair, move, node, limit):
     outcome = stream.stop()
     wait_for(lambda: roles(pair.one).get(node.name) == "active", limit, f"{node.name} serves")
     return outcome
+
+
+def claims(end, node):
+    """Wait in the background until the node has the router's gateway, and its public port.
+
+    What `since` takes: programs that end by telling when.
+    """
+    cloud, router = end.cloud, end.site.router_id
+    network = cloud.connect("admin").network
+    (gateway,) = network.ports(device_id=router, device_owner="network:router_gateway")
+    chassis = cloud.sbctl("--bare", "--columns=_uuid", "find", "Chassis", f"name={node.name}")
+    until = 'ovn-sbctl wait-until Port_Binding "$0" "chassis=$1" && date +%s.%N'
+    ports = {"gateway": f"cr-lrp-{gateway.id}", "port": public_port_id(router)}
+    return {
+        what: cloud.central.popen(["sh", "-c", until, port, chassis.strip()])
+        for what, port in ports.items()
+    }
+
+
+def since(began, waits):
+    """Return after how many seconds each came."""
+    return {
+        f"{what}_s": round(float(wait.communicate(timeout=30)[0]) - began, 2)
+        for what, wait in waits.items()
+    }
 
 
 def bound_to(end):
@@ -194,9 +221,11 @@ def test_a_node_dies(pair, nodes, lab, bfd):
         nbctl("set", "NB_Global", ".", *(f"options:{option}" for option in options))
     connection = pair.connections[0][0]
     wires = cut(lab, node, "m", "u", "p")
+    waits = claims(pair.one, other)
     try:
+        began = time.time()
         outcome = moved_under_traffic(pair, wires.__enter__, other, 30)
-        note(f"node dead, {bfd} BFD", outcome)
+        note(f"node dead, {bfd} BFD", outcome, **since(began, waits))
         wait_status(pair.one, connection, "ACTIVE", 30)
         assert hosting(pair.one)[other.name] == "active"
     finally:
