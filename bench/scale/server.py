@@ -48,8 +48,10 @@ class StandIn:
             self._told.notify_all()
         return {r.id: r.revision for r in self._routers.values()}
 
-    def report_status(self, host: str, reports: Sequence[RouterReport]) -> None:
-        """Remember what is true."""
+    def report_status(
+        self, host: str, reports: Sequence[RouterReport]
+    ) -> Mapping[RouterId, float]:
+        """Remember what is true; nothing is served elsewhere."""
         with self._told:
             self.reports += 1
             for report in reports:
@@ -57,6 +59,7 @@ class StandIn:
                 for row in report.connections:
                     self._status[row.id] = report.revision, row.status
             self._told.notify_all()
+        return {}
 
     # What the benchmark does
 

@@ -23,10 +23,9 @@ from swanherd.core.model import (
     ScopeMark,
 )
 from swanherd.core.network import NetworkAction, ObservedNetwork
-from swanherd.core.tenure import Tenure, doubted, hear, tell
+from swanherd.core.tenure import Later, Tenure, doubted, gives_way, hear, tell
 from swanherd.dataplane import home_guards, homes, network
 from swanherd.dataplane.home_guards import RouterFirewall
-from swanherd.reconcile.ports import Reporter
 
 LOG = logging.getLogger(__name__)
 
@@ -154,7 +153,8 @@ class HomeSource:
 
     Who serves a redundant router is decided here, by the one thing that neither a lost bus nor a
     late callback can make wrong: the router's address is here, and so is what put it here.
-    `changed` is called when that begins or ceases to be so.
+    Only if the server says that another node has it too, got it later and serves, this one is
+    silent: for `lease` seconds from that word. `changed` is called when a role begins or ends.
 
     A turn for a redundant router never waits for the server, which may be cut off just when the
     address moves: it takes what is known, and `ask` gets the router's id to ask and look again.
@@ -169,6 +169,7 @@ class HomeSource:
         changed: Callable[[RouterId], None] = lambda _: None,
         ask: Callable[[RouterId], None] = lambda _: None,
         lost: Lost = _nothing_lost,
+        lease: float = 60.0,
     ) -> None:
         self._source = source
         self._lost = lost
@@ -176,6 +177,7 @@ class HomeSource:
         self._clock = clock
         self._changed = changed
         self._ask = ask
+        self._lease = lease
         self._lock = threading.Lock()
         self._since = clock()
         self._redundant: dict[RouterId, tuple[int, ...]] = {}
@@ -183,6 +185,7 @@ class HomeSource:
         self._tenures: dict[RouterId, Tenure] = {}
         self._doubted: dict[RouterId, float] = {}
         self._elsewhere: set[RouterId] = set()
+        self._later: dict[RouterId, Later] = {}
 
     def get_router(self, key: RouterId) -> DesiredRouter | None:
         """Return what the namespace should be; None if nothing of ours is to be in it."""
@@ -214,7 +217,8 @@ class HomeSource:
 
     def _forget(self, key: RouterId) -> None:
         with self._lock:
-            for known in (self._redundant, self._roles, self._tenures, self._doubted):
+            told = (self._redundant, self._roles, self._tenures, self._doubted, self._later)
+            for known in told:
                 known.pop(key, None)
 
     def stays_closed(self, key: RouterId) -> bool:
@@ -255,6 +259,25 @@ class HomeSource:
             return None
         return self._clock() - (self._since if tenure.began is None else tenure.began)
 
+    def served_later(
+        self, keys: Iterable[RouterId], told: Mapping[RouterId, float]
+    ) -> Sequence[RouterId]:
+        """Take in which of these namespaces' routers another node serves, and for how long.
+
+        It got their addresses so many seconds ago, which are here too. Return those for which
+        that is news: they must be looked at.
+        """
+        now, found = self._clock(), []
+        with self._lock:
+            for key in keys:
+                seconds = told.get(parse_key(key)[1])
+                known = self._later.pop(key, None)
+                if seconds is not None:
+                    self._later[key] = Later(now - seconds, now)
+                if (known is None) != (seconds is None):
+                    found.append(key)
+        return found
+
     def notice(self, key: RouterId) -> bytes | None:
         """Return what to tell the others of the router, if it was served here and isn't now."""
         with self._lock:
@@ -281,27 +304,35 @@ class HomeSource:
         known = self.redundant().get(key, ())
         pid = next(iter(self._lost(key) or ()), None)
         daemons = tuple(sorted(homes.processes(key, _VRRP_DAEMON, known, pid)))
-        here = daemons and _public_addresses(site) & _addresses(key, site, pid)
-        role = Role.ACTIVE if here else Role.STANDBY
+        here = bool(daemons and _public_addresses(site) & _addresses(key, site, pid))
         with self._lock:
             self._redundant[key] = daemons
             before = self._roles.get(key)
+            self._note(key, before, here)
+            role = Role.ACTIVE if here and not self._gives_way(key) else Role.STANDBY
             self._roles[key] = role
-            if before is not role:
-                self._note(key, before, role)
         if before is not role:
             LOG.info("%s: %s", key, role)
             self._changed(key)
         return role
 
-    def _note(self, key: RouterId, before: Role | None, role: Role) -> None:
-        """Note when it began or ceased to serve; with the lock held."""
-        now = self._clock()
+    def _note(self, key: RouterId, before: Role | None, here: bool) -> None:
+        """Note when the node got the address or lost it; with the lock held."""
+        tenure, now = self._tenures.get(key), self._clock()
+        if here == (tenure is not None and tenure.ended is None):
+            return
         self._doubted.pop(key, None)
-        if role is Role.ACTIVE:
+        if here:
             self._tenures[key] = Tenure(None if before is None else now)
-        elif (tenure := self._tenures.get(key)) is not None:
+        elif tenure is not None:
             self._tenures[key] = dataclasses.replace(tenure, ended=now)
+
+    def _gives_way(self, key: RouterId) -> bool:
+        """Tell whether another node's tunnels are left alone; with the lock held."""
+        began = self._tenures[key].began
+        own = self._since if began is None else began
+        ended = self._doubted.get(key)
+        return gives_way(own, self._later.get(key), ended, self._clock(), self._lease)
 
 
 def _public_addresses(site: DesiredRouter) -> frozenset[IPAddress]:
@@ -314,25 +345,38 @@ def _addresses(key: RouterId, site: DesiredRouter, pid: int | None) -> frozenset
     return homes.addresses(key, public_device(site.public.port_id), pid)
 
 
+class Answering(Protocol):
+    """A reporter that hears what others serve; `rpc.client.ServerClient` fits."""
+
+    def report(self, reports: Sequence[RouterReport]) -> Mapping[RouterId, float]:
+        """Tell the server; return since when others serve what is here too, in seconds."""
+        ...
+
+
 class HomeReporter:
     """Tells the server of routers, not of namespaces; one that only steers has nothing to tell.
 
-    `held` tells for how long a namespace's node has had a redundant router's address, in seconds.
+    What the source knows goes with it: for how long this node has had a redundant router's
+    address. What the server answers goes to the source; `look` is called for what that changes.
     """
 
-    def __init__(self, reporter: Reporter, held: Callable[[RouterId], float | None]) -> None:
+    def __init__(
+        self, reporter: Answering, source: HomeSource, look: Callable[[RouterId], None]
+    ) -> None:
         self._reporter = reporter
-        self._held = held
+        self._source = source
+        self._look = look
 
     def report(self, reports: Sequence[RouterReport]) -> None:
-        """Tell the server."""
-        told = list(self._of_routers(reports))
-        if told:
-            self._reporter.report(told)
+        """Tell the server, and take in what it answers."""
+        told = {r.router_id: self._of_router(r) for r in reports if r.services or r.connections}
+        if not told:
+            return
+        later = self._reporter.report(list(told.values()))
+        held = [key for key, report in told.items() if report.held is not None]
+        for key in self._source.served_later(held, later):
+            self._look(key)
 
-    def _of_routers(self, reports: Iterable[RouterReport]) -> Iterable[RouterReport]:
-        for report in reports:
-            if report.services or report.connections:
-                held = self._held(report.router_id) if report.role is Role.ACTIVE else None
-                router_id = parse_key(report.router_id)[1]
-                yield dataclasses.replace(report, router_id=router_id, held=held)
+    def _of_router(self, report: RouterReport) -> RouterReport:
+        held = self._source.held(report.router_id)
+        return dataclasses.replace(report, router_id=parse_key(report.router_id)[1], held=held)

@@ -50,6 +50,8 @@ _ANNOUNCEMENTS = (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0, 60.0)
 
 # Seconds for which one look for changed addresses waits: so long a new router may go unwatched.
 _WATCH = 1.0
+# For so many comparisons with the server what it said of other nodes counts.
+_LEASE = 3
 # Seconds for which a namespace that goes waits for the turn that is under way in it.
 _LEAVE = 10.0
 
@@ -82,14 +84,20 @@ class L3Agent:
         self._cache = CachedSource(self._peers, time.monotonic, options_.desired_max_age)
         self._questions: KeyedQueue[RouterId] = KeyedQueue(time.monotonic)
         self._source = HomeSource(
-            self._cache, scope_marks, time.monotonic, self._speak_up, self._questions.add, lost
+            self._cache,
+            scope_marks,
+            time.monotonic,
+            self._speak_up,
+            self._questions.add,
+            lost,
+            _LEASE * options_.compare_interval,
         )
         self._timing = timing = Timing(
             now=0.0, grace=options_.swap_grace, last_retry=options_.last_retry
         )
         source = self._source
         self._world = world = World(source, self._node, self.swan, self.plane, source.stays_closed)
-        reporter = HomeReporter(self._server, self._source.held)
+        reporter = HomeReporter(self._server, source, self._look_at)
         self.wheel = Wheel(world, reporter, timing, time.monotonic, random.random)
         self.monitor = Monitor(
             about("l3", self.plane), self.wheel, self.swan, options_.compare_interval

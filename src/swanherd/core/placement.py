@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
+from swanherd.core import tenure
 from swanherd.core.model import Reason
 
 NO_AGENT = Reason(
@@ -15,7 +16,7 @@ NO_AGENT = Reason(
 
 
 # By less than this two nodes got an address at the same time: that is how exactly it is told.
-SAME_TIME = datetime.timedelta(seconds=2)
+SAME_TIME = datetime.timedelta(seconds=tenure.SAME_TIME)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

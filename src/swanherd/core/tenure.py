@@ -1,4 +1,4 @@
-"""Which SAs of a redundant router are older than what another node of it has set up since: pure.
+"""Which node of a redundant router serves, and whose SAs are older than another's: pure.
 
 Cut off from each other, both nodes have the router's address, and the peers answer the one that
 began last. Joined again, one gives it up (RFC 5798 §6.4.3), and VRRP doesn't tell the one that
@@ -22,6 +22,32 @@ class Tenure:
 
     began: float | None
     ended: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Later:
+    """Another's tenure of a router's address, and when the server told of it, by our own clock."""
+
+    began: float
+    told_at: float
+
+
+# Seconds by which one tenure must begin after another to be the later of the two.
+SAME_TIME = 2.0
+
+
+def gives_way(
+    own_began: float, later: Later | None, others_end: float | None, now: float, lease: float
+) -> bool:
+    """Tell whether who has a router's address since then leaves its tunnels to another.
+
+    Both have it while they are cut off from each other, and peers know the SAs of who began last:
+    begun anew by the other they would go to and fro. The server's word counts for `lease` seconds,
+    and until the other itself has said when it gave the address up (`others_end`).
+    """
+    if later is None or later.began <= own_began + SAME_TIME or now - later.told_at >= lease:
+        return False
+    return others_end is None or others_end < later.began
 
 
 def tell(key: RouterId, tenure: Tenure, now: float) -> bytes:

@@ -28,7 +28,7 @@ class Source(Protocol):
 class Reporter(Protocol):
     """Who is told what is true."""
 
-    def report(self, reports: Sequence[RouterReport]) -> None:
+    def report(self, reports: Sequence[RouterReport]) -> object:
         """Tell the server; losing it is harmless, it is sent again."""
         ...
 

@@ -107,14 +107,19 @@ class ServerClient:
         plain: dict[RouterId, int] = self._call(NOWHERE, "get_revisions", {"host": self._host})
         return plain
 
-    def report(self, reports: Sequence[RouterReport]) -> None:
+    def report(self, reports: Sequence[RouterReport]) -> Mapping[RouterId, float]:
         """Send reports, and wait until the server has taken them in; Temporary if it doesn't.
+
+        Return the routers that another host serves, though this one has their addresses too: for
+        how many seconds the other has had them. A server of an older release doesn't tell.
 
         A server works on several messages at once: it would show what is past if it took in the
         next report first.
         """
         plain = [codec.dump(report) for report in reports]
-        self._call(NOWHERE, "report_status", {"host": self._host, "reports": plain})
+        answer = self._call(NOWHERE, "report_status", {"host": self._host, "reports": plain})
+        told: dict[str, float] = (answer or {}).get("served_later", {})
+        return {RouterId(router_id): seconds for router_id, seconds in told.items()}
 
     def report_agent(self, configurations: Mapping[str, Any], *, start: bool) -> None:
         """Send the heartbeat that Neutron's agents table shows; Temporary if the bus is away."""

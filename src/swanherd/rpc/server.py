@@ -27,8 +27,10 @@ class Handler(Protocol):
         """Return the revision of every router that the host serves."""
         ...
 
-    def report_status(self, host: str, reports: Sequence[RouterReport]) -> None:
-        """Take in what is true on the host."""
+    def report_status(
+        self, host: str, reports: Sequence[RouterReport]
+    ) -> Mapping[RouterId, float]:
+        """Take in what is true on the host; return since when others serve what it has."""
         ...
 
 
@@ -60,15 +62,20 @@ class Endpoint:
 
     def report_status(
         self, _context: dict[str, Any], host: str, reports: list[dict[str, Any]]
-    ) -> None:
-        """Take in an agent's reports; one that can't be read doesn't keep the others out."""
+    ) -> dict[str, Any]:
+        """Take in an agent's reports; one that can't be read doesn't keep the others out.
+
+        The answer's `served_later` tells of routers whose addresses the agent's node has, and
+        another one too: for how many seconds, since it got them later and serves.
+        """
         values = []
         for plain in reports:
             try:
                 values.append(codec.load(RouterReport, plain))
             except ValueError as error:
                 LOG.warning("Ignored a report of agent %s: %s", host, error)
-        self._handler.report_status(host, values)
+        later = self._handler.report_status(host, values)
+        return {"served_later": {str(i): seconds for i, seconds in later.items()}}
 
 
 def start(handler: Handler, conf: Any, host: str, workers: int = 4) -> Any:

@@ -136,6 +136,10 @@ class RouterStore(Protocol):
         """Take the next claim if this host has the router; return whether that is news."""
         ...
 
+    def has_tunnel(self, context: Any, router_id: RouterId) -> bool:
+        """Tell whether a connection of the router is ACTIVE, by the last report of who has it."""
+        ...
+
     def unpin(self, context: Any, router_id: RouterId, host: str) -> None:
         """Take back an operator's pin to this host, and no other."""
         ...
@@ -219,6 +223,13 @@ class Backend(Protocol):
         """Hear that a host stands by for a router."""
         ...
 
+    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
+        """Return for how many seconds another host has had the addresses that this one has too.
+
+        None if none serves the router by them.
+        """
+        ...
+
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """Return the periodics objects for Neutron's OVN maintenance worker (single active)."""
         ...
@@ -275,6 +286,10 @@ class NoBackend:
 
     def released(self, context: Any, router_id: RouterId, host: str) -> None:
         """It changes nothing."""
+
+    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
+        """Never: no host has addresses."""
+        return None
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None."""

@@ -61,17 +61,25 @@ class AgentHandler:
             rows = tuple(row for row in everything if row.router_id in ids)
         return {row.router_id: row.revision for row in rows if row.services}
 
-    def report_status(self, host: str, reports: Sequence[RouterReport]) -> None:
-        """Take in what is true on the host."""
+    def report_status(
+        self, host: str, reports: Sequence[RouterReport]
+    ) -> Mapping[RouterId, float]:
+        """Take in what is true on the host; return which of its routers are served elsewhere.
+
+        For how many seconds another host has had the addresses: who got them last serves.
+        """
         LOG.debug("Agent %s reports %d routers", host, len(reports))
         context = n_context.get_admin_context()
         for report in reports:
-            if report.role is Role.ACTIVE:
+            if report.role is Role.ACTIVE or report.held is not None:
                 # If that moves the router, this report is of the epoch before: another follows.
                 self._backend.claimed(context, report.router_id, host, report.held)
             else:
                 self._backend.released(context, report.router_id, host)
         self._intake.take(context, host, reports)
+        both = [report.router_id for report in reports if report.held is not None]
+        asked = ((each, self._backend.served_later(context, each, host)) for each in both)
+        return {router_id: seconds for router_id, seconds in asked if seconds is not None}
 
 
 def _elsewhere(row: RouterRow) -> DesiredRouter:

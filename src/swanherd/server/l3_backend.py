@@ -153,6 +153,19 @@ class L3Backend:
             LOG.info("Router %s isn't served by %s any more", router_id, host)
             self._look(router_id)
 
+    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
+        """Return for how many seconds another host has had the addresses that this one has too.
+
+        Only while that one has a tunnel: if it is who is cut off, none may be silent for it. One
+        that isn't heard any more has lost the router to the claim in the same report.
+        """
+        row = self._store.get_router_row(context, router_id)
+        if row is None or row.host in (None, host) or row.claimed_at is None:
+            return None
+        if not self._store.has_tunnel(context, router_id):
+            return None
+        return (self._store.now() - row.claimed_at).total_seconds()
+
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None: OVN has no part in it."""
         return ()

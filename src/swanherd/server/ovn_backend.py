@@ -167,6 +167,10 @@ class OvnBackend:
     def released(self, context: Any, router_id: RouterId, host: str) -> None:
         """It changes nothing."""
 
+    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
+        """Never: a router's port is on one chassis."""
+        return None
+
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """Return what the single active OVN maintenance worker runs for us."""
         nb = ovn_client._nb_idl  # noqa: SLF001 - Neutron's own extensions do the same

@@ -18,7 +18,7 @@ from swanherd.dataplane import home_guards, homes
 from swanherd.dataplane.home_guards import RouterFirewall
 from swanherd.dataplane.privileged import iptables
 from tests.functional.dataplane.conftest import own_mounts, own_network  # noqa: F401
-from tests.functional.l3.stand import Stand
+from tests.functional.l3.stand import EAST, WEST, Site, Stand, legacy, vrrp_daemon
 
 FIREWALLS: dict[str, type[RouterFirewall]] = {
     "nft": home_guards.Nft,
@@ -57,6 +57,19 @@ def stand(own_network: None, router_firewall: RouterFirewall) -> Iterator[Stand]
                 os.kill(pid, signal.SIGKILL)
         _end_daemons(state)
         shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture
+def both(stand: Stand) -> tuple[Site, Site]:
+    """Two legacy routers, each of its own agent."""
+    return stand.site(WEST, legacy), stand.site(EAST, legacy)
+
+
+@pytest.fixture
+def keepalived(both: tuple[Site, Site], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """What gives the first of them its address, so that it is redundant."""
+    with vrrp_daemon(both[0].key, tmp_path) as process:
+        yield process
 
 
 def _end_daemons(state: Path) -> None:

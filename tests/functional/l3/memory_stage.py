@@ -33,8 +33,11 @@ class Server:
         self.compared.set()
         return {router_id: wanted.revision for router_id, wanted in self.wanted.items()}
 
-    def report_status(self, _host: str, reports: Sequence[RouterReport]) -> None:
+    def report_status(
+        self, _host: str, reports: Sequence[RouterReport]
+    ) -> Mapping[RouterId, float]:
         self.reports |= {report.router_id: report for report in reports}
+        return {}
 
     def all_are_up(self) -> bool:
         rows = [c.status for i in self.wanted if i in self.reports for c in self._rows(i)]

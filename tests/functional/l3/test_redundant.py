@@ -15,52 +15,25 @@ from swanherd.core.tenure import Tenure, hear, tell
 from swanherd.dataplane import frames, homes
 from swanherd.dataplane.privileged import inside, packets
 from swanherd.testing import builders as make
+from tests.functional.l3.redundancy import address, stand_by, take_over
 from tests.functional.l3.stand import (
     EAST,
     WEST,
     Capture,
     desired,
     distributed,
-    legacy,
     namespace_of,
     run,
-    vrrp_daemon,
     wire,
 )
 
 UDP = 17
 
 
-@pytest.fixture
-def both(stand):
-    return stand.site(WEST, legacy), stand.site(EAST, legacy)
-
-
-@pytest.fixture
-def keepalived(both, tmp_path):
-    with vrrp_daemon(both[0].key, tmp_path) as process:
-        yield process
-
-
 def until(met, limit=10):
     deadline = time.monotonic() + limit
     while not met():
         assert time.monotonic() < deadline
-
-
-def address(west, verb):
-    run("ip", "-n", west.key, "address", verb, f"{WEST.public[0]}/24", "dev", WEST.qg)
-    if verb == "add":
-        run("ip", "-n", west.key, "route", "replace", "default", "via", "203.0.113.1")
-
-
-def stand_by(west, east):
-    """Bring both sides up with west a standby."""
-    run("ip", "-n", west.key, "address", "flush", "dev", WEST.qg)
-    west.source.desired = desired(west.plan, east.plan, make.home(redundant=True))
-    east.source.desired = desired(east.plan, west.plan, make.home())
-    west.settle()
-    east.settle()
 
 
 def test_a_standby_is_ready_and_silent(both, keepalived):
@@ -205,13 +178,6 @@ class Other:
 def heard(west, limit=5.0):
     """Wait for what others tell; return whether it put the SAs in doubt."""
     return west.homes.hear(west.key, homes.wait(west.homes.redundant(), limit).get(west.key, ()))
-
-
-def take_over(west, east):
-    stand_by(west, east)
-    address(west, "add")
-    west.until(Status.ACTIVE)
-    homes.wait(west.homes.redundant(), 0.0)
 
 
 def test_sas_that_another_node_has_replaced_meanwhile_are_made_anew(both, keepalived, other_node):

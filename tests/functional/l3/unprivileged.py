@@ -22,7 +22,7 @@ from oslo_config import cfg
 from swanherd.agent.l3 import L3Agent
 from swanherd.config import agent as options
 from swanherd.core.home import key_of
-from swanherd.core.model import HomeNamespace, RouterReport, Status
+from swanherd.core.model import HomeNamespace, RouterId, RouterReport, Status
 from swanherd.dataplane import homes, privileged
 from swanherd.rpc import server as rpc_server
 from swanherd.testing import builders as make
@@ -50,8 +50,9 @@ class Server:
     def get_revisions(self, host: str) -> Any:
         return {WEST.router_id: self.desired.revision}
 
-    def report_status(self, host: str, reports: list[RouterReport]) -> None:
+    def report_status(self, host: str, reports: list[RouterReport]) -> dict[RouterId, float]:
         self.reports += reports
+        return {}
 
     def is_active(self) -> bool:
         return any(

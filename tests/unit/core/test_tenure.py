@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from swanherd.core.ike import SaState, TerminateIke
 from swanherd.core.model import Role, RouterId
-from swanherd.core.tenure import Tenure, doubted, hear, tell
+from swanherd.core.tenure import Later, Tenure, doubted, gives_way, hear, tell
 from swanherd.core.tunnels import Timing, plan_tunnels
 from swanherd.testing import builders as make
 from tests.unit.core.seen import DESIRED, charon, ike_sa
@@ -84,3 +84,42 @@ def test_what_is_doubted_ends_at_once_and_what_is_younger_stays():
     assert planned(before=990.0, age=10)[0] == ()
     assert planned(before=990.0, age=0)[0] == ()
     assert planned(before=None, age=60)[0] == ()
+
+
+LEASE = 60.0
+
+
+@pytest.mark.parametrize(
+    ("own", "later", "others_end", "silent"),
+    [
+        (100.0, Later(500.0, NOW), None, True),
+        (100.0, None, None, False),
+        (500.0, Later(100.0, NOW), None, False),
+        (500.0, Later(501.0, NOW), None, False),
+        (100.0, Later(500.0, NOW - LEASE), None, False),
+        (100.0, Later(500.0, NOW), 900.0, False),
+        (100.0, Later(500.0, NOW), 400.0, True),
+    ],
+    ids=[
+        "the other began later",
+        "nobody said so",
+        "it was before us, and the word is of then",
+        "both at once",
+        "the server isn't heard any more",
+        "the other has said that it gave it up",
+        "it gave up an earlier one",
+    ],
+)
+def test_who_began_first_leaves_the_tunnels_to_who_began_last(own, later, others_end, silent):
+    """While both have the address; and takes them again as soon as nothing says so any more."""
+    assert gives_way(own, later, others_end, NOW, LEASE) is silent
+
+
+@given(seconds, seconds)
+def test_of_two_that_have_the_address_never_both_give_way(one, other):
+    """Else nobody would serve."""
+    both = [
+        gives_way(mine, Later(theirs, NOW), None, NOW, LEASE)
+        for mine, theirs in ((one, other), (other, one))
+    ]
+    assert both != [True, True]

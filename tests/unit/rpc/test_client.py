@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import threading
 
 import oslo_messaging
@@ -25,7 +26,8 @@ class Handler:
         return {"r": 3}
 
     def report_status(self, host, reports):
-        """Take none."""
+        """Take none, and say that another host serves all that this one holds."""
+        return {r.router_id: r.held / 2 for r in reports if r.held is not None}
 
 
 @pytest.fixture
@@ -103,6 +105,20 @@ def test_a_short_answer_that_comes_takes_no_patience_from_a_long_one(bus, monkey
     assert client._patience["get_revisions"].seconds == 0.2
 
 
+def test_a_report_is_answered_with_what_others_serve(bus):
+    """Of a router whose address both nodes have; a server of an older release says nothing."""
+    listening = server.start(Handler(), bus, "server-1", workers=1)
+    client = ServerClient(bus, "node-1", timeout=5)
+    held = RouterReport("r", 1, 1, (), (), held=90.0)
+    try:
+        assert answered(lambda: client.report([held])) == {"r": 45.0}
+        assert answered(lambda: client.report([dataclasses.replace(held, held=None)])) == {}
+    finally:
+        listening.stop()
+    client._call = lambda *_: None
+    assert client.report([held]) == {}
+
+
 class SlowHandler(Handler):
     """Takes its first report in only when it may."""
 
@@ -119,6 +135,7 @@ class SlowHandler(Handler):
         else:
             self.overtaken.set()
         self.taken += [report.revision for report in reports]
+        return {}
 
 
 def test_no_report_is_taken_in_before_an_earlier_one(bus):

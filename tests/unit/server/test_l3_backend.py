@@ -9,7 +9,7 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
 
-from swanherd.core.model import Home, HomeNamespace, Role, RouterReport
+from swanherd.core.model import Home, HomeNamespace, Role, RouterReport, RowStatus, Status
 from swanherd.server.handler import AgentHandler
 from swanherd.server.l3_backend import L3Backend
 from tests.unit.server.cloud import uuid
@@ -343,3 +343,60 @@ def test_an_agent_that_does_not_say_since_when_is_believed(cloud, split):
     for host in "aba":
         split.report_status(host, [claim()])
         assert cloud.row().host == host
+
+
+def serving(cloud, held, status=Status.ACTIVE):
+    """What an agent reports that has every connection so."""
+    ids = [c["id"] for c in cloud.api.get_ipsec_site_connections(cloud.fresh())]
+    row = cloud.row()
+    rows = tuple(RowStatus(i, status) for i in ids)
+    return RouterReport(R1, row.revision, row.epoch, (), rows, held=held)
+
+
+def test_who_got_the_address_first_is_told_that_the_other_serves(cloud, split):
+    """For how long; by the role that it has then, too, and the other is told of nobody."""
+    assert split.report_status("b", [claim(10.0)]) == {}
+    assert split.report_status("b", [serving(cloud, 10.0)]) == {}
+    cloud.clock.advance(5)
+    assert split.report_status("a", [claim(100.0)]) == {R1: 15.0}
+    assert split.report_status("a", [claim(100.0, Role.STANDBY)]) == {R1: 15.0}
+    assert split.report_status("b", [serving(cloud, 15.0)]) == {}
+    assert split.report_status("a", [claim(role=Role.STANDBY)]) == {}
+
+
+@pytest.mark.parametrize("status", [Status.DOWN, Status.PENDING_UPDATE, Status.ERROR])
+def test_nobody_is_silent_for_one_that_has_no_tunnel(cloud, split, status):
+    """It may be the one that is cut off: then the other is all that there is."""
+    split.report_status("b", [claim(10.0)])
+    split.report_status("b", [serving(cloud, 10.0, status)])
+    assert split.report_status("a", [claim(100.0)]) == {}
+
+
+def test_what_was_up_before_the_router_moved_proves_nothing(cloud, split):
+    """The status is of the one that had it."""
+    split.report_status("a", [serving(cloud, 90.0)])
+    split.report_status("b", [claim(10.0)])
+    assert split.report_status("a", [claim(100.0)]) == {}
+
+
+def test_who_is_silent_serves_again_when_the_other_is_gone(cloud, split, neutron):
+    """It says all the time that it has the address, so the router is its own then."""
+    split.report_status("b", [claim(10.0)])
+    split.report_status("b", [serving(cloud, 10.0)])
+    assert split.report_status("a", [claim(100.0, Role.STANDBY)]) == {R1: 10.0}
+    neutron.silence("b")
+    assert split.report_status("a", [claim(120.0, Role.STANDBY)]) == {}
+    assert cloud.row().host == "a"
+
+
+def test_who_is_silent_serves_again_when_the_other_stands_by(cloud, split):
+    """Or has no tunnel any more."""
+    split.report_status("b", [claim(10.0)])
+    split.report_status("b", [serving(cloud, 10.0)])
+    assert split.report_status("a", [claim(100.0, Role.STANDBY)]) == {R1: 10.0}
+    split.report_status("b", [serving(cloud, 20.0, Status.DOWN)])
+    assert split.report_status("a", [claim(120.0, Role.STANDBY)]) == {}
+    split.report_status("b", [serving(cloud, 20.0)])
+    split.report_status("b", [claim(role=Role.STANDBY)])
+    assert split.report_status("a", [claim(120.0, Role.STANDBY)]) == {}
+    assert cloud.row().host == "a"

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 
-from swanherd.core.model import Reason, RouterId, Secret
+from swanherd.core.model import Reason, RouterId, Secret, Status
 from swanherd.core.placement import earliest, is_newer
 from swanherd.server.backend import RouterRow, RouterTraffic
 from swanherd.server.db import candidates, protected, succession
@@ -19,6 +19,7 @@ from swanherd.server.db.change import Change
 from swanherd.server.db.models import (
     CandidateRow,
     RouterStateRow,
+    SiteConnectionRow,
     StatusRow,
     VpnServiceRow,
 )
@@ -120,6 +121,17 @@ class Repository:
             # So that whoever has the address meanwhile says so again.
             self._changed(session, row)
             return True
+
+    def has_tunnel(self, context: Any, router_id: RouterId) -> bool:
+        """Tell whether a connection of the router is ACTIVE, by the last report of who has it."""
+        # What it was before the router moved has become pending.
+        query = (
+            sa.select(SiteConnectionRow.id)
+            .join(StatusRow, StatusRow.id == SiteConnectionRow.id)
+            .where(StatusRow.router_id == router_id, SiteConnectionRow.status == Status.ACTIVE)
+        )
+        with db_api.CONTEXT_READER.using(context) as session:
+            return session.scalars(query.limit(1)).first() is not None
 
     @db_api.retry_if_session_inactive()
     def pin(self, context: Any, router_id: RouterId, host: str) -> None:
