@@ -198,6 +198,16 @@ def _another_network(stage: Stage, *, local: bool) -> None:
         stage.settle()
 
 
+def _resized(stage: Stage) -> None:
+    """West's network becomes half of what it was on both sides, and then what it was."""
+    pairs = stage.connections[WEST]["own"].selectors
+    halves = tuple(TrafficSelector(next(pair.local.subnets()), pair.remote) for pair in pairs)
+    for wanted in (halves, pairs):
+        stage.change(WEST, selectors=wanted)
+        stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in wanted))
+        stage.settle()
+
+
 def _one_network_more(stage: Stage) -> None:
     more = builders.selector("10.1.0.0/24", "10.8.0.0/24")
     stage.change(WEST, selectors=(*stage.connections[WEST]["own"].selectors, more))
@@ -297,6 +307,7 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
             outlasts_grace, blocks=True),
         Row("psk of two connections of one peering, one by one", "swap", _together_one_by_one),
         Row("local_id and peer_id", "swap", _identities),
+        Row("a network smaller, then larger, both at once", "swap of children", _resized),
         Row("peer_address", "swap, the old one forced", _moved),
         Row("peer_cidrs: one more", "one child more", _one_network_more, NOTHING),
         Row("peer_cidrs: one less", "one child less", _one_network_less, NOTHING,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+import ipaddress
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from swanherd.core.ike import (
     CARRYING,
@@ -14,7 +15,7 @@ from swanherd.core.ike import (
     SaState,
     TerminateIke,
 )
-from swanherd.core.model import DesiredRouter
+from swanherd.core.model import DesiredRouter, IPNetwork, TrafficSelector
 from swanherd.core.naming import pair_of
 
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
@@ -73,6 +74,25 @@ def hope(
     """
     held = (c.unique_id for c in children if c.state in CARRYING and pair_of(c.name) in hoped)
     return max((outdated.get(child, now) + grace - now for child in held), default=0.0)
+
+
+def replaced_by(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
+    """Tell whether a child SA protects packets that one of these selectors is to protect.
+
+    So it is if a network becomes larger or smaller, which makes another pair of it.
+    """
+    if child.details is None:
+        return False
+    try:
+        local = ipaddress.ip_network(child.details.local)
+        remote = ipaddress.ip_network(child.details.remote)
+    except ValueError:
+        return False  # not ours: several networks, or a protocol's
+    return any(_overlap(local, heir.local) and _overlap(remote, heir.remote) for heir in heirs)
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    return one.version == other.version and one.overlaps(other)
 
 
 def hopeless(

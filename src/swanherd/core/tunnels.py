@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import doubted, hope, hopeless, silence, unrenewed
+from swanherd.core.ends import doubted, hope, hopeless, replaced_by, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
     COMING,
     HOLDING,
     LIVE,
+    ChildSa,
     DeclareDead,
     Fault,
     IkeSa,
@@ -25,7 +26,7 @@ from swanherd.core.ike import (
 from swanherd.core.index import index_of
 from swanherd.core.loading import has_loaded, load
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
-from swanherd.core.naming import pair_of, peering_of
+from swanherd.core.naming import child_name, pair_of, peering_of
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
 from swanherd.core.resting import restless
 
@@ -304,23 +305,44 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
 def _prune_children(
     view: _View, outdated: Mapping[int, float]
 ) -> tuple[tuple[SwanAction, ...], float | None]:
-    """End children that aren't wanted any more; one whose pair has a new policy: only then.
+    """End children that aren't wanted any more; one that another takes the place of: only then.
 
     And tell when what the peer is to replace, and doesn't, ends.
     """
-    waiting = {pair_of(name) for name in view.awaited}
-    hoped = {pair_of(name) for name in view.hoped}
     now, grace = view.timing.now, view.timing.grace
-    old = [
-        (child.unique_id, hope((child,), hoped, outdated, now, grace))
+    unwanted = [
+        child
         for sa in view.current
         for child in sa.children
-        if child.name not in view.peering.children
-        and child.state in CARRYING
-        and pair_of(child.name) not in waiting
+        if child.name not in view.peering.children and child.state in CARRYING
+    ]
+    if not unwanted:
+        return (), None
+    waiting = _placed(unwanted, view, view.awaited)
+    hoped = _placed(unwanted, view, view.hoped)
+    old = [
+        (child.unique_id, hope((child,), hoped, outdated, now, grace))
+        for child in unwanted
+        if pair_of(child.name) not in waiting
     ]
     ends = tuple(TerminateChild(child) for child, left in old if left <= 0)
     return ends, min((left for _, left in old if left > 0), default=None)
+
+
+def _placed(children: Iterable[ChildSa], view: _View, names: Collection[str]) -> frozenset[str]:
+    """Return the pairs of those of the children whose place these ones are to take."""
+    pairs = {pair_of(name) for name in names}
+    heirs = [
+        selector
+        for member in view.peering.members
+        for selector in member.selectors
+        if child_name(selector, member.ipsec) in names
+    ]
+    return frozenset(
+        pair
+        for child in children
+        if (pair := pair_of(child.name)) in pairs or replaced_by(child, heirs)
+    )
 
 
 def _hollow(view: _View) -> Iterable[TerminateIke]:

@@ -17,7 +17,7 @@ from swanherd.core.ike import (
     UnloadConfig,
     UnloadSecret,
 )
-from swanherd.core.model import Dpd, DpdAction, IkeVersion, Initiator, Secret
+from swanherd.core.model import ChildDetails, Dpd, DpdAction, IkeVersion, Initiator, Secret
 from swanherd.core.peering import ike_config
 from swanherd.core.tunnels import Timing, carrying, plan_tunnels, retry_at
 from swanherd.testing import builders as make
@@ -165,6 +165,64 @@ class TestChangedChild:
         observed = charon(ike_sa(children=(self.OLD_CHILD,)), faults=[fault(last=300.0)])
         assert TerminateChild(7) not in actions(observed, now=299.0)
         assert TerminateChild(7) in actions(observed, now=301.0)
+
+
+class TestResizedNetwork:
+    """A network became larger or smaller: the old pair carries it under the same IKE SA."""
+
+    SELECTOR = CONNECTION.selectors[0]
+
+    def old(self, local=None, remote=None):
+        """A child of another pair, with its networks as charon tells them."""
+        here, there = (
+            str(local or self.SELECTOR.local.supernet()),
+            str(remote or self.SELECTOR.remote),
+        )
+        details = ChildDetails(here, there, None, None, None, *[0] * 5, None, None)
+        return ChildSa("0123456789ab-00000000", 7, SaState.INSTALLED, details)
+
+    @pytest.mark.parametrize("new", ["smaller", "larger", "both"])
+    def test_it_stays_until_the_new_one_carries(self, new):
+        local, remote = self.SELECTOR.local, self.SELECTOR.remote
+        old = {
+            "smaller": self.old(),
+            "larger": self.old(next(local.subnets())),
+            "both": self.old(local.supernet(), next(remote.subnets())),
+        }[new]
+        alone = ike_sa(children=(old,))
+        assert (Initiate(CONFIG.name, CONFIG.children[0][0]),) == actions(charon(alone))
+        both = ike_sa(children=(old, *ike_sa().children))
+        assert (TerminateChild(7),) == actions(charon(both))
+
+    def test_it_ends_when_the_peer_refuses_for_longer_than_the_grace_time(self):
+        observed = charon(ike_sa(children=(self.old(),)), faults=[fault(last=300.0)])
+        assert TerminateChild(7) not in actions(observed, now=299.0)
+        assert TerminateChild(7) in actions(observed, now=301.0)
+
+    def test_a_responder_leaves_the_peer_the_grace_time(self):
+        desired = make.desired(make.connection(initiator=Initiator.RESPONSE_ONLY))
+        observed = dataclasses.replace(charon(ike_sa(children=(self.old(),))), outdated={7: 10.0})
+        assert not actions(observed, desired, now=309.0)
+        assert (TerminateChild(7),) == actions(observed, desired, now=310.0)
+
+    @pytest.mark.parametrize(
+        "networks",
+        [
+            {"local": "172.30.0.0/24"},
+            {"remote": "172.30.0.0/24"},
+            {"local": "fd00:9::/64", "remote": "fd00:8::/64"},
+            {"local": "10.1.0.0/24,10.9.0.0/24"},
+            {"local": "10.1.0.1/32|tcp"},
+        ],
+        ids=["local", "remote", "family", "several", "protocol"],
+    )
+    def test_what_is_of_other_networks_ends_at_once(self, networks):
+        """Whatever else is still awaited."""
+        assert TerminateChild(7) in actions(charon(ike_sa(children=(self.old(**networks),))))
+
+    def test_what_tells_no_networks_ends_at_once(self):
+        child = dataclasses.replace(self.old(), details=None)
+        assert TerminateChild(7) in actions(charon(ike_sa(children=(child,))))
 
 
 @pytest.mark.parametrize(
