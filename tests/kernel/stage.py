@@ -91,6 +91,10 @@ class LinuxBridges:
         return dict(self._ports)
 
 
+# Seconds in which nothing is to happen of itself: more than what was before may be left beside.
+_A_WHILE = 5.0
+
+
 class Agent:
     """What an agent process holds; the test is its server."""
 
@@ -157,12 +161,14 @@ class Agent:
         return plan is not None and not plan.actions
 
     def is_at_rest_for_good(self, router_id: RouterId) -> bool:
-        """Tell whether time alone leaves nothing to do either.
+        """Tell whether time alone leaves nothing to do soon either.
 
         In IKEv1 what was before stays for seconds beside the children that take its place.
         """
         plan = self._plan(router_id)
-        return plan is not None and not plan.actions and plan.look_again is None
+        if plan is None or plan.actions:
+            return False
+        return plan.look_again is None or plan.look_again > _A_WHILE
 
     def _plan(self, router_id: RouterId) -> Plan | None:
         try:
