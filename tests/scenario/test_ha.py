@@ -270,7 +270,7 @@ def placed(end):
 def test_a_node_that_was_cut_off_keeps_the_router(pair, preferred, lab):
     """It never learns by VRRP that there was another, with whom the peers made new SAs.
 
-    While both have the address the router is, for the API, where it came last.
+    While both have the address the router is, for the API, where it came last, and serves there.
     """
     node, other = preferred
     with cut(lab, node, "u", "p"):
@@ -279,7 +279,7 @@ def test_a_node_that_was_cut_off_keeps_the_router(pair, preferred, lab):
         wait_for(lambda: placed(pair.one)[0] == other.name, 10, "the API follows", every=0.2)
         before = placed(pair.one)
         stream.run_for(30)
-        assert set(roles(pair.one).values()) == {"active"}
+        assert roles(pair.one) == {node.name: "standby", other.name: "active"}
         assert placed(pair.one) == before
         times = watched(pair.one, other, goes=True)
         gone = times.__enter__()
@@ -295,4 +295,24 @@ def test_a_node_that_was_cut_off_keeps_the_router(pair, preferred, lab):
     assert seen.answer - seen.address <= OURS
     wait_for(lambda: placed(pair.one)[0] == node.name, 10, "the API follows", every=0.2)
     # It never ceased to be active, so it doesn't tell; the other one told if it had the time.
+    stays(pair, (node, other), follows=False)
+
+
+@pytest.mark.long
+def test_of_two_that_reach_the_peer_one_sends(pair, preferred, lab):
+    """Only the network between the nodes is cut, and both have the router's address."""
+    node, other = preferred
+    with cut(lab, node, "u"):
+        failed_over(pair, node, other, lambda: None)
+        alone = {node.name: "standby", other.name: "active"}
+        wait_for(lambda: roles(pair.one) == alone, 40, "one is silent", every=0.2)
+        sent = f"src host {pair.one.address(4)} and ({SENT})"
+        stream = Stream.start(pair.here, pair.there.ipv4)
+        with Capture.start(Box(lab, INTERNET_BOX), f"p-{node.name}", sent) as silent:
+            stream.run_for(30)
+            outcome = stream.stop()
+            assert not silent.times()
+        assert outcome.outage < 1
+        assert roles(pair.one) == alone
+    wait_for(lambda: serves(pair.one, node, other), 60, "VRRP gives it back", every=0.1)
     stays(pair, (node, other), follows=False)
