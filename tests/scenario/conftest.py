@@ -6,7 +6,7 @@ with distributed floating IPs; BACKEND=neutron-24, -26 or -27 has the first on t
 second, in Swanherd's place; l3_predecessor has it in L3 agents there. KEEP=1 leaves the clouds up
 for a look (`SWANHERD_LAB=test make enter`); the next run starts anew, or with REUSE=1 on what is
 up.
-KIND=dvr (or ha, on BACKEND=ha) has routers of that kind where they are of an L3 agent.
+KIND=dvr (or ha and dvr-ha, on BACKEND=ha) has routers of that kind where they are of an L3 agent.
 """
 
 import dataclasses
