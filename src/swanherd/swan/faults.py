@@ -29,6 +29,9 @@ _FADE = 60.0
 _SERIES = 300.0
 # A peer's delete and the end of the SA are told on two ways, at most this far apart.
 _TOGETHER = 5.0
+# Refusals of one child SA. While all are up it is one's renewal: the old one carries on until its
+# lifetime ends, and to have been seen up is no sign that the next attempt succeeds.
+_OF_A_CHILD = frozenset({"esp_proposal_mismatch", "traffic_selector_mismatch", "child_refused"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,9 +115,12 @@ class FaultMemory:
 
         What charon tells on its two sockets may be read in another order than it happened. Then a
         failure comes after the success that ended it; or before the end that it is the cause of,
-        so for some seconds it isn't forgotten.
+        so for some seconds it isn't forgotten. Nor is a renewal's, which is told for as long.
         """
-        seen = {n for n in up if n in self.entries and self.entries[n].fault.last < now}
+        failed = {n: self.entries[n].fault for n in up if n in self.entries}
+        late = {n for n, fault in failed.items() if now - fault.last > _TOGETHER}
+        ends = {n for n, fault in failed.items() if fault.code not in _OF_A_CHILD}
+        seen = late | {n for n in ends if failed[n].last < now}
         if not seen:
             return self
         entries = {

@@ -299,6 +299,15 @@ def test_what_was_overcome_is_no_beginning_of_what_fails_next() -> None:
     assert (fault.code, fault.first, fault.last) == ("esp_proposal_mismatch", 4.0, 4.0)
 
 
+def test_a_renewal_that_is_refused_is_told_for_some_seconds() -> None:
+    """What it is to renew is still up, and says nothing of it."""
+    refusal = answer("N(NO_PROP)", kind="CREATE_CHILD_SA")
+    memory = feed(UP, refusal, times=(0.0, 1.0))
+    assert codes(memory.outlived(["two"], 6.0)) == {"two": "esp_proposal_mismatch"}
+    assert codes(memory.outlived(["two"], 6.1)) == {}
+    assert memory.outlived(["two"], 6.1).known == frozenset()
+
+
 def test_the_end_of_one_of_several_ike_sas_is_no_failure() -> None:
     """Both sides began at once, and the peer deletes the one that isn't needed."""
     other = dataclasses.replace(UP, unique_id=2)
