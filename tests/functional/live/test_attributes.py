@@ -218,9 +218,12 @@ def test_a_lifetime_is_charons_hard_limit(stage: Stage, side: object) -> None:
     stage.settle()
     (sa,) = stage.established(side)  # type: ignore[arg-type]
     assert 0 < int(sa["rekey-time"]) <= 999
-    lives = {int(child["life-time"]) for child in sa["child-sas"].values()}
+    # What is left of it, and what has passed: on a busy machine that may be many seconds.
+    lives = {
+        int(child["life-time"]) + int(child["install-time"]) for child in sa["child-sas"].values()
+    }
     assert lives
-    assert all(770 <= life <= 777 for life in lives)
+    assert all(abs(life - 777) <= 1 for life in lives)
 
 
 def test_versions(stage: Stage) -> None:
