@@ -201,7 +201,9 @@ def _another_network(stage: Stage, *, local: bool) -> None:
 def _resized(stage: Stage) -> None:
     """West's network becomes half of what it was on both sides, and then what it was."""
     pairs = stage.connections[WEST]["own"].selectors
-    halves = tuple(TrafficSelector(next(pair.local.subnets()), pair.remote) for pair in pairs)
+    halves = tuple(
+        builders.selector(f"{p.local.network_address}/25", str(p.remote)) for p in pairs
+    )
     for wanted in (halves, pairs):
         stage.change(WEST, selectors=wanted)
         stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in wanted))
