@@ -145,28 +145,26 @@ def _plan_network(
     # A link that is made anew takes its routes with it, whatever was observed.
     remade = {link.name for link in changed}
     late: list[NetworkAction] = []
+    stale: list[NetworkAction] = []
     if remade or not equal(observed.routes, wanted.routes):
         kept = frozenset(r for r in observed.routes if r.device not in remade)
         tunnel = wanted.guard.tunnel
-        early += _routes(kept, wanted.routes, lambda r: r.device != tunnel)
-        late += _routes(kept, wanted.routes, lambda r: r.device == tunnel)
+        added = [net.EnsureRoute(r) for r in sorted(wanted.routes - kept, key=repr)]
+        early += [add for add in added if add.route.device != tunnel]
+        late += [add for add in added if add.route.device == tunnel]
+        stale += _stale_routes(kept, wanted.routes)
     late += _differences(observed.rules, wanted.rules, net.RemoveRule, net.EnsureRule)
-    return tuple(early), tuple(late)
+    # Each MTU has a table: until the new rules are there the old ones lead to the old one.
+    return tuple(early), (*late, *stale)
 
 
-def _routes(
-    observed: frozenset[net.Route],
-    wanted: frozenset[net.Route],
-    concerned: Callable[[net.Route], bool],
+def _stale_routes(
+    observed: frozenset[net.Route], wanted: frozenset[net.Route]
 ) -> list[NetworkAction]:
-    """Add first: a route of the same table and destination is replaced, and needs no removal."""
-    there, right = frozenset(filter(concerned, observed)), frozenset(filter(concerned, wanted))
-    replaced = {(r.table, r.destination) for r in right}
-    stale = frozenset(r for r in there - right if (r.table, r.destination) not in replaced)
-    return [
-        *map(net.EnsureRoute, sorted(right - there, key=repr)),
-        *map(net.RemoveRoute, sorted(stale, key=repr)),
-    ]
+    """Return the removals; a route of the same table and destination is replaced, without one."""
+    replaced = {(r.table, r.destination) for r in wanted}
+    gone = (r for r in observed - wanted if (r.table, r.destination) not in replaced)
+    return [net.RemoveRoute(route) for route in sorted(gone, key=repr)]
 
 
 def _tunnel_routes_again(

@@ -1,6 +1,17 @@
+import dataclasses
+
+import pytest
+
+from swanherd.core.home import network_of
 from swanherd.core.ike import CharonOptions, ObservedCharon, ReloadCharon, StartCharon, StopCharon
 from swanherd.core.model import DataPlane, IkeVersion, Phase1Mode
-from swanherd.core.network import ObservedNetwork
+from swanherd.core.network import (
+    EnsureRoute,
+    EnsureRule,
+    ObservedNetwork,
+    RemoveRoute,
+    RemoveRule,
+)
 from swanherd.core.planner import Observed, plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
@@ -43,3 +54,45 @@ def test_a_daemon_whose_tunnel_device_was_removed_is_started_anew():
     assert actions(DataPlane.USERSPACE, "lo", "ex0") == anew
     assert actions(DataPlane.USERSPACE, "lo", "ex0", "ipsec0") == ()
     assert actions(DataPlane.KERNEL, "lo", "ex0") == ()
+
+
+@pytest.mark.parametrize("plane", DataPlane)
+@pytest.mark.parametrize("home", [None, make.home()], ids=["OVN", "L3 agent"])
+def test_another_mtu_takes_no_route_away_that_a_rule_still_leads_to(plane, home):
+    """Each MTU has a table of its own; a packet that finds it empty is lost."""
+
+    def desired(mtu):
+        wanted = make.desired(make.connection(mtu=mtu))
+        return dataclasses.replace(wanted, home=home)
+
+    before = network_of(desired(1400), plane)
+    seen = ObservedNetwork(
+        exists=True,
+        guard=before.guard,
+        links=before.links,
+        host_addresses=before.host_addresses,
+        routes=before.routes,
+        rules=before.rules,
+    )
+    todo = plan(desired(1300), Observed(seen, ObservedCharon(running=False)), plane, Timing(0.0))
+    rules, routes = set(before.rules), set(before.routes)
+    removed = 0
+    for action in todo.actions:
+        match action:
+            case EnsureRoute(route):
+                routes = {
+                    r
+                    for r in routes
+                    if (r.table, r.destination) != (route.table, route.destination)
+                } | {route}
+            case RemoveRoute(route):
+                routes.discard(route)
+                removed += 1
+            case EnsureRule(rule):
+                rules.add(rule)
+            case RemoveRule(rule):
+                rules.discard(rule)
+        tables = {route.table for route in routes}
+        led = {rule.table for rule in rules} & {r.table for r in before.routes | routes}
+        assert led <= tables
+    assert removed or home is None
