@@ -56,7 +56,7 @@ def main() -> int:
                 results.append(result)
     name = "losses.json" if options.backend == "ovn" else f"losses-{options.backend}.json"
     document = {
-        "machine": f"{platform.system()} {platform.release()}",
+        "machine": f"{platform.system()} {platform.release().partition('-')[0]}",
         "backend": options.backend,
         "delay_ms": options.delay,
         "allowed": {str(version): allowed[version] for version in map(IkeVersion, options.ike)},
