@@ -35,6 +35,27 @@ def hosts(workloads):
     return " or ".join(f"host {a}" for w in workloads for a in w.addresses)
 
 
+def works(pair, limit=60):
+    """Both sides say ACTIVE, and both workloads reach all addresses of the other one."""
+    pair.up(limit)
+    for workload, other in ((pair.here, pair.there), (pair.there, pair.here)):
+        for address in other.addresses:
+            workload.wait_for_ping(address, limit)
+
+
+@contextlib.contextmanager
+def whole(lab, pair):
+    """The tunnel works before and after; meanwhile nothing is in clear on cloud a's wire.
+
+    For what changes a router's own ports: an intruder (`closed`) knows those of the beginning.
+    """
+    with Capture.on_wire(lab, pair.one.cloud.plan, hosts((pair.here, pair.there))) as wire:
+        works(pair)
+        yield
+        works(pair)
+        assert wire.lines() == []
+
+
 @dataclasses.dataclass
 class Watch:
     """What has been seen so far: on the public wires, and at the workloads of the intruder's."""

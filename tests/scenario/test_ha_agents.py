@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from lab.capture import Capture
 from lab.layout import LabError
 from lab.processes import wait_for
 from lab.stream import Stream
 from lab.vpn import charons, join, namespace_of
+from tests.scenario.closed import whole
 
 pytestmark = pytest.mark.long
 
@@ -68,22 +68,10 @@ def operator(pair):
 
 
 @pytest.fixture(autouse=True)
-def whole(pair, lab):
+def unbroken(pair, lab):
     """Each test begins and ends with a tunnel that works; nothing is ever in clear."""
-    inner = " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
-    with Capture.on_wire(lab, pair.one.cloud.plan, inner) as wire:
-        works(pair)
+    with whole(lab, pair):
         yield
-        works(pair)
-        assert wire.lines() == []
-
-
-def works(pair, limit=60):
-    """Both sides say ACTIVE, and both workloads reach the other one in both families."""
-    pair.up(limit)
-    for workload, other in ((pair.here, pair.there), (pair.there, pair.here)):
-        for address in other.addresses:
-            workload.wait_for_ping(address, limit)
 
 
 def kept(end, node):

@@ -13,6 +13,7 @@ from lab.processes import wait_for
 from lab.sites import add_subnet, boot
 from lab.stream import Stream
 from lab.vpn import agent_view, child_sas, connect
+from tests.scenario.closed import whole
 from tests.scenario.test_self_healing import OVN, lost, stream
 
 # On OVN a VPN has an address of its own beside the router's.
@@ -25,21 +26,10 @@ FIGURES = "build/router-changes.jsonl"
 
 
 @pytest.fixture(autouse=True)
-def closed(pair, lab):
+def unbroken(pair, lab):
     """Each test begins and ends with a tunnel that works; nothing is ever in clear."""
-    inner = " or ".join(f"host {a}" for w in (pair.here, pair.there) for a in w.addresses)
-    with Capture.on_wire(lab, pair.one.cloud.plan, inner) as wire:
-        works(pair)
+    with whole(lab, pair):
         yield
-        works(pair)
-        assert wire.lines() == []
-
-
-def works(pair):
-    pair.up(60)
-    for workload, other in ((pair.here, pair.there), (pair.there, pair.here)):
-        for address in other.addresses:
-            workload.wait_for_ping(address)
 
 
 def remotes(end):

@@ -193,7 +193,10 @@ class HomeSource:
         desired = self._desired(router_id)
         site = site_of(desired, namespace) if desired and namespace else None
         with self._lock:
-            (self._elsewhere.discard if site or not desired else self._elsewhere.add)(key)
+            if desired is not None and site is None:
+                self._elsewhere.add(key)
+            else:
+                self._elsewhere.discard(key)
         if site is None or site.home is None:
             self._forget(key)
             return None

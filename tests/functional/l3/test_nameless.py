@@ -23,7 +23,6 @@ from tests.functional.l3.stand import (
     every_firewall,
     legacy,
     run,
-    vrrp_daemon,
 )
 
 
@@ -151,42 +150,43 @@ def test_without_charon_the_namespace_is_waited_for(stand):
     assert west.turn().failed.code == "router_namespace_missing"
 
 
-def test_a_redundant_router_is_served_on(stand, tmp_path):
+@pytest.fixture
+def redundant(both, keepalived):
+    """West's router, which its node serves."""
+    west, east = both
+    west.source.desired = desired(WEST, EAST, make.home(redundant=True))
+    east.source.desired = desired(EAST, WEST, make.home())
+    east.turn()
+    west.until(Status.ACTIVE)
+    return west
+
+
+def test_a_redundant_router_is_served_on(redundant, stand):
     """Its keepalived and its address are there all the time; also for an agent that begins."""
-    west, east = stand.site(WEST, legacy), stand.site(EAST, legacy)
-    with vrrp_daemon(west.key, tmp_path):
-        west.source.desired = desired(WEST, EAST, make.home(redundant=True))
-        east.source.desired = desired(EAST, WEST, make.home())
-        east.turn()
-        west.until(Status.ACTIVE)
-        homes.wait(west.homes.redundant(), 0.0)
-        before, told = charons(west, stand), []
-        lose_name(west)
-        another = HomeSource(west.source, lambda _: (), time.monotonic, lost=west.lost)
-        assert another.get_router(west.key).role is Role.ACTIVE
-        assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
-        told.append(west.turn().report)
-        assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
-        told.append(west.turn().report)
-        assert {each.role for each in told} == {Role.ACTIVE}
-        assert {row.status for each in told for row in each.connections} == {Status.ACTIVE}
-        assert charons(west, stand) == before
-        assert west.ping(EAST.inner(5)[0])
+    west = redundant
+    homes.wait(west.homes.redundant(), 0.0)
+    before, told = charons(west, stand), []
+    lose_name(west)
+    another = HomeSource(west.source, lambda _: (), time.monotonic, lost=west.lost)
+    assert another.get_router(west.key).role is Role.ACTIVE
+    assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
+    told.append(west.turn().report)
+    assert homes.wait(west.homes.redundant(), 5.0).keys() == {west.key}
+    told.append(west.turn().report)
+    assert {each.role for each in told} == {Role.ACTIVE}
+    assert {row.status for each in told for row in each.connections} == {Status.ACTIVE}
+    assert charons(west, stand) == before
+    assert west.ping(EAST.inner(5)[0])
 
 
-def test_a_redundant_router_whose_address_goes_meanwhile_is_silent(stand, tmp_path):
+def test_a_redundant_router_whose_address_goes_meanwhile_is_silent(redundant, stand):
     """What has lost its name has a role too, and keeps it by the same sign."""
-    west, east = stand.site(WEST, legacy), stand.site(EAST, legacy)
-    with vrrp_daemon(west.key, tmp_path):
-        west.source.desired = desired(WEST, EAST, make.home(redundant=True))
-        east.source.desired = desired(EAST, WEST, make.home())
-        east.turn()
-        west.until(Status.ACTIVE)
-        lose_name(west)
-        inside.within(inside.of_process(charons(west, stand)[0]), _take_address)
-        assert west.turn().report.role is Role.STANDBY
-        west.turn()
-        assert not west.swan.observe(west.key).ike_sas
+    west = redundant
+    lose_name(west)
+    inside.within(inside.of_process(charons(west, stand)[0]), _take_address)
+    assert west.turn().report.role is Role.STANDBY
+    west.turn()
+    assert not west.swan.observe(west.key).ike_sas
 
 
 def _take_address():

@@ -1,6 +1,7 @@
 """One connection, and what a look at charon may show of it."""
 
 from swanherd.core.ike import ChildSa, Fault, IkeSa, LoadedConfig, ObservedCharon, SaState
+from swanherd.core.network import ObservedNetwork
 from swanherd.core.peering import ike_config
 from swanherd.core.tunnels import Timing, plan_tunnels
 from swanherd.testing import builders as make
@@ -41,3 +42,15 @@ def fault(first=0.0, last=0.0, code="peer_silent"):
 
 def actions(observed, desired=DESIRED, now=0.0):
     return plan_tunnels(desired, observed, Timing(now))[0]
+
+
+def network(wanted):
+    """What a node shows whose network is as wanted."""
+    return ObservedNetwork(
+        exists=True,
+        guard=wanted.guard,
+        links=wanted.links,
+        host_addresses=wanted.host_addresses,
+        routes=wanted.routes,
+        rules=wanted.rules,
+    )

@@ -19,11 +19,11 @@ from swanherd.core.model import (
     Transform,
 )
 from swanherd.core.naming import child_name
-from swanherd.core.network import ObservedNetwork
 from swanherd.core.peering import peerings
 from swanherd.core.planner import Observed, Plan, options_of, plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
+from tests.unit.core.seen import network as as_wanted
 
 OK = Verdict.OK
 PLANE = DataPlane.KERNEL
@@ -60,14 +60,7 @@ def sa(**changes):
 
 def healthy():
     wanted = network_of(DESIRED, PLANE)
-    network = ObservedNetwork(
-        exists=True,
-        links=wanted.links,
-        host_addresses=wanted.host_addresses,
-        routes=wanted.routes,
-        rules=wanted.rules,
-        guard=wanted.guard,
-    )
+    network = as_wanted(wanted)
     config = PEERING.config
     charon = ObservedCharon(
         running=True,

@@ -15,6 +15,7 @@ from swanherd.core.network import (
 from swanherd.core.planner import Observed, plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
+from tests.unit.core.seen import network as as_wanted
 
 LIFE = (ReloadCharon, StartCharon, StopCharon)
 
@@ -66,14 +67,7 @@ def test_another_mtu_takes_no_route_away_that_a_rule_still_leads_to(plane, home)
         return dataclasses.replace(wanted, home=home)
 
     before = network_of(desired(1400), plane)
-    seen = ObservedNetwork(
-        exists=True,
-        guard=before.guard,
-        links=before.links,
-        host_addresses=before.host_addresses,
-        routes=before.routes,
-        rules=before.rules,
-    )
+    seen = as_wanted(before)
     todo = plan(desired(1300), Observed(seen, ObservedCharon(running=False)), plane, Timing(0.0))
     rules, routes = set(before.rules), set(before.routes)
     removed = 0
