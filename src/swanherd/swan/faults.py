@@ -23,8 +23,9 @@ from swanherd.swan.events import (
 
 T = TypeVar("T")
 
-# A weak cause (silence) takes the place of a strong one that wasn't proven again for so long.
-_FADE = 60.0
+# A weak cause (silence) takes the place of a strong one that wasn't proven again for so long, or
+# for two of the pauses that the peer makes.
+_FADE, _PAUSES = 60.0, 2
 # Failures with a longer pause between them are two series, not one.
 _SERIES = 300.0
 # A peer's delete and the end of the SA are told on two ways, at most this far apart.
@@ -40,6 +41,22 @@ class _Entry:
     proved: float  # when the code was last seen, in monotonic seconds
     named: bool = True  # charon or the identity said whose failure it was
     over: bool = False  # the config has been wholly up since, and nothing has ended since then
+    pause: float = 0.0  # between the last two attempts that showed the code
+
+    @property
+    def rank(self) -> int:
+        """How telling the cause is."""
+        return causes.CAUSES[self.fault.code].rank
+
+    def proved_again(self, now: float, *, code: str, named: bool) -> float:
+        """Return the pause after another sign of the same code; signs of one attempt have none."""
+        if code != self.fault.code or (self.named and not named):
+            return self.pause
+        return now - self.proved if now - self.proved > _TOGETHER else self.pause
+
+    def has_faded(self, now: float) -> bool:
+        """Tell whether it is so long ago that the peer doesn't go on with it."""
+        return now - self.proved > max(_FADE, _PAUSES * self.pause)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,22 +189,26 @@ class FaultMemory:
         """Return whose failure it is.
 
         Of the configs of one peer a nameless sign concerns the one whose identity the peer
-        presented, else those that aren't up and don't fail for a cause that is known.
+        presented, else those that aren't up and don't fail for a cause that is known: for none
+        that was known lately, if there are others. Where any peer may come it may be a stranger's.
         """
         names = causes.concerned(sign.config, sign.peer, facts)
-        if sign.config or len(names) == 1:
+        if sign.config or (len(names) == 1 and not facts[names[0]].any_peer):
             return names
         if isinstance(sign, Notice):
             same = tuple(n for n in names if _is_the_peers(sign, facts[n]))
             names = same or names
-        return tuple(n for n in names if not self.established.get(n) and not self._known(n, now))
+        down = [n for n in names if not self.established.get(n)]
+        told = {n: self.entries[n] for n in down if self._is_told(n, now)}
+        others = tuple(n for n in down if n not in told)
+        return others or tuple(n for n in down if told[n].has_faded(now))
 
-    def _known(self, config: str, now: float) -> bool:
-        """Tell whether charon itself said lately why this config fails."""
+    def _is_told(self, config: str, now: float) -> bool:
+        """Tell whether charon itself said in this series why the config fails."""
         known = self.entries.get(config)
-        if known is None or not known.named or now - known.proved > _FADE:
+        if known is None or not known.named or now - known.proved > _SERIES:
             return False
-        return causes.CAUSES[known.fault.code].rank > 1
+        return known.rank > 1
 
     def _feed_exchange(
         self, exchange: Exchange, facts: Mapping[str, ConfigFacts], now: float
@@ -256,7 +277,9 @@ class FaultMemory:
             entry = dataclasses.replace(known, fault=dataclasses.replace(known.fault, last=now))
         else:
             text = f"{cause.text} ({detail})" if detail else cause.text
-            entry = _Entry(Fault(config, code, text, cause.hint, first, now), now, named)
+            pause = known.proved_again(now, code=code, named=named) if known is not None else 0.0
+            fault = Fault(config, code, text, cause.hint, first, now)
+            entry = _Entry(fault, now, named, pause=pause)
         return self.changed(entries={**self.entries, config: entry})
 
     def changed(self, **changes: object) -> FaultMemory:
@@ -272,8 +295,13 @@ def _is_the_peers(notice: Notice, facts: ConfigFacts) -> bool:
 def _takes_over(code: str, known: _Entry, now: float, *, named: bool) -> bool:
     """Tell whether a new cause replaces the known one: the stronger stays while it is fresh.
 
-    What is known to be of this config is stronger than what may be of another.
+    What is known to be of this config is stronger than what may be of another. That an attempt
+    failed may be told before its own cause, and says nothing beside any.
     """
     rank = causes.CAUSES[code].rank
     surer = named and not known.named and rank > 1
-    return surer or rank >= causes.CAUSES[known.fault.code].rank or now - known.proved > _FADE
+    if surer or rank >= known.rank:
+        return True
+    if rank == 0 and known.rank > 1 and now - known.proved <= _SERIES:
+        return False
+    return known.has_faded(now)
