@@ -37,8 +37,7 @@ from swanherd.reconcile.source import SHORTEST, CachedSource
 from swanherd.reconcile.wheel import Wheel
 from swanherd.rpc import client
 from swanherd.swan.adapter import StrongSwan
-from swanherd.swan.charon import CharonLife, Surroundings
-from swanherd.swan.settings import Retransmission
+from swanherd.swan.charon import Surroundings
 
 LOG = logging.getLogger(__name__)
 
@@ -73,9 +72,9 @@ class L3Agent:
             daemons,
             time.monotonic,
         )
-        lost = CharonLife(surroundings, Retransmission()).nameless
-        self._node = HomeNode(lost=lost)
         self.swan = StrongSwan(surroundings, self._on_charon_event)
+        lost = self.swan.life.nameless
+        self._node = HomeNode(lost=lost)
         self._server = client.ServerClient(
             conf, conf.host, options_.rpc_timeout, binary="neutron-l3-agent"
         )

@@ -215,19 +215,16 @@ class Backend(Protocol):
 
     def claimed(
         self, context: Any, router_id: RouterId, host: str, held: float | None = None
-    ) -> bool:
-        """Hear that a host serves a router, for so many seconds; return whether that moves it."""
+    ) -> float | None:
+        """Hear that a host serves a router; `held`: for how many seconds it has had its addresses.
+
+        Return for how many seconds another host has had them too, if the router stays there; None
+        if none serves it by them.
+        """
         ...
 
     def released(self, context: Any, router_id: RouterId, host: str) -> None:
         """Hear that a host stands by for a router."""
-        ...
-
-    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
-        """Return for how many seconds another host has had the addresses that this one has too.
-
-        None if none serves the router by them.
-        """
         ...
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
@@ -280,16 +277,12 @@ class NoBackend:
 
     def claimed(
         self, context: Any, router_id: RouterId, host: str, held: float | None = None
-    ) -> bool:
-        """Never: nobody but the server places routers."""
-        return False
+    ) -> float | None:
+        """It changes nothing: nobody but the server places routers, and no host has addresses."""
+        return None
 
     def released(self, context: Any, router_id: RouterId, host: str) -> None:
         """It changes nothing."""
-
-    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
-        """Never: no host has addresses."""
-        return None
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None."""

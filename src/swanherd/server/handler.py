@@ -70,16 +70,18 @@ class AgentHandler:
         """
         LOG.debug("Agent %s reports %d routers", host, len(reports))
         context = n_context.get_admin_context()
+        later: dict[RouterId, float] = {}
         for report in reports:
             if report.role is Role.ACTIVE or report.held is not None:
                 # If that moves the router, this report is of the epoch before: another follows.
-                self._backend.claimed(context, report.router_id, host, report.held)
+                router_id = report.router_id
+                seconds = self._backend.claimed(context, router_id, host, report.held)
+                if seconds is not None:
+                    later[router_id] = seconds
             else:
                 self._backend.released(context, report.router_id, host)
         self._intake.take(context, host, reports)
-        both = [report.router_id for report in reports if report.held is not None]
-        asked = ((each, self._backend.served_later(context, each, host)) for each in both)
-        return {router_id: seconds for router_id, seconds in asked if seconds is not None}
+        return later
 
 
 def _elsewhere(row: RouterRow) -> DesiredRouter:

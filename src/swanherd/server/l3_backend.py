@@ -7,6 +7,7 @@ row of another database is made. Which hosts have a router is Neutron's to say.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -119,8 +120,8 @@ class L3Backend:
 
     def claimed(
         self, context: Any, router_id: RouterId, host: str, held: float | None = None
-    ) -> bool:
-        """Move a router to this host, whose agent says that it serves it.
+    ) -> float | None:
+        """Move a router to this host, whose agent says that it serves it, or tell who does.
 
         If it is redundant, the host has its addresses: Neutron itself hears of that seconds later,
         and of a node that died perhaps never. Who got them last has it while two have them, for
@@ -128,21 +129,15 @@ class L3Backend:
         """
         row = self._store.get_router_row(context, router_id)
         if row is None:
-            return False
+            return None
         since = began(self._store.now(), held)
         if row.host == host and earliest(row.claimed_at, since) == row.claimed_at:
-            return False
-        found = l3_router_of(context, router_id)
-        if host not in found.bound or not (found.redundant or row.host not in found.bound):
-            return False
-        # What a host said that is gone, or never was the router's, holds for nothing.
-        counts = row.host in found.bound and row.host in agents(context).alive
-        against = row.host if counts else None
-        if not self._store.claim(context, router_id, host, since, against):
-            return False
+            return None
+        if not self._claim(context, row, host, since):
+            return None if held is None else self._served_later(context, row, host)
         LOG.info("Router %s is served by %s, no longer %s", router_id, host, row.host)
         self._look(router_id)
-        return True
+        return None
 
     def released(self, context: Any, router_id: RouterId, host: str) -> None:
         """Let another have the router that has its address, if this host had it till now."""
@@ -153,19 +148,6 @@ class L3Backend:
             LOG.info("Router %s isn't served by %s any more", router_id, host)
             self._look(router_id)
 
-    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
-        """Return for how many seconds another host has had the addresses that this one has too.
-
-        Only while that one has a tunnel: if it is who is cut off, none may be silent for it. One
-        that isn't heard any more has lost the router to the claim in the same report.
-        """
-        row = self._store.get_router_row(context, router_id)
-        if row is None or row.host in (None, host) or row.claimed_at is None:
-            return None
-        if not self._store.has_tunnel(context, router_id):
-            return None
-        return (self._store.now() - row.claimed_at).total_seconds()
-
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """None: OVN has no part in it."""
         return ()
@@ -174,6 +156,30 @@ class L3Backend:
         """Nothing to watch but Neutron's own callbacks."""
 
     # Parts
+
+    def _claim(
+        self, context: Any, row: RouterRow, host: str, since: datetime.datetime | None
+    ) -> bool:
+        """Let the host have the router, if it may and nobody got it later; tell whether it has."""
+        found = l3_router_of(context, row.router_id)
+        if host not in found.bound or not (found.redundant or row.host not in found.bound):
+            return False
+        # What a host said that is gone, or never was the router's, holds for nothing.
+        counts = row.host in found.bound and row.host in agents(context).alive
+        against = row.host if counts else None
+        return self._store.claim(context, row.router_id, host, since, against)
+
+    def _served_later(self, context: Any, row: RouterRow, host: str) -> float | None:
+        """Return for how many seconds another host has had the addresses that this one has too.
+
+        Only while that one has a tunnel: if it is who is cut off, none may be silent for it. One
+        that isn't heard any more has lost the router to the claim.
+        """
+        if row.host in (None, host) or row.claimed_at is None:
+            return None
+        if not self._store.has_tunnel(context, row.router_id):
+            return None
+        return (self._store.now() - row.claimed_at).total_seconds()
 
     def _place(self, context: Any, row: RouterRow) -> Reason | None:
         found = l3_router_of(context, row.router_id)

@@ -160,16 +160,12 @@ class OvnBackend:
 
     def claimed(
         self, context: Any, router_id: RouterId, host: str, held: float | None = None
-    ) -> bool:
-        """Never: the gateway's place decides."""
-        return False
+    ) -> float | None:
+        """It changes nothing: the gateway's place decides, and a port is on one chassis."""
+        return None
 
     def released(self, context: Any, router_id: RouterId, host: str) -> None:
         """It changes nothing."""
-
-    def served_later(self, context: Any, router_id: RouterId, host: str) -> float | None:
-        """Never: a router's port is on one chassis."""
-        return None
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
         """Return what the single active OVN maintenance worker runs for us."""

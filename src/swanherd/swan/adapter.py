@@ -74,7 +74,7 @@ class _Router:
 
 
 class StrongSwan:
-    """The strongSwan daemons of this node.
+    """The strongSwan daemons of this node; `life` starts, finds and ends them.
 
     `on_event` is called from a thread of ours when it is time to look at the router again.
     """
@@ -85,7 +85,7 @@ class StrongSwan:
         on_event: Callable[[RouterId], None],
         retransmission: Retransmission = Retransmission(),  # noqa: B008 (frozen)
     ) -> None:
-        self._life = CharonLife(surroundings, retransmission)
+        self.life = CharonLife(surroundings, retransmission)
         self._on_event = on_event
         self._clock = surroundings.clock
         self._lock = threading.Lock()
@@ -94,11 +94,11 @@ class StrongSwan:
 
     def routers(self) -> frozenset[RouterId]:
         """Return every router that has a charon or files of one on this node."""
-        return self._life.routers()
+        return self.life.routers()
 
     def end_orphans(self) -> None:
         """End charons of ours that nothing tells of any more: their files were removed."""
-        self._life.end_orphans()
+        self.life.end_orphans()
 
     def observe(
         self, router_id: RouterId, spis: frozenset[int] = frozenset(), *, recent: bool = False
@@ -108,11 +108,11 @@ class StrongSwan:
         `recent`: what no event spoke of may be as it was listed a while ago.
         """
         router = self._router(router_id)
-        if not self._life.is_running(router_id):
+        if not self.life.is_running(router_id):
             self._lost(router_id, router)
             return ObservedCharon(running=False, faults=router.memory.faults)
         try:
-            if self._listener.attach(router_id, self._life.paths(router_id)):
+            if self._listener.attach(router_id, self.life.paths(router_id)):
                 router.lists.forget()  # events may have been missed
             return self._ask(router_id, router, spis, KEPT if recent else WHOLE)
         except Temporary as failure:
@@ -141,17 +141,17 @@ class StrongSwan:
         match action:
             case StartCharon(options):
                 self._start(router_id, router, options)
-            case ReloadCharon(options) if self._life.is_strangers(router_id):
+            case ReloadCharon(options) if self.life.is_strangers(router_id):
                 self._start(router_id, router, options)
             case ReloadCharon(options):
                 reload = partial(router.commands.request, "reload-settings")
-                self._life.reload(router_id, options, reload)
+                self.life.reload(router_id, options, reload)
             case StopCharon():
                 self._listener.detach(router_id)
                 with self._lock:
                     self._routers.pop(router_id, None)
                 router.commands.end()
-                self._life.stop(router_id)
+                self.life.stop(router_id)
             case LoadConfig():
                 self._load(router_id, router, action)
             case LoadSecret(connection):
@@ -187,7 +187,7 @@ class StrongSwan:
 
     def memory(self, router_id: RouterId) -> int | None:
         """Return the bytes of memory that the router's charon holds; it isn't asked."""
-        return self._life.memory(router_id)
+        return self.life.memory(router_id)
 
     def close(self) -> None:
         """Let go of all daemons; they and their tunnels go on."""
@@ -201,7 +201,7 @@ class StrongSwan:
         with self._lock:
             router = self._routers.get(router_id)
             if router is None:
-                path = self._life.paths(router_id).vici
+                path = self.life.paths(router_id).vici
                 router = self._routers[router_id] = _Router(Commands(router_id, path), self._clock)
             return router
 
@@ -210,7 +210,7 @@ class StrongSwan:
     def _ask(
         self, router_id: RouterId, router: _Router, spis: frozenset[int], within: float
     ) -> ObservedCharon:
-        if self._life.rotate_log(router_id):
+        if self.life.rotate_log(router_id):
             router.commands.request("reload-settings")
         asked = self._clock()
         listed = router.lists.look(spis, within)
@@ -233,7 +233,7 @@ class StrongSwan:
             router.outdated = outdated(listed.configs, listed.sas, router.outdated, asked)
         return ObservedCharon(
             running=True,
-            options=self._life.options(router_id),
+            options=self.life.options(router_id),
             configs=listed.configs,
             secrets=listed.secrets,
             ike_sas=silence.noted_in(listed.sas),
@@ -285,19 +285,19 @@ class StrongSwan:
     # Acting
 
     def _start(self, router_id: RouterId, router: _Router, options: CharonOptions) -> None:
-        paths = self._life.paths(router_id)
+        paths = self.life.paths(router_id)
 
         def check() -> None:
             router.commands.close()
             router.commands.request("version")
             self._listener.attach(router_id, paths)
 
-        if not self._life.is_running(router_id):
+        if not self.life.is_running(router_id):
             self._lost(router_id, router)
-        self._life.start(router_id, options, check)
+        self.life.start(router_id, options, check)
 
     def _load(self, router_id: RouterId, router: _Router, load: LoadConfig) -> None:
-        config, options = load.config, self._life.options(router_id)
+        config, options = load.config, self.life.options(router_id)
         plane = options.data_plane if options is not None else DataPlane.USERSPACE
         how = partial(codec.render, config, plane, quiet=load.quiet, rank=load.rank)
         message = _rendered(router_id, how)
@@ -313,7 +313,8 @@ class StrongSwan:
         try:
             router.commands.request("unload-conn", {"name": name})
         except Permanent:
-            configs = (codec.parse_config(m)[0] for m in _list_configs(router.commands))
+            listed = router.commands.stream("list-conns", "list-conn")
+            configs = (codec.parse_config(message)[0] for message in listed)
             if any(config.name == name for config in configs):
                 raise
         with router.lock:
@@ -394,7 +395,3 @@ def _rendered(router_id: RouterId, render: Callable[[], Message]) -> Message:
         return render()
     except Unrenderable as error:
         raise Permanent(router_id, Reason("unrenderable", str(error))) from error
-
-
-def _list_configs(commands: Commands) -> list[Message]:
-    return commands.stream("list-conns", "list-conn")

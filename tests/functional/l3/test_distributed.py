@@ -147,7 +147,7 @@ def test_a_charon_whose_namespace_was_removed_is_ended(both):
     """It would live on without a name; Neutron takes the devices out before that."""
     west, east = both
     connect(west, east)
-    directory = next((west.swan._life._state).glob("snat-*"))
+    directory = next((west.swan.life._state).glob("snat-*"))
     assert directory.exists()
     run("ip", "-n", west.key, "link", "del", WEST.qg)
     run("ip", "netns", "del", west.key)

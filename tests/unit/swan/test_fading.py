@@ -62,7 +62,9 @@ def test_a_weak_sign_once_the_cause_is_not_shown_again() -> None:
     facts = {"key": FACTS["key"]}
     turns: list[tuple[float, Event]] = [(0.0, WRONG_KEY), (90.0, WRONG_KEY)]
     assert {"key": "psk_mismatch"} == codes_after([*turns, (270.0, UNFINISHED)], facts)[-1]
-    assert {"key": "negotiation_unfinished"} == codes_after([*turns, (271.0, UNFINISHED)], facts)[-1]
+    assert {"key": "negotiation_unfinished"} == codes_after([*turns, (271.0, UNFINISHED)], facts)[
+        -1
+    ]
 
 
 def test_an_attempt_that_came_to_nothing() -> None:
