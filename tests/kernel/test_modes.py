@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import subprocess
 
 import pytest
 
@@ -12,6 +14,7 @@ from swanherd.core.model import (
     Encapsulation,
     IkeVersion,
     Initiator,
+    IpsecPolicy,
     SiteConnection,
     Status,
     Transform,
@@ -23,21 +26,39 @@ from tests.kernel.wires import Traffic, cut, ping
 versions = pytest.mark.parametrize("version", IkeVersion)
 
 
+def _change_live(
+    stage: Stage, sides: tuple[SiteConnection, SiteConnection], ipsec: IpsecPolicy
+) -> None:
+    """Bring a tunnel up and then give both sides another policy."""
+    for west, east in (sides, [dataclasses.replace(side, ipsec=ipsec) for side in sides]):
+        stage.want([west], [east])
+        stage.rest()
+
+
 @versions
 def test_ah_authenticates_between_networks(stage: Stage, version: IkeVersion) -> None:
-    """With AH packets of the pair cross in tunnel mode and the wire carries AH, not ESP."""
-    west, east = ends("ah", 4, 4, version, ipsec=builders.ipsec_policy(transform=Transform.AH))
-    stage.want([west], [east])
-    stage.rest()
+    """With AH in ESP's place on a live tunnel, packets of the pair cross in tunnel mode.
+
+    The wire carries AH, not ESP, until ESP takes its place again.
+    """
+    esp = ends("ah", 4, 4, version)
+    _change_live(stage, esp, builders.ipsec_policy(transform=Transform.AH))
     with Traffic([], ["192.0.2.0/24"]) as traffic:
         assert ping(HERE, *INNER[4])
         assert ping(THERE, *INNER[4][::-1])
         wire = traffic.read().wire
     assert wire["ah"] >= 4
     assert "esp" not in wire
-    # An SA of the test before may go a moment later.
+    _wait_for_protocol(stage, 51)
+    stage.want(*([side] for side in esp))
+    stage.rest()
+    _wait_for_protocol(stage, 50)
+
+
+def _wait_for_protocol(stage: Stage, number: int) -> None:
+    """Wait until all SAs are of that protocol: one of the time before may go a moment later."""
     stage.agent.wait(
-        lambda: {sa.protocol for sa in stage.agent.node.observe(WEST).kernel_sas} == {51}, 30
+        lambda: {sa.protocol for sa in stage.agent.node.observe(WEST).kernel_sas} == {number}, 30
     )
 
 
@@ -45,13 +66,15 @@ def test_ah_authenticates_between_networks(stage: Stage, version: IkeVersion) ->
 def test_transport_mode_protects_the_gateways_own_packets(
     stage: Stage, version: IkeVersion
 ) -> None:
-    """In transport mode packets between the public addresses are ESP; without it they aren't."""
+    """In transport mode packets between the public addresses are ESP; without it they aren't.
+
+    It takes the place of tunnel mode on a live tunnel.
+    """
     here, there = "203.0.113.2", "198.51.100.2"
     selectors = (builders.selector(f"{here}/32", f"{there}/32"),)
     policy = builders.ipsec_policy(mode=Encapsulation.TRANSPORT)
-    west, east = ends("transport", 4, 4, version, ipsec=policy, selectors=selectors)
-    stage.want([west], [east])
-    stage.rest()
+    _change_live(stage, ends("transport", 4, 4, version, selectors=selectors), policy)
+    stage.agent.wait(lambda: _modes() == {"transport"}, 30)
     with Traffic([], INNER_NETWORKS) as traffic:
         assert ping(f"qvpn-{WEST}", here, there)
         wire = traffic.read().wire
@@ -63,6 +86,13 @@ def test_transport_mode_protects_the_gateways_own_packets(
     with Traffic([], INNER_NETWORKS) as traffic:
         assert ping(f"qvpn-{WEST}", here, there)
         assert {f"icmp 8 of {here}", f"icmp 0 of {there}"} <= traffic.read().wire.keys()
+
+
+def _modes() -> set[str]:
+    """Return what the kernel says of the modes of west's SAs."""
+    argv = ("ip", "-n", f"qvpn-{WEST}", "xfrm", "state")
+    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return set(re.findall(r" mode (\w+)$", told, re.MULTILINE))
 
 
 @versions
