@@ -35,6 +35,12 @@ MISSING = Reason(
     "See the L3 agent's log.",
 )
 
+NO_ADDRESS = Reason(
+    "router_address_missing",
+    "The L3 agent hasn't given the router's public address to its device yet.",
+    "See the L3 agent's log.",
+)
+
 # Seconds by which two notices of one tenure may differ on their way.
 _AGAIN = 1.0
 
@@ -106,6 +112,9 @@ class HomeNode:
                     raise Temporary(router_id, MISSING)
             case net.NameNamespace(pid, inode):
                 homes.name_again(router_id, pid, inode)
+            case net.AwaitAddress(address):
+                if address not in homes.observe(router_id, self._firewall).addresses:
+                    raise Temporary(router_id, NO_ADDRESS)
             case net.RemoveNamespace():
                 homes.remove_ours(router_id, self._firewall)
                 with self._lock:

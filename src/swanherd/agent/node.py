@@ -115,7 +115,7 @@ class OvnNode:
                 namespace.remove(router_id, self._maker)
             case net.EnsureGuard(net.Guard() as guard):
                 network.ensure_guard(router_id, guard, self._firewall)
-            case net.EnsureGuard() | net.NameNamespace():
+            case net.EnsureGuard() | net.NameNamespace() | net.AwaitAddress():
                 raise TypeError(f"{action!r} is for a router's own namespace")
             case net.EnsureLink(link):
                 self._ensure_link(router_id, link)

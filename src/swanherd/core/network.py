@@ -185,7 +185,8 @@ class ObservedNetwork:
 
     Devices that are ours are `tr0` and `ex0`; routes and rules of ours carry our own protocol
     number. `guard` is None when our nft table isn't there or isn't what we wrote.
-    Of a router's own namespace that isn't there, `nameless` is what had the name before.
+    Of a router's own namespace that isn't there, `nameless` is what had the name before; of one
+    that is there, `addresses` are all that its devices have.
     """
 
     exists: bool
@@ -198,6 +199,7 @@ class ObservedNetwork:
     kernel_sas: frozenset[KernelSa] = frozenset()
     kernel_policies: frozenset[KernelPolicy] = frozenset()
     nameless: Nameless | None = None
+    addresses: frozenset[IPAddress] = frozenset()
 
 
 # Actions
@@ -217,6 +219,13 @@ class NameNamespace:
 
     pid: int
     inode: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AwaitAddress:
+    """Go on only if a router's own namespace has the address, which Neutron gives it."""
+
+    address: IPAddress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -325,6 +334,7 @@ InsideAction = (
 NetworkAction = (
     EnsureNamespace
     | NameNamespace
+    | AwaitAddress
     | RemoveNamespace
     | EnsureGuard
     | EnsureLink

@@ -12,6 +12,7 @@ from swanherd.core.capabilities import serviceable
 from swanherd.core.home import named_again, network_of, runs_charon
 from swanherd.core.ike import (
     CharonOptions,
+    Initiate,
     ObservedCharon,
     ReloadCharon,
     StartCharon,
@@ -27,6 +28,7 @@ from swanherd.core.model import (
     Phase1Mode,
 )
 from swanherd.core.network import NetworkAction, ObservedNetwork
+from swanherd.core.peering import peerings
 from swanherd.core.tunnels import Timing, plan_tunnels
 
 T = TypeVar("T")
@@ -87,7 +89,26 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     quiet = bereft(possible, observed.network, charon) if plane is KERNEL else frozenset()
     tunnels, look_again = plan_tunnels(possible, charon, timing, quiet)
     heard, gone = moves.welcomes(possible, observed.network, charon)
-    return Plan((*early, *restart, *late, *heard, *tunnels, *last, *gone), look_again)
+    tunnels, awaited = _sendable(possible, observed.network, tunnels)
+    return Plan((*early, *restart, *late, *heard, *tunnels, *last, *gone, *awaited), look_again)
+
+
+def _sendable(
+    desired: DesiredRouter, network: ObservedNetwork, tunnels: tuple[SwanAction, ...]
+) -> tuple[tuple[SwanAction, ...], tuple[net.AwaitAddress, ...]]:
+    """Return what to do in charon now, and the addresses for which the rest has to wait.
+
+    What begins before Neutron has given a router its address reaches nobody, and charon asks
+    again ever later: every 10 s by the time at which the address comes.
+    """
+    begun = {action.config for action in tunnels if isinstance(action, Initiate)}
+    if desired.home is None or not begun:
+        return tunnels, ()
+    configs = [p.config for p in peerings(desired) if p.config.name in begun]
+    addresses = {c.name: c.connection.local_address for c in configs}
+    missing = {n: a for n, a in addresses.items() if a is not None and a not in network.addresses}
+    now = (a for a in tunnels if not (isinstance(a, Initiate) and a.config in missing))
+    return tuple(now), tuple(map(net.AwaitAddress, sorted(set(missing.values()), key=str)))
 
 
 def _has_lost_tunnel_device(observed: Observed, plane: DataPlane) -> bool:

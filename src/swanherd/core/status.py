@@ -231,7 +231,11 @@ def _connection_row(
     name = peering.config.name
     up = children_of(connection) & carrying(name, index_of(look.charon).of(name))
     seen = _Seen(up, carried, faults.get(name))
-    return _tunnel_row(connection, peering, seen)
+    row = _tunnel_row(connection, peering, seen)
+    if row.reason is NEGOTIATING and trouble.router is not None:
+        # Nothing is negotiated before the turn goes well: what would begin waits.
+        return dataclasses.replace(row, reason=trouble.router)
+    return row
 
 
 @remember_each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from swanherd.core.home import parse_key
@@ -62,7 +62,13 @@ def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
         devices=frozenset(seen["links"]),
         kernel_sas=frozenset(map(network.parse_sa, sas)),
         kernel_policies=frozenset(map(network.parse_policy, policies)),
+        addresses=frozenset(_addresses(seen["links"].values())),
     )
+
+
+def _addresses(links_: Iterable[Mapping[str, Any]]) -> Iterator[IPAddress]:
+    for link in links_:
+        yield from (ipaddress.ip_interface(a).ip for a in link["addresses"])
 
 
 def devices_around(key: RouterId, pid: int) -> frozenset[str]:

@@ -9,19 +9,23 @@ from typing import Any
 
 from swanherd.core import network as net
 from swanherd.core.failures import Failure, Temporary
-from swanherd.core.model import PortId, Reason, RouterId
+from swanherd.core.model import IPAddress, PortId, Reason, RouterId
 from swanherd.core.network import NetworkAction, ObservedNetwork
 
 
 class FakeNode:
     """Implements `reconcile.ports.Node`; passes the same contract as the real one.
 
-    `applied` is every action that took effect, in order, with its router. `devices` are in every
-    namespace from its beginning, as in one that Neutron made.
+    `applied` is every action that took effect, in order, with its router. `devices` and
+    `addresses` are in every namespace from its beginning, as in one that Neutron made.
     """
 
-    def __init__(self, devices: Iterable[str] = ()) -> None:
-        self._devices = frozenset(devices)
+    def __init__(
+        self, devices: Iterable[str] = (), addresses: Iterable[IPAddress] = ()
+    ) -> None:
+        self._beginning = ObservedNetwork(
+            exists=True, devices=frozenset(devices), addresses=frozenset(addresses)
+        )
         self.applied: list[tuple[RouterId, NetworkAction]] = []
         self._networks: dict[RouterId, ObservedNetwork] = {}
         self._faults: dict[int, type[Failure]] = {}
@@ -49,7 +53,7 @@ class FakeNode:
             if after is None:
                 self._networks.pop(router_id, None)
             elif isinstance(action, net.EnsureNamespace) and not before.exists:
-                self._networks[router_id] = dataclasses.replace(after, devices=self._devices)
+                self._networks[router_id] = self._beginning
             else:
                 self._networks[router_id] = after
             self.applied.append((router_id, action))
@@ -112,6 +116,8 @@ def _after(
     if isinstance(action, net.EnsureRoute) and action.route.device not in observed.devices:
         text = f"there is no device {action.route.device}"
         raise Temporary(router_id, Reason("link_failed", text))
+    if isinstance(action, net.AwaitAddress) and action.address not in observed.addresses:
+        raise Temporary(router_id, Reason("router_address_missing", f"no {action.address}"))
     return _EFFECTS[type(action)](observed, action)
 
 
@@ -178,6 +184,7 @@ _REMOVALS = (
 )
 
 _EFFECTS: dict[type, Callable[[ObservedNetwork, Any], ObservedNetwork]] = {
+    net.AwaitAddress: lambda o, _: o,
     net.EnsureGuard: lambda o, a: dataclasses.replace(o, guard=a.guard),
     net.EnsureLink: lambda o, a: _with_link(o, a.link),
     net.RemoveLink: lambda o, a: _without_link(o, a.name),

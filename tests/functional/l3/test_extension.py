@@ -13,7 +13,7 @@ from oslo_config import cfg
 from swanherd.agent.l3 import L3Agent
 from swanherd.config import agent as options
 from swanherd.core.home import key_of
-from swanherd.core.model import Home, HomeNamespace, Role
+from swanherd.core.model import Home, HomeNamespace, Initiator, Role, Status
 from swanherd.dataplane import namespace
 from swanherd.rpc import server as rpc_server
 from swanherd.testing import builders as make
@@ -152,6 +152,27 @@ def test_a_redundant_router_is_taken_over_while_the_server_is_silent(agent, tmp_
         until(lambda: role(agent) is Role.ACTIVE, 2.5)  # the agent's patience is 3 s
         server.answers.set()
         until(lambda: agent.wheel.reports()[0].revision == 2)
+
+
+def test_a_tunnel_begins_when_the_routers_address_comes(stand, start, caplog):
+    """Neutron takes its time for that: charon, which would ask ever later, hasn't begun before."""
+    legacy(WEST)
+    east = stand.site(EAST, legacy)
+    east.source.desired = desired(EAST, WEST, make.home(), initiator=Initiator.RESPONSE_ONLY)
+    east.settle()
+    run("ip", "-n", KEY, "address", "flush", "dev", WEST.qg)
+    with caplog.at_level("INFO", "swanherd.reconcile.wheel"):
+        agent = start(Server())
+        agent.look(WEST.router_id)
+        # By now the next try of its own is seconds away.
+        until(lambda: "again in 4." in caplog.text)
+    (report,) = agent.wheel.reports()
+    assert [row.reason.code for row in report.connections] == ["router_address_missing"]
+    assert is_guarded()
+    assert not agent.swan.observe(KEY).ike_sas
+    run("ip", "-n", KEY, "address", "add", f"{WEST.public[0]}/24", "dev", WEST.qg)
+    run("ip", "-n", KEY, "route", "replace", "default", "via", "203.0.113.1")
+    until(lambda: agent.wheel.reports()[0].connections[0].status is Status.ACTIVE, 2)
 
 
 def test_a_namespace_has_its_name_again_before_neutron_comes_to_its_router(stand, start):

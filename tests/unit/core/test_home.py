@@ -34,6 +34,7 @@ DEVICES = [
     *(f"qr-{make.make_id(name)}"[:14] for name in ("inside", "inside6")),
     f"qg-{make.make_id('public')}"[:14],
 ]
+ADDRESS = ipaddress.ip_address("203.0.113.2")
 PAIR = make.selector("10.1.0.0/24", "10.2.0.0/24")
 LEGACY = make.at_home(make.desired(make.connection()), make.home())
 COMPUTE = make.at_home(make.desired(make.connection()), make.distributed_home())
@@ -42,7 +43,7 @@ COMPUTE = make.at_home(make.desired(make.connection()), make.distributed_home())
 def at_home_stage(plane):
     """A world whose namespaces have Neutron's devices."""
     stage = Stage(plane)
-    node = FakeNode(DEVICES)
+    node = FakeNode(DEVICES, [ADDRESS])
     stage.node = stage.charon._node = node
     stage.world = dataclasses.replace(stage.world, node=node)
     return stage
@@ -138,6 +139,35 @@ def test_a_missing_namespace_is_waited_for_and_its_charon_ended():
     gone = Observed(ObservedNetwork(exists=False), ObservedCharon(running=False))
     todo = plan(LEGACY, gone, DataPlane.KERNEL, Timing(0.0)).actions
     assert todo == (StopCharon(), net.EnsureNamespace())
+
+
+@pytest.mark.parametrize("plane", DataPlane)
+def test_nothing_begins_before_the_routers_address_is_there(plane):
+    """The guard, charon and all configs are there by then; a look when it comes begins."""
+    stage = at_home_stage(plane)
+    stage.node = stage.charon._node = FakeNode(DEVICES)
+    stage.world = dataclasses.replace(stage.world, node=stage.node)
+    stage.source.desired = LEGACY
+    for _ in range(3):
+        outcome = stage.turn()
+    assert outcome.failed.code == "router_address_missing"
+    assert outcome.report.ready
+    assert [row.reason.code for row in outcome.report.connections] == ["router_address_missing"]
+    assert not stage.observed.charon.ike_sas
+    stage.node.drift(make.ROUTER, addresses=frozenset([ADDRESS]))
+    stage.settle()
+    assert stage.observed.charon.ike_sas
+
+
+def test_what_has_its_address_doesnt_wait_for_what_has_not():
+    """A router gets its IPv6 address later: the connections over IPv4 begin."""
+    later = ipaddress.ip_address("2001:db8::2")
+    six = make.connection("six", local_address=later, peer_address="2001:db8::9")
+    stage = at_home_stage(DataPlane.KERNEL)
+    stage.source.desired = make.at_home(make.desired(make.connection(), six), make.home())
+    stage.turn()
+    assert stage.turn().failed.code == "router_address_missing"
+    assert [sa.local_host for sa in stage.observed.charon.ike_sas] == [str(ADDRESS)]
 
 
 def test_a_namespace_that_lost_only_its_name_gets_it_again():
