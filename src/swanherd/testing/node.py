@@ -20,9 +20,7 @@ class FakeNode:
     `addresses` are in every namespace from its beginning, as in one that Neutron made.
     """
 
-    def __init__(
-        self, devices: Iterable[str] = (), addresses: Iterable[IPAddress] = ()
-    ) -> None:
+    def __init__(self, devices: Iterable[str] = (), addresses: Iterable[IPAddress] = ()) -> None:
         self._beginning = ObservedNetwork(
             exists=True, devices=frozenset(devices), addresses=frozenset(addresses)
         )
