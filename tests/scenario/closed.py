@@ -16,6 +16,7 @@ from lab.capture import Capture
 from lab.layout import INTERNET_BOX
 from lab.processes import wait_for
 from lab.sites import Workload
+from lab.vpn import End
 from tests.functional.dataplane.packets import udp
 
 EVERY = 0.1  # seconds between two rounds of the intruder
@@ -56,6 +57,23 @@ def whole(lab, pair):
         assert wire.lines() == []
 
 
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """An end with a workload, and the other addresses of what its connections protect."""
+
+    end: End
+    workload: Workload
+    theirs: tuple
+
+
+def sides(pair):
+    """Return both sides of a pair of joined ends."""
+    return (
+        Side(pair.one, pair.here, pair.there.addresses),
+        Side(pair.other, pair.there, pair.here.addresses),
+    )
+
+
 @dataclasses.dataclass
 class Watch:
     """What has been seen so far: on the public wires, and at the workloads of the intruder's."""
@@ -85,17 +103,17 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watched(lab, *pairs):
-    """Have both eyes on pairs of joined ends while the block runs; give what they see."""
-    workloads = [w for pair in pairs for w in (pair.here, pair.there)]
-    plans = {end_.cloud.plan.name: end_.cloud.plan for pair in pairs for end_ in pair.ends}
+def watched(lab, watching, every=EVERY):
+    """Have both eyes on these sides while the block runs; give what they see."""
+    workloads = [side.workload for side in watching]
+    plans = {side.end.cloud.plan.name: side.end.cloud.plan for side in watching}
     with contextlib.ExitStack() as stack:
         wires = [
             stack.enter_context(Capture.on_wire(lab, plan, hosts(workloads)))
             for plan in plans.values()
         ]
         inside = [(stack.enter_context(_at(w)), w.addresses) for w in workloads]
-        stack.enter_context(_intruder(lab, pairs))
+        stack.enter_context(_intruder(lab, watching, every))
         yield Watch(wires, inside)
 
 
@@ -106,11 +124,16 @@ def closed(lab, *pairs, inwards=True):
     And the intruder would have come in without it. Where the guard itself is taken away, `inwards`
     is not asked.
     """
-    with watched(lab, *pairs) as watch:
+    with watched(lab, [side for pair in pairs for side in sides(pair)]) as watch:
         yield watch
-        assert watch.clear() == []
-        assert not (inwards and watch.arrived()), watch.arrived()
-        wait_for(watch.reached, 20, "the intruder's other packets arrive", every=0.2)
+        hold(watch, inwards=inwards)
+
+
+def hold(watch, *, inwards=True):
+    """What was watched so far is what the law says."""
+    assert watch.clear() == []
+    assert not (inwards and watch.arrived()), watch.arrived()
+    wait_for(watch.reached, 20, "the intruder's other packets arrive", every=0.2)
 
 
 @contextlib.contextmanager
@@ -131,19 +154,15 @@ def _at(workload):
 
 
 @contextlib.contextmanager
-def _intruder(lab, pairs):
-    """Send on every wire between the internet and a node of the pairs' clouds."""
+def _intruder(lab, watching, every):
+    """Send on every wire between the internet and a node of the sides' clouds."""
     frames = {}
-    for pair in pairs:
-        for end_, mine, theirs in (
-            (pair.one, pair.here, pair.there),
-            (pair.other, pair.there, pair.here),
-        ):
-            made = [frame.hex() for frame in _frames(end_, mine, theirs)]
-            for chassis in end_.cloud.plan.chassis:
-                if chassis.public:
-                    frames.setdefault(f"p-{chassis.name}", []).extend(made)
-    argv = ["python", "-m", "lab.inject", str(EVERY)]
+    for side in watching:
+        made = [frame.hex() for frame in _frames(side)]
+        for chassis in side.end.cloud.plan.chassis:
+            if chassis.public:
+                frames.setdefault(f"p-{chassis.name}", []).extend(made)
+    argv = ["python", "-m", "lab.inject", str(every)]
     program = Box(lab, INTERNET_BOX).popen(argv, stdin=subprocess.PIPE)
     with program:
         try:
@@ -155,18 +174,19 @@ def _intruder(lab, pairs):
             end(program)
 
 
-def _frames(end_, mine: Workload, theirs: Workload):
+def _frames(side):
     """Yield what comes to a cloud: as if from the peer's workload, or from its own to the peer's.
 
     And what nobody protects, which the router lets in. By each door; each has a length of its own.
     """
     lengths = itertools.count(1)
-    network = end_.cloud.connect("admin").network
-    ports = [p for p in network.ports(device_id=end_.site.router_id) if p.device_owner in DOORS]
+    network, router = side.end.cloud.connect("admin").network, side.end.site.router_id
+    ports = [p for p in network.ports(device_id=router) if p.device_owner in DOORS]
     for port in sorted(ports, key=lambda p: DOORS.index(p.device_owner)):
-        for here in mine.addresses:
-            (there,) = (a for a in theirs.addresses if (":" in a) == (":" in here))
-            for source, target in ((there, here), (here, there), (beside(here), here)):
+        for here in side.workload.addresses:
+            peers = [a for a in side.theirs if (":" in a) == (":" in here)]
+            protected = [way for a in peers for way in ((a, here), (here, a))]
+            for source, target in (*protected, (beside(here), here)):
                 data = bytes(next(lengths))
                 yield _frame(port.mac_address, udp(source, target, data, PORT))
 
