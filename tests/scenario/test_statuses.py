@@ -24,7 +24,7 @@ from tests.scenario import closed
 from tests.scenario.causes import KEY, OTHER_KEY, ROOMS, break_all, make_room
 
 # The first test waits for all faults, and for the doctor, on a busy machine perhaps.
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(2400), pytest.mark.long]
 
 INTRUDER = 1.0  # seconds between two of its rounds: there are dozens of networks
 WITHIN = 2.0  # seconds from the gateway's knowing to the API's showing
