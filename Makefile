@@ -197,9 +197,11 @@ losses-table: install ## all of them, on userspace and kernel ESP, into docs/liv
 losses: install ## what each change costs a live tunnel, into build/losses.json (LOSSES="--backend ovs")
 	@$(BIN)/python -W ignore -m bench.losses $(LOSSES)
 
+# What makes its routers of the run's kind.
+OF_KIND := tests/scenario/test_self_healing.py tests/scenario/test_statuses.py tests/scenario/test_changes.py
+
 # On a cloud with two network nodes of L3 agents, beside one of OVN.
-ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_ha_agents.py \
-	tests/scenario/test_self_healing.py tests/scenario/test_statuses.py tests/scenario/test_changes.py
+ON_L3 := tests/scenario/test_ha.py tests/scenario/test_ha_moves.py tests/scenario/test_ha_agents.py $(OF_KIND)
 
 # Legacy routers of one network node: whole faults, a random history, what comes in from outside, what
 # Neutron changes of a router, and sites that aren't ours.
@@ -217,6 +219,8 @@ test-long: environments ## what is too slow for every run: long faults, minutes 
 	@BACKEND=failover $(BIN)/pytest -q tests/scenario/test_failover.py -m long --durations=5
 	@BACKEND=predecessor $(BIN)/pytest -q tests/scenario/test_predecessor*.py --durations=3
 	@BACKEND=l3_predecessor $(BIN)/pytest -q tests/scenario/test_l3_predecessor.py --durations=3
+	@BACKEND=ha KIND=ha $(BIN)/pytest -q $(OF_KIND) --durations=5
+	@BACKEND=ovs KIND=dvr $(BIN)/pytest -q $(OF_KIND) --durations=5
 	@$(MAKE) --no-print-directory test-releases
 
 recovery: install ## break everything, and make docs/self-healing.md's table of how long it took (BACKEND=ovs)
