@@ -198,16 +198,14 @@ def _another_network(stage: Stage, *, local: bool) -> None:
         stage.settle()
 
 
-def _resized(stage: Stage) -> None:
-    """West's network becomes half of what it was on both sides, and then what it was."""
-    pairs = stage.connections[WEST]["own"].selectors
-    halves = tuple(
-        builders.selector(f"{p.local.network_address}/25", str(p.remote)) for p in pairs
+def _resized(stage: Stage, length: int) -> None:
+    """West's network becomes one of another length, on both sides."""
+    pairs = tuple(
+        builders.selector(f"{p.local.network_address}/{length}", str(p.remote))
+        for p in stage.connections[WEST]["own"].selectors
     )
-    for wanted in (halves, pairs):
-        stage.change(WEST, selectors=wanted)
-        stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in wanted))
-        stage.settle()
+    stage.change(WEST, selectors=pairs)
+    stage.change(EAST, selectors=tuple(TrafficSelector(p.remote, p.local) for p in pairs))
 
 
 def _one_network_more(stage: Stage) -> None:
@@ -309,7 +307,8 @@ def _rows(v: IkeVersion) -> tuple[Row, ...]:
             outlasts_grace, blocks=True),
         Row("psk of two connections of one peering, one by one", "swap", _together_one_by_one),
         Row("local_id and peer_id", "swap", _identities),
-        Row("a network smaller, then larger, both at once", "swap of children", _resized),
+        Row("a smaller network, both at once", "swap of children", partial(_resized, length=25)),
+        Row("a larger network, both at once", "swap of children", partial(_resized, length=23)),
         Row("peer_address", "swap, the old one forced", _moved),
         Row("peer_cidrs: one more", "one child more", _one_network_more, NOTHING),
         Row("peer_cidrs: one less", "one child less", _one_network_less, NOTHING,

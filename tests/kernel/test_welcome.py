@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -96,7 +98,7 @@ def received() -> int:
 def test_a_peer_is_heard_at_both_addresses_by_its_own_tunnel_alone() -> None:
     """charon's policy lets in what comes from one; ours from any, but nothing in clear."""
     assert [arrives(NEW), arrives(OLD), arrives(None)] == [True, False, False]
-    welcome = Welcome(50, REQID, handover.ahead(PAIR))
+    welcome = Welcome(((50, REQID),), handover.ahead(PAIR))
     for direction in (Direction.IN, Direction.FORWARD):
         network.ensure_kernel_policy(ROUTER, KernelPolicy(PAIR, direction, welcome))
     assert [arrives(NEW), arrives(OLD), arrives(None)] == [True, True, False]
@@ -104,3 +106,48 @@ def test_a_peer_is_heard_at_both_addresses_by_its_own_tunnel_alone() -> None:
     for direction in (Direction.IN, Direction.FORWARD):
         network.remove_kernel_policy(ROUTER, KernelPolicy(PAIR, direction, welcome))
     assert [arrives(NEW), arrives(OLD)] == [True, False]
+
+
+@pytest.mark.usefixtures("peer")
+def test_two_tunnels_of_one_pair_are_heard_and_no_third_one() -> None:
+    """The old child and the new one; what comes in clear is the guard's to drop meanwhile."""
+    for other in ((50, 6), (51, REQID)):
+        welcome = Welcome(tuple(sorted(((50, REQID), other))), handover.ahead(PAIR))
+        policies = [KernelPolicy(PAIR, d, welcome) for d in (Direction.IN, Direction.FORWARD)]
+        for policy in policies:
+            network.ensure_kernel_policy(ROUTER, policy)
+        heard = [arrives(NEW), arrives(OLD), arrives(OLD, reqid=6), arrives(None)]
+        assert heard == [True, True, other == (50, 6), True]
+        for policy in policies:
+            network.remove_kernel_policy(ROUTER, policy)
+    assert not arrives(OLD, reqid=6)
+
+
+@pytest.mark.usefixtures("peer")
+def test_what_goes_out_goes_by_the_tunnel_that_is_named() -> None:
+    """Before charon's own policy of the same packets, which names another tunnel."""
+    run("ip", "-n", HERE, "route", "add", str(PAIR.remote), "dev", "eth0", "src", "10.21.0.1")
+    ends = ("src", "192.0.2.2", "dst", NEW)
+    for reqid in (REQID, 6):
+        sa = (*ends, "proto", "esp", "spi", str(0x2000 + reqid % 16), "reqid", str(reqid))
+        run("ip", "-n", HERE, "xfrm", "state", "add", *sa, "mode", "tunnel", *KEYS)
+    policy = ("src", str(PAIR.local), "dst", str(PAIR.remote), "dir", "out")
+    template = ("tmpl", *ends, "proto", "esp", "reqid", str(REQID), "mode", "tunnel")
+    as_charon = str(handover.priority(PAIR, handover.FIRST))
+    run("ip", "-n", HERE, "xfrm", "policy", "add", *policy, "priority", as_charon, *template)
+    between = ipaddress.ip_address("192.0.2.2"), ipaddress.ip_address(NEW)
+    way = KernelPolicy(PAIR, Direction.OUT, Welcome(((50, 6),), handover.ahead(PAIR), between))
+    assert [sent(REQID), sent(6)] == [1, 0]
+    network.ensure_kernel_policy(ROUTER, way)
+    assert [sent(REQID), sent(6)] == [2, 2]
+    network.remove_kernel_policy(ROUTER, way)
+    assert [sent(REQID), sent(6)] == [3, 2]
+
+
+def sent(reqid: int) -> int:
+    """Send a packet, and return how many have gone by the tunnel of that number so far."""
+    command = ("ping", "-c1", "-W0.1", "-I", "10.21.0.1", "10.22.0.1")
+    subprocess.run(("ip", "netns", "exec", HERE, *command), check=False, capture_output=True)
+    listed = ("ip", "-s", "-n", HERE, "xfrm", "state", "list", "reqid", str(reqid), "src")
+    shown = subprocess.run((*listed, "192.0.2.2"), check=True, capture_output=True, text=True)
+    return int(re.search(r"lifetime current:\s+\d+\(bytes\), (\d+)\(packets\)", shown.stdout)[1])

@@ -15,7 +15,7 @@ from swanherd.core.ike import (
     SaState,
     TerminateIke,
 )
-from swanherd.core.model import DesiredRouter, IPNetwork, TrafficSelector
+from swanherd.core.model import DesiredRouter, TrafficSelector
 from swanherd.core.naming import pair_of
 
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
@@ -81,18 +81,29 @@ def replaced_by(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
 
     So it is if a network becomes larger or smaller, which makes another pair of it.
     """
+    old = networks_of(child)
+    return old is not None and any(common(old, heir) is not None for heir in heirs)
+
+
+def networks_of(child: ChildSa) -> TrafficSelector | None:
+    """Return the networks that charon negotiated for the child; None if that isn't known."""
     if child.details is None:
-        return False
+        return None
     try:
         local = ipaddress.ip_network(child.details.local)
         remote = ipaddress.ip_network(child.details.remote)
     except ValueError:
-        return False  # not ours: several networks, or a protocol's
-    return any(_overlap(local, heir.local) and _overlap(remote, heir.remote) for heir in heirs)
+        return None  # not ours: several networks, or a protocol's
+    return TrafficSelector(local, remote)
 
 
-def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
-    return one.version == other.version and one.overlaps(other)
+def common(one: TrafficSelector, other: TrafficSelector) -> TrafficSelector | None:
+    """Return the packets that are of both selectors, as one; None if there are none."""
+    pairs = ((one.local, other.local), (one.remote, other.remote))
+    if any(a.version != b.version or not a.overlaps(b) for a, b in pairs):
+        return None
+    # Of two networks that overlap one is within the other.
+    return TrafficSelector(*(max(pair, key=lambda network: network.prefixlen) for pair in pairs))
 
 
 def hopeless(

@@ -1,18 +1,38 @@
-"""How a peer that moves is heard at both of its addresses for as long as both are used. Pure.
+"""How packets get in by the old child SA and by the new one for as long as both are used. Pure.
 
-charon's policy for what comes in of a pair names the SA's source, and is replaced by that of the
-new child SA. What the peer goes on sending by the old one is then dropped, for a round trip in
-IKEv1 (docs/adr/0024). So meanwhile there is a policy of ours before it that names no source.
+charon's policies for what comes in name one tunnel: its source, its reqid, its protocol. If the
+new child SA differs in any of these from the one whose place it takes, the kernel drops what the
+peer sends by the other one of both, for a round trip or for as long as both live (docs/adr/0024).
+So meanwhile there is a policy of ours before charon's that lets in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Container, Iterable, Iterator
 
 from swanherd.core import handover
-from swanherd.core.ike import CARRYING, ObservedCharon
-from swanherd.core.model import DesiredRouter, Encapsulation, IpsecPolicy, Transform
-from swanherd.core.naming import reqid_of
+from swanherd.core.ends import common, networks_of
+from swanherd.core.ike import (
+    CARRYING,
+    ChildSa,
+    IkeSa,
+    ObservedCharon,
+    SaState,
+    SwanAction,
+    TerminateChild,
+)
+from swanherd.core.model import (
+    DesiredRouter,
+    Encapsulation,
+    IkeVersion,
+    IpsecPolicy,
+    TrafficSelector,
+    Transform,
+)
+from swanherd.core.naming import peering_of, reqid_of
 from swanherd.core.network import (
     Direction,
     EnsureKernelPolicy,
@@ -21,16 +41,27 @@ from swanherd.core.network import (
     RemoveKernelPolicy,
     Welcome,
 )
-from swanherd.core.peering import Peering, config_names, peerings
+from swanherd.core.peering import Peering, peerings
 
-_PROTOCOLS = {Transform.ESP: 50, Transform.AH: 51}
+_ESP, _AH = 50, 51
+_PROTOCOLS = {Transform.ESP: _ESP, Transform.AH: _AH}
+
+_Children = Collection[tuple[IkeSa, ChildSa]]
+
+# charon's policies of a child are there until the peer has answered that it has ended it, too.
+_THERE = CARRYING | {SaState.DELETING}
 
 
 def welcomes(
-    desired: DesiredRouter, network: ObservedNetwork, charon: ObservedCharon
+    desired: DesiredRouter,
+    network: ObservedNetwork,
+    charon: ObservedCharon,
+    actions: Iterable[SwanAction] = (),
 ) -> tuple[tuple[EnsureKernelPolicy, ...], tuple[RemoveKernelPolicy, ...]]:
-    """Return what to add before anything begins, and what to remove after everything."""
-    wanted = frozenset(_wanted(desired, charon)) if handover.is_possible(charon) else frozenset()
+    """Return what to add before these actions begin, and what to remove after everything."""
+    ending = frozenset(a.unique_id for a in actions if isinstance(a, TerminateChild))
+    possible = handover.is_possible(charon)
+    wanted = frozenset(_wanted(desired, charon, ending)) if possible else frozenset()
     missing = sorted(wanted - network.kernel_policies, key=repr)
     return tuple(map(EnsureKernelPolicy, missing)), farewells(network, wanted)
 
@@ -45,38 +76,93 @@ def farewells(
     return tuple(map(RemoveKernelPolicy, sorted(gone, key=repr)))
 
 
-def _wanted(desired: DesiredRouter, charon: ObservedCharon) -> Iterator[KernelPolicy]:
-    """Yield the policies of the children that another peer's address has, too.
-
-    Only what is equal but for that: by a policy of ours alone packets of both have to get in.
-    """
-    names = config_names(desired)
-    old = {
-        (child.name, sa.remote_host)
+def _wanted(
+    desired: DesiredRouter, charon: ObservedCharon, ending: Container[int]
+) -> Iterator[KernelPolicy]:
+    """Yield the policies of what is protected by another child SA than it shall be, too."""
+    wanted = peerings(desired)
+    children = {peering.config.name: peering.children for peering in wanted}
+    old = [
+        (sa, child)
         for sa in charon.ike_sas
-        if sa.config not in names
         for child in sa.children
-        if child.state in CARRYING
-    }
+        if child.state in _THERE and child.name not in children.get(sa.config, ())
+    ]
     if not old:
         return
-    for peering in peerings(desired):
-        new = peering.config.connection.peer_address
-        yield from _of(peering, frozenset(name for name, peer in old if peer != new))
+    gone = [pair for pair in old if pair[1].unique_id in ending or pair[1].state not in CARRYING]
+    for peering in wanted:
+        yield from _inward(peering, old)
+        # Its new children are there when the peer has them, or sends the message that makes them.
+        first = peering.config.connection.ike.version is IkeVersion.V1
+        yield from _outward(peering, old if first else gone, charon)
 
 
-def _of(peering: Peering, children: frozenset[str]) -> Iterator[KernelPolicy]:
-    config = peering.config
-    policies = dict(config.policies)
-    for name, selector in config.children if children else ():
-        protocol = _protocol(policies.get(name, config.connection.ipsec))
-        if name not in children or protocol is None:
+def _inward(peering: Peering, old: _Children) -> Iterator[KernelPolicy]:
+    """Yield those of what old children have in common with the peering's own.
+
+    Old ones are its own, and those of any connection that differ in nothing but the peer.
+    """
+    connection = peering.config.connection
+    policies = dict(peering.config.policies)
+    tunnels: dict[TrafficSelector, set[tuple[int, int]]] = defaultdict(set)
+    for name, selector in peering.config.children:
+        new = _tunnel(name, policies.get(name, connection.ipsec))
+        if new is None:
             continue
-        welcome = Welcome(protocol, reqid_of(name), handover.ahead(selector))
+        for sa, child in old:
+            if child.name != name and peering_of(sa.config) != connection.id:
+                continue
+            before = new if child.name == name else _tunnel_of(child)
+            moved = sa.config != peering.config.name and sa.remote_host != connection.peer_address
+            networks = selector if child.name == name else networks_of(child)
+            shared = common(selector, networks) if networks is not None else None
+            if shared is not None and (moved or before != new):
+                tunnels[shared] |= {new, before}
+    for shared, both in tunnels.items():
+        welcome = Welcome(tuple(sorted(both)), handover.ahead(shared))
         for direction in (Direction.IN, Direction.FORWARD):
-            yield KernelPolicy(selector, direction, welcome)
+            yield KernelPolicy(shared, direction, welcome)
 
 
-def _protocol(policy: IpsecPolicy) -> int | None:
-    """Return the protocol of a tunnel; a transport's policies name no addresses but its pair."""
-    return _PROTOCOLS.get(policy.transform) if policy.mode is Encapsulation.TUNNEL else None
+def _outward(peering: Peering, gone: _Children, charon: ObservedCharon) -> Iterator[KernelPolicy]:
+    """Yield those by which packets go out by the new child SA instead of an old one.
+
+    The old one's own, of a network that is narrower, would go before the new one's. So what this
+    side sends until it hears that the peer has ended the old one, or until the peer has answered
+    that, would be lost.
+    """
+    connection = peering.config.connection
+    policies = dict(peering.config.policies)
+    ours = [(sa, child) for sa, child in gone if peering_of(sa.config) == connection.id]
+    new = [
+        (sa, child)
+        for sa in (charon.ike_sas if ours else ())
+        for child in sa.children
+        if sa.config == peering.config.name
+        and child.name in peering.children
+        and child.state in CARRYING
+    ]
+    ways: dict[TrafficSelector, Welcome] = {}
+    for (sa, child), (_, ended) in itertools.product(new, ours):
+        tunnel = _tunnel(child.name, policies.get(child.name, connection.ipsec))
+        networks, others = networks_of(child), networks_of(ended)
+        shared = common(networks, others) if networks and others else None
+        if tunnel and shared is not None and reqid_of(ended.name) != reqid_of(child.name):
+            ends = ipaddress.ip_address(sa.local_host), ipaddress.ip_address(sa.remote_host)
+            ways[shared] = Welcome((tunnel,), handover.ahead(shared), ends)
+    for shared, way in ways.items():
+        yield KernelPolicy(shared, Direction.OUT, way)
+
+
+def _tunnel(name: str, policy: IpsecPolicy) -> tuple[int, int] | None:
+    """Return how a tunnel is told; a transport's policies name no addresses but its pair."""
+    if policy.mode is not Encapsulation.TUNNEL or policy.transform not in _PROTOCOLS:
+        return None
+    return _PROTOCOLS[policy.transform], reqid_of(name)
+
+
+def _tunnel_of(child: ChildSa) -> tuple[int, int]:
+    """Return how an old child's tunnel is told: AH has no encryption."""
+    encrypted = child.details is None or child.details.encryption is not None
+    return _ESP if encrypted else _AH, reqid_of(child.name)

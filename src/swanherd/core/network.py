@@ -145,14 +145,15 @@ class KernelSa:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Welcome:
-    """By which SAs a policy of ours lets packets in, whoever the peer is: tunnels of this reqid.
+    """By which SAs a policy of ours lets packets in, whoever the peer is: any of these tunnels.
 
-    `protocol` is 50 or 51; of two policies that match, that of the lower `priority` holds.
+    They are told by protocol, 50 or 51, and reqid, in order. Of two policies that match, that of
+    the lower `priority` holds. What goes out goes by one, whose `ends` are told, ours first.
     """
 
-    protocol: int
-    reqid: int
+    tunnels: tuple[tuple[int, int], ...]
     priority: int
+    ends: tuple[IPAddress, IPAddress] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
         late = (*late, *_tunnel_routes_again(wanted, observed.network))
     quiet = bereft(possible, observed.network, charon) if plane is KERNEL else frozenset()
     tunnels, look_again = plan_tunnels(possible, charon, timing, quiet)
-    heard, gone = moves.welcomes(possible, observed.network, charon)
+    heard, gone = moves.welcomes(possible, observed.network, charon, tunnels)
     tunnels, awaited = _sendable(possible, observed.network, tunnels)
     return Plan((*early, *restart, *late, *heard, *tunnels, *last, *gone, *awaited), look_again)
 

@@ -279,7 +279,12 @@ def parse_policy(message: Mapping[str, Any]) -> KernelPolicy:
     ends = [ipaddress.ip_network(message[key]) for key in ("source", "destination")]
     local, remote = ends if direction is Direction.OUT else ends[::-1]
     welcome = message["welcome"]
-    ours = net.Welcome(**welcome) if welcome is not None else None
+    if welcome is None:
+        return KernelPolicy(TrafficSelector(local, remote), direction)
+    tunnels = tuple((protocol, reqid) for protocol, reqid in welcome["tunnels"])
+    if (between := welcome["ends"]) is not None:
+        between = (ipaddress.ip_address(between[0]), ipaddress.ip_address(between[1]))
+    ours = net.Welcome(tunnels, welcome["priority"], between)
     return KernelPolicy(TrafficSelector(local, remote), direction, ours)
 
 
@@ -290,8 +295,13 @@ def _render_policy(policy: KernelPolicy) -> dict[str, Any]:
         "source": source,
         "destination": destination,
         "direction": _DIRECTIONS.index(policy.direction),
-        "welcome": None if policy.welcome is None else dataclasses.asdict(policy.welcome),
+        "welcome": None if policy.welcome is None else _render_welcome(policy.welcome),
     }
+
+
+def _render_welcome(welcome: net.Welcome) -> dict[str, Any]:
+    ends = None if welcome.ends is None else list(map(str, welcome.ends))
+    return {"tunnels": welcome.tunnels, "priority": welcome.priority, "ends": ends}
 
 
 def _render_route(route: Route) -> dict[str, Any]:

@@ -326,7 +326,10 @@ class NodeContract:
         node.apply(ROUTER, net.EnsureNamespace())
         first, other = (
             {net.KernelPolicy(s, d, welcome) for s in SELECTORS for d in net.Direction}
-            for welcome in (net.Welcome(50, 1 << 31 | 5, (1 << 31) - 1), net.Welcome(51, 6, 9))
+            for welcome in (
+                net.Welcome(((50, 1 << 31 | 5),), (1 << 31) - 1),
+                net.Welcome(((50, 1 << 31 | 5), (51, 6)), 9),
+            )
         )
         apply_all(node, ROUTER, map(net.EnsureKernelPolicy, (*other, *first, *first)))
         assert first == node.observe(ROUTER).kernel_policies

@@ -38,7 +38,7 @@ def test_ours_and_charons_stand_beside_each_other():
     ends = ("src", "10.2.0.0/16", "dst", "10.1.0.0/24", "dir", "in")
     template = ("tmpl", "src", "192.0.2.1", "proto", "esp", "reqid", "7", "mode", "tunnel")
     theirs = KernelPolicy(builders.selector("10.1.0.0/24", "10.2.0.0/16"), Direction.IN)
-    ours = dataclasses.replace(theirs, welcome=Welcome(50, 7, 9))
+    ours = dataclasses.replace(theirs, welcome=Welcome(((50, 7),), 9))
     for _ in range(2):
         ip(ROUTER, "xfrm", "policy", "update", *ends, "priority", "10", *template)
         node.apply(ROUTER, net.EnsureKernelPolicy(ours))
@@ -57,7 +57,7 @@ def test_one_of_ours_that_somebody_changed_is_no_welcome():
     ends = ("src", "10.2.0.0/16", "dst", "10.1.0.0/24", "dir", "in")
     ours = ("mark", "0", "mask", str(1 << 31), "priority", "9")
     named = ("tmpl", "src", "192.0.2.1", "proto", "esp", "reqid", "7", "mode", "tunnel")
-    for template in ((), named):
+    for template in ((), named, (*named, *named)):
         ip(ROUTER, "xfrm", "policy", "update", *ends, *ours, *template)
         (seen,) = node.observe(ROUTER).kernel_policies
-        assert seen.welcome == Welcome(0, 0, 9)
+        assert seen.welcome == Welcome((), 9)

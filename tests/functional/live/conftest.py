@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -34,12 +35,18 @@ def stage(own_mounts: None, request: pytest.FixtureRequest) -> Iterator[Stage]:
     # What a test module says of its routers.
     l3 = getattr(request.module, "L3", False)
     grace = getattr(request.module, "GRACE", GRACE)
+    with own_network(), Stage(Settings(PLANE, request.param, grace=grace, l3=l3)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def own_network() -> Iterator[None]:
+    """Be in a network of one's own in the block."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     assert _libc.unshare(_NEW_NET) == 0
     try:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        with Stage(Settings(PLANE, request.param, grace=grace, l3=l3)) as made:
-            yield made
+        yield
     finally:
         assert _libc.setns(home, _NEW_NET) == 0
         os.close(home)

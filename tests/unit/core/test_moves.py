@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 
 import pytest
 
-from swanherd.core.ike import ChildSa, Initiate, LoadConfig, ObservedCharon, SaState
-from swanherd.core.model import DataPlane, Encapsulation, Transform
+from swanherd.core import handover
+from swanherd.core.ike import (
+    ChildSa,
+    Initiate,
+    LoadConfig,
+    ObservedCharon,
+    SaState,
+    TerminateChild,
+)
+from swanherd.core.model import ChildDetails, DataPlane, Encapsulation, IkeVersion, Transform
 from swanherd.core.network import (
     Direction,
     EnsureKernelPolicy,
@@ -34,7 +43,9 @@ def ours(connection=MOVED, protocol=50):
     (peering,) = peerings(make.desired(connection))
     message = codec.render(peering.config, DataPlane.KERNEL)[peering.config.name]["children"]
     return {
-        KernelPolicy(selector, direction, Welcome(protocol, child["reqid"], child["priority"] - 1))
+        KernelPolicy(
+            selector, direction, Welcome(((protocol, child["reqid"]),), child["priority"] - 1)
+        )
         for name, selector in peering.config.children
         for child in [message[name]]
         for direction in DIRECTIONS
@@ -84,7 +95,8 @@ def test_it_is_done_once_and_taken_back_when_the_old_ones_have_ended():
     assert not removed(planned(old_sa(), there=ours()))
     gone = [a.policy for a in planned(there=ours()) if isinstance(a, RemoveKernelPolicy)]
     assert sorted(ours(), key=repr) == gone
-    assert ours() == removed(planned(old_sa(state=SaState.DELETING), there=ours()))
+    assert not removed(planned(old_sa(state=SaState.DELETING), there=ours()))
+    assert ours() == removed(planned(old_sa(state=SaState.DELETED), there=ours()))
     assert ours() == removed(planned(running=False, there=ours()))
 
 
@@ -100,7 +112,7 @@ def test_without_a_charon_none_stays():
 
 def test_one_that_was_changed_is_written_again():
     """Another reqid would let another pair's packets in, another priority none."""
-    for change in ({"protocol": 0}, {"reqid": 1}, {"priority": 1}):
+    for change in ({"tunnels": ()}, {"tunnels": ((50, 1),)}, {"priority": 1}):
         changed = {
             dataclasses.replace(p, welcome=dataclasses.replace(p.welcome, **change))
             for p in ours()
@@ -142,3 +154,120 @@ def test_it_is_of_tunnels_in_the_kernel():
     assert ours(ah, protocol=51) == added(planned(old_sa(ah), connection=ah))
     transport = dataclasses.replace(MOVED, ipsec=make.ipsec_policy(mode=Encapsulation.TRANSPORT))
     assert not added(planned(old_sa(transport), connection=transport))
+
+
+WIDE = make.connection(selectors=(make.selector("10.1.0.0/24", "10.2.0.0/24"),))
+NARROW = make.connection(selectors=(make.selector("10.1.0.0/25", "10.2.0.0/24"),))
+V1 = make.ike_policy(version=IkeVersion.V1)
+AH = make.connection(ipsec=make.ipsec_policy(transform=Transform.AH))
+
+
+def child_of(connection, number, state=SaState.INSTALLED, age=3):
+    """Return the child SA of the connection's only pair."""
+    (peering,) = peerings(make.desired(connection))
+    ((name, pair),) = peering.config.children
+    esp = connection.ipsec.transform is Transform.ESP
+    cipher = "aes-256" if esp else None
+    ends = str(pair.local), str(pair.remote)
+    details = ChildDetails(*ends, cipher, "sha256", None, 0, 0, 0, 0, age, None, None)
+    return ChildSa(name, number, state, details)
+
+
+def sa_of(connection, *children):
+    (peering,) = peerings(make.desired(connection))
+    return ike_sa(config=peering.config.name, remote_host="198.51.100.2", children=children)
+
+
+def number_of(connection):
+    (peering,) = peerings(make.desired(connection))
+    message = codec.render(peering.config, DataPlane.KERNEL)[peering.config.name]["children"]
+    return next(iter(message.values()))["reqid"]
+
+
+def both(one, other, selector, protocols=(50, 50)):
+    tunnels = sorted(zip(protocols, map(number_of, (one, other)), strict=True))
+    welcome = Welcome(tuple(tunnels), handover.ahead(selector))
+    return {KernelPolicy(selector, direction, welcome) for direction in DIRECTIONS}
+
+
+@pytest.mark.parametrize(("before", "after"), [(WIDE, NARROW), (NARROW, WIDE)])
+def test_a_network_of_another_size_is_heard_by_both(before, after):
+    """What both protect comes in by either, before anything begins and until the old has ended."""
+    old = child_of(before, 1)
+    actions = planned(sa_of(after, old), connection=after)
+    assert both(before, after, NARROW.selectors[0]) == added(actions)
+    last = max(n for n, a in enumerate(actions) if isinstance(a, EnsureKernelPolicy))
+    assert last < min(n for n, a in enumerate(actions) if isinstance(a, (LoadConfig, Initiate)))
+    there = added(actions)
+    ending = dataclasses.replace(old, state=SaState.DELETING)
+    new = child_of(after, 2)
+    assert not there & removed(planned(sa_of(after, ending, new), connection=after, there=there))
+    assert there == removed(planned(sa_of(after, new), connection=after, there=there))
+
+
+def test_another_protocol_is_heard_beside_the_old_one():
+    assert both(WIDE, AH, WIDE.selectors[0], (50, 51)) == added(
+        planned(sa_of(AH, child_of(WIDE, 1)), connection=AH)
+    )
+    assert both(AH, WIDE, WIDE.selectors[0], (51, 50)) == added(
+        planned(sa_of(WIDE, child_of(AH, 1)), connection=WIDE)
+    )
+
+
+def test_what_differs_in_neither_needs_nothing():
+    """The old child and the new one are of one tunnel for the kernel, another cipher or not."""
+    other = make.connection(ipsec=make.ipsec_policy(encryption="aes-128"))
+    assert not added(planned(sa_of(WIDE, child_of(other, 1)), connection=WIDE))
+    apart = make.connection(selectors=(make.selector("10.1.0.128/25", "10.2.0.0/24"),))
+    assert not added(planned(sa_of(NARROW, child_of(apart, 1)), connection=NARROW))
+
+
+@pytest.mark.parametrize("plane", DataPlane)
+def test_what_goes_out_goes_by_the_new_one_before_a_narrower_old_one_is_ended(plane):
+    """The peer ends its side first: the old policy would send to nobody until its answer."""
+    old, new = child_of(NARROW, 1), child_of(WIDE, 2)
+    sa = sa_of(WIDE, old, new)
+    actions = planned(sa, connection=WIDE, plane=plane)
+    outward = outward_of(actions)
+    if plane is DataPlane.USERSPACE:
+        assert not outward
+        return
+    ends = tuple(ipaddress.ip_address(host) for host in (sa.local_host, sa.remote_host))
+    pair = NARROW.selectors[0]
+    way = Welcome(((50, number_of(WIDE)),), handover.ahead(pair), ends)
+    assert {KernelPolicy(pair, Direction.OUT, way)} == outward
+    kinds = [type(a) for a in actions]
+    assert kinds.index(EnsureKernelPolicy) < kinds.index(TerminateChild)
+    ending = sa_of(WIDE, dataclasses.replace(old, state=SaState.DELETING), new)
+    assert not outward & removed(planned(ending, connection=WIDE, there=outward))
+    assert outward == removed(planned(sa_of(WIDE, new), connection=WIDE, there=outward))
+
+
+def test_in_ikev1_it_does_as_soon_as_the_new_one_is_there():
+    """The peer has it, too, by then, or as soon as it has our last message; the old one stays."""
+    wide, narrow = (dataclasses.replace(c, ike=V1) for c in (WIDE, NARROW))
+    sa = sa_of(wide, child_of(narrow, 1), child_of(wide, 2, age=0))
+    actions = planned(sa, connection=wide)
+    assert not any(isinstance(a, TerminateChild) for a in actions)
+    assert NARROW.selectors == tuple(policy.selector for policy in outward_of(actions))
+
+
+@pytest.mark.parametrize("state", [SaState.INSTALLED, SaState.DELETING])
+def test_another_connections_network_is_not_heard_for_ours(state):
+    """Nor is anything sent to its peer, though they overlap."""
+    other = dataclasses.replace(MOVED, selectors=NARROW.selectors)
+    actions = planned(
+        sa_of(other, child_of(other, 1, state)), sa_of(WIDE, child_of(WIDE, 2)), connection=WIDE
+    )
+    assert not added(actions)
+
+
+@pytest.mark.parametrize("version", IkeVersion)
+def test_nothing_goes_another_way_before_the_new_one_is_there(version):
+    wide = dataclasses.replace(WIDE, ike=make.ike_policy(version=version))
+    for new in ((), (child_of(wide, 2, SaState.CREATED),)):
+        assert not outward_of(planned(sa_of(wide, child_of(NARROW, 1), *new), connection=wide))
+
+
+def outward_of(actions):
+    return {policy for policy in added(actions) if policy.direction is Direction.OUT}

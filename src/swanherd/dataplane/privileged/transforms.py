@@ -60,9 +60,11 @@ def remove_sa(namespace: str, destination: str, protocol: int, spi: int) -> None
 
 @default.entrypoint
 def ensure_policy(namespace: str, policy: dict[str, Any]) -> None:
-    """Add a policy of ours, or replace it: tunnels of the reqid are let in, whatever their source.
+    """Add a policy of ours, or replace it: its tunnels are let in, whatever their source.
 
-    `policy` is as `observe` tells it.
+    `policy` is as `observe` tells it. A packet has to match all templates but the optional ones
+    (__xfrm_policy_check), so of several tunnels each is optional; what came by none of them, but
+    by another tunnel, is still dropped. Only the guard then drops what came in clear.
     """
     inside.within(namespace, lambda: _change(_PUT_POLICY, _policy_of_ours(policy)))
 
@@ -104,9 +106,18 @@ def _policy_of_ours(policy: dict[str, Any]) -> bytes:
     limits = (_FOREVER,) * 4 + (0,) * 8
     rest = _POLICY_REST.pack(*limits, welcome["priority"], 0, policy["direction"], 0, 0, 0)
     family = _family(ipaddress.ip_network(policy["source"]).version)
-    wanted = (welcome["protocol"], family, b"", welcome["reqid"], _TUNNEL, 0, 0)
-    template = _TEMPLATE.pack(b"", 0, *wanted, _ANY, _ANY, _ANY)
-    attribute = struct.pack("=HH", 4 + len(template), _TEMPLATES) + template
+    here = there = b""
+    if welcome["ends"]:
+        ends = [ipaddress.ip_address(end) for end in welcome["ends"]]
+        (here, there), family = (end.packed for end in ends), _family(ends[0].version)
+    optional = len(welcome["tunnels"]) > 1
+    templates = b"".join(
+        _TEMPLATE.pack(
+            *(there, 0, protocol, family, here, reqid, _TUNNEL, 0, optional), _ANY, _ANY, _ANY
+        )
+        for protocol, reqid in welcome["tunnels"]
+    )
+    attribute = struct.pack("=HH", 4 + len(templates), _TEMPLATES) + templates
     return _selector(policy) + rest + attribute + _OUR_MARK
 
 
@@ -185,16 +196,20 @@ def _policy(body: bytes) -> Iterator[dict[str, Any]]:
     }
 
 
-def _welcome(body: bytes) -> dict[str, int]:
+def _welcome(body: bytes) -> dict[str, Any]:
     """Return by which SAs a policy of ours lets in: none, if somebody has changed it."""
     (priority,) = struct.unpack_from("=I", body, _POLICY_PRIORITY)
-    template = _attributes(body[_POLICY_SIZE:]).get(_TEMPLATES, b"")
-    protocol = reqid = 0
-    if len(template) == _TEMPLATE.size:
-        _, _, protocol, _, source, reqid, mode, _, optional, *_ = _TEMPLATE.unpack(template)
-        if any(source) or mode != _TUNNEL or optional:
-            protocol = reqid = 0
-    return {"protocol": protocol, "reqid": reqid, "priority": priority}
+    templates = _attributes(body[_POLICY_SIZE:]).get(_TEMPLATES, b"")
+    tunnels, ends = [], None
+    for template in _TEMPLATE.iter_unpack(templates):
+        there, _, protocol, family, here, reqid, mode, _, optional, *_ = template
+        partly = any(here) != any(there)
+        if partly or mode != _TUNNEL or optional != (len(templates) > _TEMPLATE.size):
+            return {"tunnels": [], "priority": priority, "ends": None}
+        if any(here) or any(there):
+            ends = [_address(family, here), _address(family, there)]
+        tunnels.append((protocol, reqid))
+    return {"tunnels": tunnels, "priority": priority, "ends": ends}
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
