@@ -18,8 +18,10 @@ from swanherd.core.model import (
     Role,
     RouterId,
     SiteConnection,
+    TrafficSelector,
 )
 from swanherd.core.network import (
+    BLACKHOLE,
     PUBLIC_DEVICE,
     TRANSIT_DEVICE,
     TUNNEL_DEVICE,
@@ -51,6 +53,10 @@ DEFAULT_ROUTE: dict[int, IPNetwork] = {
     4: ipaddress.ip_network("0.0.0.0/0"),
     6: ipaddress.ip_network("::/0"),
 }
+
+
+# Before all rules that lead anywhere, and after the kernel's own of what is for the namespace (0).
+_LOCK_PRIORITY = 100
 
 
 @remember
@@ -132,7 +138,8 @@ def _network(desired: DesiredRouter, plane: DataPlane) -> Network:
         host_addresses=frozenset(_host_addresses(desired)),
         routes=frozenset(_main_routes(desired))
         | frozenset(tunnel_routes(desired, plane, mtus, PUBLIC_DEVICE)),
-        rules=frozenset(tunnel_rules(desired.connections, mtus)),
+        rules=frozenset(tunnel_rules(desired.connections, mtus))
+        | frozenset(_locks(desired.connections, plane)),
         guard=Guard(
             transit=TRANSIT_DEVICE,
             public=PUBLIC_DEVICE,
@@ -197,6 +204,26 @@ def tunnel_rules(
 ) -> Iterable[Rule]:
     """Return the rules that send each pair to its MTU's table."""
     return (Rule(s, TABLE_BASE + mtus[c.id]) for c in connections for s in c.selectors)
+
+
+def lock(version: int) -> Rule:
+    """Return the rule by which nothing of a family goes on that came by the public device.
+
+    Userspace ESP is for the namespace itself, and what was in it comes by charon's device. An
+    answer could go to a workload, which the sender says to be.
+    """
+    everything = DEFAULT_ROUTE[version]
+    selector = TrafficSelector(everything, everything)
+    return Rule(selector, BLACKHOLE, _LOCK_PRIORITY, PUBLIC_DEVICE)
+
+
+def _locks(connections: Iterable[SiteConnection], plane: DataPlane) -> Iterable[Rule]:
+    """Yield what keeps clear packets out even where somebody has taken the guard away.
+
+    What the kernel has decrypted goes on as come by the public device: there it can't be told so.
+    """
+    if plane is DataPlane.USERSPACE:
+        yield from map(lock, {s.local.version for c in connections for s in c.selectors})
 
 
 def guard_pairs(

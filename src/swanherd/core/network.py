@@ -20,6 +20,7 @@ TUNNEL_DEVICE = "ipsec0"  # kernel-libipsec's TUN device
 
 MAIN_TABLE = 254
 UNREACHABLE = 0  # no table (RT_TABLE_UNSPEC): the rule answers by itself that there is no way
+BLACKHOLE = -1  # no table either, and no answer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Route:
 class Rule:
     """A routing rule of the namespace: traffic of the selector looks up `table`.
 
-    Without a priority, the narrower selector is asked first, before charon's own rule.
+    Without a priority, the narrower selector is asked first, before charon's own rule. Where
+    there is a `device`, it is of what came by that device alone.
     """
 
     selector: TrafficSelector
     table: int
     priority: int = 0
+    device: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

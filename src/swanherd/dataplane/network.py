@@ -332,6 +332,7 @@ def _render_rule(rule: Rule) -> dict[str, Any]:
         "destination": str(rule.selector.remote),
         "table": rule.table,
         "priority": rule.priority or priority(rule.selector),
+        "device": rule.device,
     }
 
 
@@ -341,7 +342,10 @@ def parse_rules(messages: Iterable[Mapping[str, Any]]) -> Iterable[Rule]:
         source = ipaddress.ip_network(message["source"])
         destination = ipaddress.ip_network(message["destination"])
         selector = TrafficSelector(source, destination)
-        if message["priority"] == priority(selector):
+        device = message["device"]
+        if device:
+            yield Rule(selector, message["table"], message["priority"], device)
+        elif message["priority"] == priority(selector):
             yield Rule(selector, message["table"])
         elif message["priority"] >= FIXED_PRIORITIES:
             yield Rule(selector, message["table"], message["priority"])

@@ -13,6 +13,7 @@ from swanherd.core import network as net
 from swanherd.core.failures import Temporary
 from swanherd.core.model import PortId, RouterId, TrafficSelector
 from swanherd.core.network import (
+    BLACKHOLE,
     PUBLIC_DEVICE,
     TRANSIT_DEVICE,
     TUNNEL_DEVICE,
@@ -262,6 +263,19 @@ class NodeContract:
             node.apply(ROUTER, net.EnsureRoute(dataclasses.replace(old, mtu=1300)))
         expected = {dataclasses.replace(old, mtu=1300) for old in TUNNEL_ROUTES}
         assert expected | set(LINK_ROUTES) == node.observe(ROUTER).routes
+
+    def test_a_rule_of_a_device_is_another(self, node: Node, hands: Hands) -> None:
+        """It is told from the same rule for everybody; its device needn't be there."""
+        build(node, hands)
+        closed = Rule(SELECTORS[0], BLACKHOLE, 1000)
+        for_one = dataclasses.replace(closed, device="another0")
+        for rule in (closed, for_one):
+            apply_all(node, ROUTER, [net.EnsureRule(rule), net.EnsureRule(rule)])
+        assert {closed, for_one, *RULES} == node.observe(ROUTER).rules
+        node.apply(ROUTER, net.RemoveRule(for_one))
+        assert {closed, *RULES} == node.observe(ROUTER).rules
+        node.apply(ROUTER, net.RemoveRule(closed))
+        assert_whole(node.observe(ROUTER))
 
     def test_without_a_namespace_it_is_temporary(self, node: Node) -> None:
         """What needs a namespace or a device that isn't there can be tried again."""

@@ -17,6 +17,7 @@ import pytest
 
 from swanherd.agent.node import OvnNode
 from swanherd.core import network as net
+from swanherd.core.layout import lock
 from swanherd.core.model import TrafficSelector
 from swanherd.core.network import TRANSIT_DEVICE, GuardPair
 from swanherd.dataplane.guards import Firewall
@@ -140,6 +141,30 @@ def test_nothing_comes_in_in_clear(firewall, node, transit, public, ends):
     open_up(firewall, ROUTER)
     public.put(packet)
     transit.take(SECRET)
+
+
+@families
+def test_without_the_guard_nothing_comes_in_in_clear(
+    firewall, node, transit, public, tunnel, ends
+):
+    """Whoever it claims to come from, for whomever; IKE is heard and the tunnel carries."""
+    local, remote, *_ = ends
+    family = version(local)
+    node.apply(ROUTER, net.EnsureRule(lock(family)))
+    open_up(firewall, ROUTER)
+    for source, destination in ((remote, local), (local, remote), (ends[3], local)):
+        public.put(udp(source, destination, SECRET))
+    assert leaks(emerged_at_transit(transit, family)) == []
+    transit.put(udp(local, remote, b"there"))
+    assert leaks(tunnel.take_until(b"there")) == []
+    tunnel.put(udp(remote, local, b"back"))
+    assert leaks(transit.take_until(b"back")) == []
+
+    def heard(sock) -> None:
+        public.put(udp(PUBLIC_NEIGHBOUR[family], PUBLIC_ADDRESS[family], b"to IKE", port=500))
+        assert sock.recv(100) == b"to IKE"
+
+    at_udp_port(PUBLIC_ADDRESS[family], 500, heard)
 
 
 @pytest.mark.parametrize("action", [net.EnsureNamespace(), net.EnsureGuard(GUARD)])

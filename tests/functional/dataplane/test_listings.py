@@ -86,6 +86,8 @@ def test_routes_and_rules_are_ours_alone_and_whole() -> None:
     rule = ("from", "10.1.0.0/24", "lookup", "20001", "pref", "100")
     ip("rule", "add", *rule, "protocol", OURS)
     ip("-6", "rule", "add", "to", "fd02::/64", "unreachable", "pref", "3001", "protocol", OURS)
+    # A device that isn't there yet can be named.
+    ip("rule", "add", "iif", "outer", "blackhole", "pref", "90", "protocol", OURS)
     ip("rule", "add", "from", "10.3.0.0/24", "lookup", "7")
     plain = {"device": "inner", "gateway": None, "mtu": 0}
     read = seen()
@@ -94,9 +96,15 @@ def test_routes_and_rules_are_ours_alone_and_whole() -> None:
         plain | {"destination": "fd09::/64", "table": 254},
         plain | {"destination": "10.9.0.0/24", "table": 20001, "gateway": "10.0.0.9", "mtu": 1300},
     ]
+    anywhere, six = "0.0.0.0/0", ("::/0", "fd02::/64", 0, 3001, "")
+    names = ("source", "destination", "table", "priority", "device")
     assert read["rules"] == [
-        {"source": "10.1.0.0/24", "destination": "0.0.0.0/0", "table": 20001, "priority": 100},
-        {"source": "::/0", "destination": "fd02::/64", "table": 0, "priority": 3001},
+        dict(zip(names, values, strict=True))
+        for values in (
+            (anywhere, anywhere, -1, 90, "outer"),
+            ("10.1.0.0/24", anywhere, 20001, 100, ""),
+            six,
+        )
     ]
 
 

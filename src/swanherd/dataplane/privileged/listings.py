@@ -43,7 +43,9 @@ _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 1 << 3
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_METRICS, _RTA_TABLE = 1, 4, 5, 8, 15
 _RTAX_MTU = 2
-_FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL = 1, 2, 6, 15, 21
+_FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL = 1, 2, 3, 6, 15, 21
+# linux/fib_rules.h: a rule that looks nothing up and answers nothing
+FR_ACT_BLACKHOLE, BLACKHOLE = 6, -1
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -181,15 +183,18 @@ def parse_routes(
 def parse_rules(parts: Iterable[Part], protocol: int) -> Iterator[dict[str, Any]]:
     """Yield the routing rules of that protocol."""
     for message in _bodies(parts):
-        family, there, here, *_ = _ROUTE.unpack_from(message)
+        family, there, here, *_, action, _ = _ROUTE.unpack_from(message)
         values = _attributes(message, _ROUTE.size)
         if values.get(_FRA_PROTOCOL) != bytes([protocol]):
             continue
         yield {
             "source": _network(family, values.get(_FRA_SRC), here),
             "destination": _network(family, values.get(_FRA_DST), there),
-            "table": _number(values.get(_FRA_TABLE), 0),
+            "table": BLACKHOLE
+            if action == FR_ACT_BLACKHOLE
+            else _number(values.get(_FRA_TABLE), 0),
             "priority": _number(values.get(_FRA_PRIORITY), 0),
+            "device": values.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode(),
         }
 
 

@@ -36,7 +36,7 @@ def remove_route(namespace: str, route: Mapping[str, Any]) -> None:
 
 @default.entrypoint
 def ensure_rule(namespace: str, rule: Mapping[str, Any]) -> None:
-    """Add a rule: source, destination, table, priority; idempotent."""
+    """Add a rule: source, destination, table, priority, device or ""; idempotent."""
     with inside.ignoring(errno.EEXIST):
         inside.within(namespace, lambda: _change_rule("add", rule))
 
@@ -136,9 +136,13 @@ def _change_rule(command: str, rule: Mapping[str, Any]) -> None:
         "priority": rule["priority"],
         "protocol": PROTOCOL,
     }
-    if rule["table"]:
+    if rule["table"] == listings.BLACKHOLE:
+        arguments["action"] = listings.FR_ACT_BLACKHOLE
+    elif rule["table"]:
         arguments["table"] = rule["table"]
     else:
         arguments["action"] = _FR_ACT_UNREACHABLE
+    if rule["device"]:
+        arguments["iifname"] = rule["device"]
     with inside.netlink() as ip:
         ip.rule(command, **arguments)
