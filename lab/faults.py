@@ -24,6 +24,10 @@ STATE = "/var/lib/swanherd"
 DISK_BYTES = 4 << 20  # of the agent's directory in tests that fill it
 
 
+def _opening(name: str, begin: Act, backend: str) -> Fault:
+    return Fault(name, begin, long=True, on=[backend], opens=True)
+
+
 # Programs
 
 
@@ -341,10 +345,9 @@ FAULTS = (
         on=[OVS],
     ),
     Fault("rules flushed", _inside("ip", "rule", "flush", "protocol", "90"), long=True),
+    # On userspace ESP, as in the lab, a routing rule of the namespace keeps clear packets out too.
     Fault("guard flushed", _inside("nft", "flush", "ruleset"), long=True, on=[OVN]),
-    Fault(
-        "guard flushed", _inside("nft", "flush", "table", "inet", "swanherd"), long=True, on=[OVS]
-    ),
+    _opening("guard flushed", _inside("nft", "flush", "table", "inet", "swanherd"), OVS),
     *steering.FAULTS,
     Fault("transit device deleted", _inside("ip", "link", "delete", "tr0"), long=True, on=[OVN]),
     Fault("tunnel device deleted", _inside("ip", "link", "delete", "ipsec0"), long=True, on=[OVS]),
@@ -359,12 +362,7 @@ FAULTS = (
         on=[OVS],
     ),
     Fault("VICI socket removed", _remove_socket),
-    Fault(
-        "policies removed from OVN",
-        _northbound("lr-policy-del", "neutron-{router}"),
-        long=True,
-        on=[OVN],
-    ),
+    _opening("policies removed from OVN", _northbound("lr-policy-del", "neutron-{router}"), OVN),
     Fault("transit port removed from OVN", _remove_transit_port, on=[OVN]),
     Fault("transit switch removed from OVN", _northbound("ls-del", "swanherd-{router}"), on=[OVN]),
     _bus("every 3rd message lost", Faults(drop=3)),

@@ -55,7 +55,7 @@ class Fault:
     went, so that it can stand by again for a redundant router. `long`: too slow for every run of
     the tests, or much like what other tests do in every run. `on`: the backends that can have it;
     `redundant`: only a router that several nodes can serve can; `distributed`: only one that has
-    a part on the node of its workload.
+    a part on the node of its workload; `opens`: it takes away what keeps clear packets out.
     """
 
     name: str
@@ -68,3 +68,4 @@ class Fault:
     on: Sequence[str] = (OVN, OVS)
     redundant: bool = False
     distributed: bool = False
+    opens: bool = False
