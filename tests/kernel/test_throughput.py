@@ -89,8 +89,7 @@ def test_as_fast_as_by_hand(stage: Stage, tmp_path: pathlib.Path) -> None:
         compare("qvpn", {"agent": agent, "by_hand": (HERE, here, THERE, there)})
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("shape", ["qrouter", "snat"])
+@pytest.mark.parametrize("shape", ["qrouter", pytest.param("snat", marks=pytest.mark.long)])
 def test_as_fast_as_by_hand_in_routers_own_namespaces(tmp_path: pathlib.Path, shape: str) -> None:
     """Beside two of the same with Neutron's rules, whose tunnel isn't the agent's."""
     lay = {"qrouter": legacy, "snat": distributed}[shape]
