@@ -75,8 +75,16 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(site: Site, psk: str, version: int, *, aggressive: bool = False) -> Iterator[None]:
-    """Have pluto run with its one connection loaded; nothing is begun."""
+def running(
+    site: Site,
+    psk: str,
+    version: int,
+    *,
+    aggressive: bool = False,
+    cloud: str = CLOUD,
+    there: str = NETWORK,
+) -> Iterator[None]:
+    """Have pluto run with its one connection loaded, to a router and its network; not begun."""
     directory = site.directory
     directory.mkdir(parents=True)
     conf = directory / "ipsec.conf"
@@ -85,14 +93,14 @@ def running(site: Site, psk: str, version: int, *, aggressive: bool = False) -> 
             address=site.address,
             identity=site.identity,
             network=site.network,
-            cloud=CLOUD,
-            there=NETWORK,
+            cloud=cloud,
+            there=there,
             ikev2="insist" if version == 2 else "no",
             aggressive="yes" if aggressive else "no",
         )
     )
     secrets = directory / "ipsec.secrets"
-    secrets.write_text(f'{site.identity} {CLOUD} : PSK "{psk}"\n')
+    secrets.write_text(f'{site.identity} {cloud} : PSK "{psk}"\n')
     with _pluto(site, conf, secrets):
         _load(directory, conf)
         yield
