@@ -156,9 +156,11 @@ def _at(workload):
 @contextlib.contextmanager
 def _intruder(lab, watching, every):
     """Send on every wire between the internet and a node of the sides' clouds."""
+    clouds = {side.end.cloud.plan.name: side.end.cloud for side in watching}
+    networks = {name: cloud.connect("admin").network for name, cloud in clouds.items()}
     frames = {}
     for side in watching:
-        made = [frame.hex() for frame in _frames(side)]
+        made = [frame.hex() for frame in _frames(side, networks[side.end.cloud.plan.name])]
         for chassis in side.end.cloud.plan.chassis:
             if chassis.public:
                 frames.setdefault(f"p-{chassis.name}", []).extend(made)
@@ -174,14 +176,14 @@ def _intruder(lab, watching, every):
             end(program)
 
 
-def _frames(side):
+def _frames(side, network):
     """Yield what comes to a cloud: as if from the peer's workload, or from its own to the peer's.
 
     And what nobody protects, which the router lets in. By each door; each has a length of its own.
     """
     lengths = itertools.count(1)
-    network, router = side.end.cloud.connect("admin").network, side.end.site.router_id
-    ports = [p for p in network.ports(device_id=router) if p.device_owner in DOORS]
+    ports = network.ports(device_id=side.end.site.router_id)
+    ports = [port for port in ports if port.device_owner in DOORS]
     for port in sorted(ports, key=lambda p: DOORS.index(p.device_owner)):
         for here in side.workload.addresses:
             peers = [a for a in side.theirs if (":" in a) == (":" in here)]
