@@ -280,7 +280,9 @@ def _api_answers(scene: Scene) -> bool:
 
 _BUS: Back = [("the bus", _bus_answers)]
 _SERVED: Back = [("Neutron's RPC server", _is_served)]
-_CLOUD: Back = [*_BUS, ("Neutron's API", _api_answers), *_SERVED, *_SERVED_AGAIN]
+# A new worker loads all of Neutron before it answers.
+_API: Back = [("Neutron's API", _api_answers)]
+_CLOUD: Back = [*_BUS, *_API, *_SERVED, *_SERVED_AGAIN]
 
 
 def _jump_to(seconds: int) -> Act:
@@ -317,7 +319,7 @@ FAULTS = (
     _crash("neutron-openvswitch-agent", there=True, on=[OVS]),
     Fault("kill -9 keepalived", _kill_keepalived, on=[OVS], redundant=True),
     _crash("neutron-rpc-server", long=True, back=_SERVED),
-    Fault("kill -9 of an API worker", _kill_api_worker),
+    Fault("kill -9 of an API worker", _kill_api_worker, back=_API),
     _crash("ovsdb-nb", long=True, on=[OVN]),
     _crash("ovsdb-sb", on=[OVN]),
     _crash("ovsdb-server", there=True, long=True),

@@ -59,3 +59,17 @@ def test_only_routers_of_some_kinds_can_have_some_faults():
     assert "rules flushed on the compute node" in more["dvr"]
     assert more["dvr-ha"] == more["dvr"] | more["ha"]
     assert names(faults.OVN, "dvr") == names(faults.OVN)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("kill -9 neutron-rpc-server", "Neutron's RPC server"),
+        ("kill -9 of an API worker", "Neutron's API"),
+        ("RabbitMQ away", "the bus"),
+    ],
+)
+def test_what_takes_others_away_waits_for_them(name, part):
+    """The seconds until what Neutron has answers again aren't Swanherd's."""
+    (fault,) = (each for each in faults.FAULTS if each.name == name)
+    assert part in [what for what, _ in fault.back]
