@@ -338,16 +338,19 @@ class NodeContract:
     def test_policies_of_ours_are_replaced_and_removed(self, node: Node) -> None:
         """One of each selector and direction; one that isn't there can be removed, too."""
         node.apply(ROUTER, net.EnsureNamespace())
-        first, other = (
-            {net.KernelPolicy(s, d, welcome) for s in SELECTORS for d in net.Direction}
-            for welcome in (
-                net.Welcome(((50, 1 << 31 | 5),), (1 << 31) - 1),
-                net.Welcome(((50, 1 << 31 | 5), (51, 6)), 9),
-            )
-        )
+        one = net.Welcome(((50, 1 << 31 | 5),), (1 << 31) - 1)
+        # What goes out has to name one tunnel, and its ends.
+        ends = ipaddress.ip_address("2001:db8::1"), ipaddress.ip_address("2001:db8::2")
+        ways = {
+            net.Direction.IN: net.Welcome(((50, 1 << 31 | 5), (51, 6)), 9),
+            net.Direction.FORWARD: net.Welcome(((50, 6), (51, 6)), 9),
+            net.Direction.OUT: net.Welcome(((51, 6),), 9, ends),
+        }
+        first = {net.KernelPolicy(s, d, way) for s in SELECTORS for d, way in ways.items()}
+        other = {p if p.direction == "out" else dataclasses.replace(p, welcome=one) for p in first}
         apply_all(node, ROUTER, map(net.EnsureKernelPolicy, (*other, *first, *first)))
         assert first == node.observe(ROUTER).kernel_policies
-        gone = {policy for policy in first if policy.direction is net.Direction.IN}
+        gone = {policy for policy in first if policy.direction is not net.Direction.FORWARD}
         apply_all(node, ROUTER, map(net.RemoveKernelPolicy, (*gone, *gone)))
         assert first - gone == node.observe(ROUTER).kernel_policies
 
