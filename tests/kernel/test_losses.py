@@ -14,8 +14,9 @@ from tests.functional.live import conftest as live
 
 own_mounts = live.own_mounts
 
-# Packets: so many are in flight in 20 ms.
-PROMISED = {**ALLOWED, V2: 2}
+# Packets: what who answers sends by a narrower network's child before who began has it is still
+# lost in IKEv2 (docs/adr/0027), so more than the two of other changes.
+BOUND = {**ALLOWED, V2: 5}
 
 pytestmark = pytest.mark.long
 
@@ -42,4 +43,4 @@ def test_a_child_of_another_tunnel_loses_no_more_than_one_of_the_same(
     rows = rows_of(stage.settings.version, DataPlane.KERNEL)
     with Sender() as sender:
         result = measure(stage, sender, next(row for row in rows if row.name == name))
-    assert result.holds(PROMISED), result
+    assert result.holds(BOUND), result
