@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from swanherd.core.ike import (
@@ -81,29 +80,8 @@ def replaced_by(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
 
     So it is if a network becomes larger or smaller, which makes another pair of it.
     """
-    old = networks_of(child)
-    return old is not None and any(common(old, heir) is not None for heir in heirs)
-
-
-def networks_of(child: ChildSa) -> TrafficSelector | None:
-    """Return the networks that charon negotiated for the child; None if that isn't known."""
-    if child.details is None:
-        return None
-    try:
-        local = ipaddress.ip_network(child.details.local)
-        remote = ipaddress.ip_network(child.details.remote)
-    except ValueError:
-        return None  # not ours: several networks, or a protocol's
-    return TrafficSelector(local, remote)
-
-
-def common(one: TrafficSelector, other: TrafficSelector) -> TrafficSelector | None:
-    """Return the packets that are of both selectors, as one; None if there are none."""
-    pairs = ((one.local, other.local), (one.remote, other.remote))
-    if any(a.version != b.version or not a.overlaps(b) for a, b in pairs):
-        return None
-    # Of two networks that overlap one is within the other.
-    return TrafficSelector(*(max(pair, key=lambda network: network.prefixlen) for pair in pairs))
+    old = child.selector
+    return old is not None and any(old.common(heir) is not None for heir in heirs)
 
 
 def hopeless(

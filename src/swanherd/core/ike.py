@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import ipaddress
 from collections.abc import Mapping
 
 from swanherd.core.model import (
@@ -95,6 +96,18 @@ class ChildSa:
     state: SaState
     details: ChildDetails | None = dataclasses.field(default=None, compare=False)
     spis: frozenset[int] = frozenset()
+
+    @property
+    def selector(self) -> TrafficSelector | None:
+        """What charon negotiated; None if that isn't known, or isn't a pair of networks."""
+        if self.details is None:
+            return None
+        try:
+            local = ipaddress.ip_network(self.details.local)
+            remote = ipaddress.ip_network(self.details.remote)
+        except ValueError:
+            return None  # not ours: several networks, or a protocol's
+        return TrafficSelector(local, remote)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)

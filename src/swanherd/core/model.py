@@ -164,6 +164,14 @@ class TrafficSelector:
             self.remote.prefixlen,
         )
 
+    def common(self, other: TrafficSelector) -> TrafficSelector | None:
+        """Return the packets that are of both, as one selector; None if there are none."""
+        pairs = ((self.local, other.local), (self.remote, other.remote))
+        if any(a.version != b.version or not a.overlaps(b) for a, b in pairs):
+            return None
+        # Of two networks that overlap one is within the other.
+        return TrafficSelector(*(max(pair, key=lambda each: each.prefixlen) for pair in pairs))
+
 
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class SiteConnection:

@@ -3,7 +3,8 @@
 charon's policies for what comes in name one tunnel: its source, its reqid, its protocol. If the
 new child SA differs in any of these from the one whose place it takes, the kernel drops what the
 peer sends by the other one of both, for a round trip or for as long as both live (docs/adr/0024).
-So meanwhile there is a policy of ours before charon's that lets in both.
+So meanwhile there is a policy of ours before charon's that lets in both, and one by which packets
+go out by the new one before a narrower old one ends (docs/adr/0027).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator
 
 from swanherd.core import handover
-from swanherd.core.ends import common, networks_of
 from swanherd.core.ike import (
     CARRYING,
     ChildSa,
@@ -56,7 +56,7 @@ def welcomes(
     desired: DesiredRouter,
     network: ObservedNetwork,
     charon: ObservedCharon,
-    actions: Iterable[SwanAction] = (),
+    actions: Iterable[SwanAction],
 ) -> tuple[tuple[EnsureKernelPolicy, ...], tuple[RemoveKernelPolicy, ...]]:
     """Return what to add before these actions begin, and what to remove after everything."""
     ending = frozenset(a.unique_id for a in actions if isinstance(a, TerminateChild))
@@ -115,8 +115,8 @@ def _inward(peering: Peering, old: _Children) -> Iterator[KernelPolicy]:
                 continue
             before = new if child.name == name else _tunnel_of(child)
             moved = sa.config != peering.config.name and sa.remote_host != connection.peer_address
-            networks = selector if child.name == name else networks_of(child)
-            shared = common(selector, networks) if networks is not None else None
+            negotiated = selector if child.name == name else child.selector
+            shared = negotiated.common(selector) if negotiated is not None else None
             if shared is not None and (moved or before != new):
                 tunnels[shared] |= {new, before}
     for shared, both in tunnels.items():
@@ -146,8 +146,8 @@ def _outward(peering: Peering, gone: _Children, charon: ObservedCharon) -> Itera
     ways: dict[TrafficSelector, Welcome] = {}
     for (sa, child), (_, ended) in itertools.product(new, ours):
         tunnel = _tunnel(child.name, policies.get(child.name, connection.ipsec))
-        networks, others = networks_of(child), networks_of(ended)
-        shared = common(networks, others) if networks and others else None
+        one, other = child.selector, ended.selector
+        shared = one.common(other) if one and other else None
         if tunnel and shared is not None and reqid_of(ended.name) != reqid_of(child.name):
             ends = ipaddress.ip_address(sa.local_host), ipaddress.ip_address(sa.remote_host)
             ways[shared] = Welcome((tunnel,), handover.ahead(shared), ends)

@@ -26,7 +26,7 @@ from swanherd.core.ike import (
 from swanherd.core.index import index_of
 from swanherd.core.loading import has_loaded, load
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
-from swanherd.core.naming import child_name, pair_of, peering_of
+from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
 from swanherd.core.resting import restless
 
@@ -332,12 +332,7 @@ def _prune_children(
 def _placed(children: Iterable[ChildSa], view: _View, names: Collection[str]) -> frozenset[str]:
     """Return the pairs of those of the children whose place these ones are to take."""
     pairs = {pair_of(name) for name in names}
-    heirs = [
-        selector
-        for member in view.peering.members
-        for selector in member.selectors
-        if child_name(selector, member.ipsec) in names
-    ]
+    heirs = [selector for name, selector in view.peering.config.children if name in names]
     return frozenset(
         pair
         for child in children
