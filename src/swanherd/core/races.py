@@ -15,7 +15,7 @@ from swanherd.core.ike import (
     TerminateChild,
     TerminateIke,
 )
-from swanherd.core.model import IkeVersion
+from swanherd.core.model import IkeVersion, TrafficSelector
 from swanherd.core.peering import Peering
 
 # Two IKE SAs of one config that came up within this many seconds are a race of both sides; with
@@ -30,6 +30,8 @@ SETTLED = 2
 ABANDONED = 6
 # In IKEv1 whoever is to do so waits for up to three times SETTLED first.
 ABANDONED_V1 = 4 * SETTLED
+# Seconds after which a peer that doesn't let the children come together isn't asked any more.
+PARTED = 30
 
 
 def needless(
@@ -58,6 +60,42 @@ def needless(
     waits += [left for _, left in due if left > 0]
     told = tuple(TerminateIke(sa.unique_id, force=True) for sa, left in due if left <= 0)
     return (*told, *moved), min(waits, default=None)
+
+
+def parted(current: Sequence[IkeSa], peering: Peering) -> tuple[frozenset[str], float | None]:
+    """Return the children that are to be made once more, in which all the others are, and when.
+
+    Each side began with a child of its own, and no IKE SA has all: nothing is missing, but none
+    can end. charon makes a child in the IKE SA that it lists first (ike_sa_manager.c,
+    checkout_by_config), and after a race that may be another one on each side. So who can makes
+    the rest in the one that both sides prefer, of two first who began it; if neither can, in the
+    other one. What has everything then stays.
+    """
+    live = sorted((sa for sa in current if sa.state in LIVE), key=_preference)
+    rivals = [sa for sa in live[1:] if _are_rivals(sa, live[0])]
+    if not rivals or not _all_are_up(current):
+        return frozenset(), None
+    first = next(sa for sa in current if sa.state in LIVE)
+    rest = peering.children - _carried(first)
+    age = min(sa.age for sa in (live[0], *rivals))
+    if age > PARTED or any(peering.children <= _carried(sa) for sa in live):
+        return frozenset(), None
+    due = SETTLED + (0 if first is live[0] else 2) + (0 if first.initiator else 1)
+    return (rest, None) if age >= due else (frozenset(), float(due - age))
+
+
+def in_order(peering: Peering, names: Iterable[str]) -> list[str]:
+    """Return the children in an order that the peer has, too.
+
+    Both sides begin with the first one: if they do so at once either's IKE SA may get them all.
+    """
+    wanted = frozenset(names)
+    found = [(name, s) for name, s in peering.config.children if name in wanted]
+    return [name for name, _ in sorted(found, key=lambda item: _ends(item[1]))]
+
+
+def _ends(selector: TrafficSelector) -> list[str]:
+    return sorted((str(selector.local), str(selector.remote)))
 
 
 def doubles(

@@ -272,13 +272,16 @@ def _dead_with_their_peer(
 
 def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     """Initiate what is missing: one child first, the others once the IKE SA is there."""
-    missing = sorted((view.peering.children - view.carrying) & view.peering.initiable())
+    lost, wait = view.peering.children - view.carrying, None
+    if not lost:
+        lost, wait = races.parted(view.current, view.peering)
+    missing = races.in_order(view.peering, lost & view.peering.initiable())
     fault, timing = view.fault, view.timing
     # "clear" means: gone until the peer, or a change, brings it back.
     action = view.peering.config.connection.dpd.action
     cleared = fault is not None and fault.code == "dpd_timeout" and action is DpdAction.CLEAR
     if not missing or cleared:
-        return (), None
+        return (), wait
     if any(sa.state in COMING or (sa.state in LIVE and sa.busy) for sa in view.current):
         return (), None
     retry = None if fault is None else retry_at(fault, timing)

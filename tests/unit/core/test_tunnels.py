@@ -18,6 +18,7 @@ from swanherd.core.ike import (
     UnloadSecret,
 )
 from swanherd.core.model import ChildDetails, Dpd, DpdAction, IkeVersion, Initiator, Secret
+from swanherd.core.naming import child_name
 from swanherd.core.peering import ike_config
 from swanherd.core.tunnels import Timing, carrying, plan_tunnels, retry_at
 from swanherd.testing import builders as make
@@ -72,7 +73,7 @@ def test_missing_children_of_an_established_ike_sa_are_initiated_together():
         selectors=tuple(make.selector("10.1.0.0/24", f"10.2.{i}.0/24") for i in range(3))
     )
     config = ike_config(connection, DESIRED.naming_key)
-    (first, *others) = (name for name, _ in config.children)
+    (first, *others) = (child_name(s, connection.ipsec) for s in connection.selectors)
     sa = ike_sa(config=config.name, children=(ChildSa(first, 7, SaState.INSTALLED),))
     loaded = LoadedConfig(config.name, frozenset({first, *others}))
     got = actions(charon(sa, configs=[loaded]), make.desired(connection))
