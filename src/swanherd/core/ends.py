@@ -23,6 +23,9 @@ HOPELESS = 2.0
 # Seconds without another word after which a peer that had begun to answer has forgotten it, and
 # would be asked for a minute and a half too. By then it was asked six times.
 FORGOTTEN = 12.0
+# Seconds for which a peer refuses, without a reason that IKE has a word for, all that is asked for
+# in an IKE SA that carries nothing: then the two sides don't mean the same one.
+HOLLOW = 5.0
 
 
 def silence(sas: Iterable[IkeSa]) -> Iterable[TerminateIke]:
@@ -84,6 +87,33 @@ def replaced_by(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
     return old is not None and any(old.common(heir) is not None for heir in heirs)
 
 
+def placed(
+    children: Iterable[ChildSa],
+    own: Collection[tuple[str, TrafficSelector]],
+    names: Collection[str],
+) -> frozenset[str]:
+    """Return the pairs of those of the children whose place these of the config's own take."""
+    pairs = {pair_of(name) for name in names}
+    heirs = [selector for name, selector in own if name in names]
+    return frozenset(
+        pair
+        for child in children
+        if (pair := pair_of(child.name)) in pairs or replaced_by(child, heirs)
+    )
+
+
+def is_resized(child: ChildSa, children: Collection[tuple[str, TrafficSelector]]) -> bool:
+    """Tell whether a child SA is of a larger or a smaller network than one of these has now."""
+    same = any(pair_of(name) == pair_of(child.name) for name, _ in children)
+    return not same and replaced_by(child, [selector for _, selector in children])
+
+
+def relieves(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
+    """Tell whether a child SA carries all that one of these selectors is to, and more."""
+    old = child.selector
+    return old is not None and any(heir != old and old.common(heir) == heir for heir in heirs)
+
+
 def hopeless(
     sas: Iterable[IkeSa], fault: Fault | None, now: float
 ) -> tuple[tuple[TerminateIke, ...], float | None]:
@@ -95,6 +125,20 @@ def hopeless(
     }
     ends = tuple(TerminateIke(ike_id, force=True) for ike_id, left in due.items() if left <= 0)
     return ends, min((left for left in due.values() if left > 0), default=None)
+
+
+def hollow(sas: Iterable[IkeSa], fault: Fault | None, now: float) -> Iterable[TerminateIke]:
+    """End an IKE SA of IKEv1 in which nothing can be agreed on; in a new one it can.
+
+    After a race of both sides each may have another one: what one encrypts the other can't read
+    (PAYLOAD-MALFORMED, RFC 2409 §5.5), and charon would go on asking in it until it expires.
+    """
+    if fault is None or fault.code != "peer_refused" or fault.last - fault.first < HOLLOW:
+        return
+    for sa in sas:
+        began = now - sa.age
+        if sa.state is SaState.ESTABLISHED and not sa.children and began + HOLLOW <= fault.last:
+            yield TerminateIke(sa.unique_id, force=True)
 
 
 def _patience(sa: IkeSa, fault: Fault | None) -> float | None:

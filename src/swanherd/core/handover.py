@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
+from swanherd.core.ends import relieves
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -89,9 +90,22 @@ def _replaced(
         same = peering_of(sa.config) == peering.config.connection.id
         (own if same else others).extend(sa.children)
     return (
-        [c for c in own if c.state in CARRYING and pair_of(c.name) in pairs],
+        [
+            c
+            for c in own
+            if c.state in CARRYING and (pair_of(c.name) in pairs or is_held(peering, (c,)))
+        ],
         [c for c in others if c.state in CARRYING and pair_of(c.name) in pairs],
     )
+
+
+def is_held(peering: Peering, old: Iterable[ChildSa]) -> bool:
+    """Tell whether one of these is wider than one of its own, so that a rank isn't enough.
+
+    The narrower goes first in the kernel, whatever its rank: see core.moves.
+    """
+    heirs = [selector for _, selector in peering.config.children]
+    return any(relieves(child, heirs) for child in old)
 
 
 def is_possible(charon: ObservedCharon) -> bool:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import ipaddress
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
 from swanherd.core import handover
+from swanherd.core.ends import relieves
 from swanherd.core.ike import (
     CARRYING,
     ChildSa,
     IkeSa,
+    LoadConfig,
     ObservedCharon,
     SaState,
     SwanAction,
@@ -28,6 +30,7 @@ from swanherd.core.model import (
     DesiredRouter,
     Encapsulation,
     IkeVersion,
+    IPAddress,
     IpsecPolicy,
     TrafficSelector,
     Transform,
@@ -49,7 +52,8 @@ _PROTOCOLS = {Transform.ESP: _ESP, Transform.AH: _AH}
 _Children = Collection[tuple[IkeSa, ChildSa]]
 
 # charon's policies of a child are there until the peer has answered that it has ended it, too.
-_THERE = CARRYING | {SaState.DELETING}
+# And those of one that IKEv1 has renewed until it expires.
+_THERE = CARRYING | {SaState.DELETING, SaState.REKEYED}
 
 
 def welcomes(
@@ -59,9 +63,12 @@ def welcomes(
     actions: Iterable[SwanAction],
 ) -> tuple[tuple[EnsureKernelPolicy, ...], tuple[RemoveKernelPolicy, ...]]:
     """Return what to add before these actions begin, and what to remove after everything."""
-    ending = frozenset(a.unique_id for a in actions if isinstance(a, TerminateChild))
+    plan = tuple(actions)
+    ending = frozenset(a.unique_id for a in plan if isinstance(a, TerminateChild))
+    loads = {a.config.name: a.rank for a in plan if isinstance(a, LoadConfig)}
+    ranks = {**charon.ranks, **loads}
     possible = handover.is_possible(charon)
-    wanted = frozenset(_wanted(desired, charon, ending)) if possible else frozenset()
+    wanted = frozenset(_wanted(desired, charon, ending, ranks)) if possible else frozenset()
     missing = sorted(wanted - network.kernel_policies, key=repr)
     return tuple(map(EnsureKernelPolicy, missing)), farewells(network, wanted)
 
@@ -77,7 +84,10 @@ def farewells(
 
 
 def _wanted(
-    desired: DesiredRouter, charon: ObservedCharon, ending: Container[int]
+    desired: DesiredRouter,
+    charon: ObservedCharon,
+    ending: Container[int],
+    ranks: Mapping[str, int],
 ) -> Iterator[KernelPolicy]:
     """Yield the policies of what is protected by another child SA than it shall be, too."""
     wanted = peerings(desired)
@@ -90,12 +100,20 @@ def _wanted(
     ]
     if not old:
         return
-    gone = [pair for pair in old if pair[1].unique_id in ending or pair[1].state not in CARRYING]
+    gone = [
+        (sa, child)
+        for sa, child in old
+        if child.unique_id in ending or child.state is SaState.DELETING
+    ]
     for peering in wanted:
         yield from _inward(peering, old)
         # Its new children are there when the peer has them, or sends the message that makes them.
         first = peering.config.connection.ike.version is IkeVersion.V1
-        yield from _outward(peering, old if first else gone, charon)
+        outward = _outward(peering, old if first else gone, charon)
+        if ranks.get(peering.config.name, handover.FIRST) > handover.FIRST:
+            outward = _held(peering, [pair for pair in old if pair not in gone]) | outward
+        for shared, way in outward.items():
+            yield KernelPolicy(shared, Direction.OUT, way)
 
 
 def _inward(peering: Peering, old: _Children) -> Iterator[KernelPolicy]:
@@ -125,8 +143,10 @@ def _inward(peering: Peering, old: _Children) -> Iterator[KernelPolicy]:
             yield KernelPolicy(shared, direction, welcome)
 
 
-def _outward(peering: Peering, gone: _Children, charon: ObservedCharon) -> Iterator[KernelPolicy]:
-    """Yield those by which packets go out by the new child SA instead of an old one.
+def _outward(
+    peering: Peering, gone: _Children, charon: ObservedCharon
+) -> dict[TrafficSelector, Welcome]:
+    """Return those by which packets go out by the new child SA instead of an old one.
 
     The old one's own, of a network that is narrower, would go before the new one's. So what this
     side sends until it hears that the peer has ended the old one, or until the peer has answered
@@ -149,10 +169,31 @@ def _outward(peering: Peering, gone: _Children, charon: ObservedCharon) -> Itera
         one, other = child.selector, ended.selector
         shared = one.common(other) if one and other else None
         if tunnel and shared is not None and reqid_of(ended.name) != reqid_of(child.name):
-            ends = ipaddress.ip_address(sa.local_host), ipaddress.ip_address(sa.remote_host)
-            ways[shared] = Welcome((tunnel,), handover.ahead(shared), ends)
-    for shared, way in ways.items():
-        yield KernelPolicy(shared, Direction.OUT, way)
+            ways[shared] = Welcome((tunnel,), handover.ahead(shared), _ends(sa))
+    return ways
+
+
+def _held(peering: Peering, kept: _Children) -> dict[TrafficSelector, Welcome]:
+    """Return those by which packets of a narrower network still go out by the old child SA.
+
+    charon would send by the new one, whose network is the narrower, as soon as it has answered,
+    whatever rank it has (core.handover): before the peer has installed it.
+    """
+    policies = dict(peering.config.policies)
+    ways: dict[TrafficSelector, Welcome] = {}
+    for sa, child in kept:
+        if sa.config != peering.config.name:
+            continue
+        for name, selector in peering.config.children:
+            if not relieves(child, (selector,)):
+                continue
+            if _tunnel(name, policies.get(name, peering.config.connection.ipsec)):
+                ways[selector] = Welcome((_tunnel_of(child),), handover.ahead(selector), _ends(sa))
+    return ways
+
+
+def _ends(sa: IkeSa) -> tuple[IPAddress, IPAddress]:
+    return ipaddress.ip_address(sa.local_host), ipaddress.ip_address(sa.remote_host)
 
 
 def _tunnel(name: str, policy: IpsecPolicy) -> tuple[int, int] | None:

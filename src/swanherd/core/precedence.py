@@ -62,17 +62,24 @@ def handed(
     return (since if retry is None else max(since, retry)) + HANDED - now
 
 
-def yielded(connection: SiteConnection, loaded: float | None, now: float) -> float:
+def yielded(
+    connection: SiteConnection, loaded: float | None, now: float, *, resized: bool
+) -> float:
     """Return for how many seconds it is the other side's to begin what replaces live SAs.
 
-    `loaded`: when charon got it; None if that is longer ago than anybody knows.
+    `loaded`: when charon got it; None if that is longer ago than anybody knows. To a `resized`
+    network a peer agrees that doesn't have the change yet (RFC 7296 §2.9), and would begin anew
+    when it has: so it gets the time to have it, too.
     """
-    if connection.ike.version is IkeVersion.V1 or loaded is None or not comes_second(connection):
+    if loaded is None:
         return 0.0
-    return loaded + YIELDED - now
+    # In IKEv1 who comes second waits for longer (handed, courtesy).
+    swaps = connection.ike.version is not IkeVersion.V1 and comes_second(connection)
+    turns = swaps + resized
+    return loaded + turns * YIELDED - now if turns else 0.0
 
 
-def young(sas: Iterable[IkeSa]) -> Mapping[str, float]:
+def young(sas: Iterable[IkeSa], settled: int = SETTLED) -> Mapping[str, float]:
     """Return the children that are so young that what was before is left, for how many seconds.
 
     In IKEv1 who begins a Quick Mode has the SAs a way of the last message before the peer (RFC
@@ -80,12 +87,12 @@ def young(sas: Iterable[IkeSa]) -> Mapping[str, float]:
     itself send by those until the peer ends them (core.handover).
     """
     return {
-        child.name: float(SETTLED - child.details.installed)
+        child.name: float(settled - child.details.installed)
         for sa in sas
         for child in sa.children
         if child.state in CARRYING
         and child.details is not None
-        and child.details.installed < SETTLED
+        and child.details.installed < settled
     }
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import doubted, hope, hopeless, replaced_by, silence, unrenewed
+from swanherd.core.ends import (
+    doubted,
+    hollow,
+    hope,
+    hopeless,
+    is_resized,
+    placed,
+    silence,
+    unrenewed,
+)
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -30,9 +39,6 @@ from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
 from swanherd.core.resting import restless
 
-# Seconds for which a peer refuses, without a reason that IKE has a word for, all that is asked for
-# in an IKE SA that carries nothing: then the two sides don't mean the same one.
-HOLLOW = 5.0
 # Seconds without an answer after which what is to end in any case isn't ended in agreement: the
 # end would wait behind the question, for as long as charon goes on asking (two minutes and more).
 DEAF = 4.0
@@ -59,7 +65,7 @@ class _View:
     `idle` and `lacking`: since when there has been none of them, or one without all children; None
     if that wasn't seen, or not yet. `loaded`: when charon got it; None if long ago. `before`: the
     IKE SAs of no config that is wanted. `quiet`: what was before carries on in the kernel. `rank`:
-    what it is loaded with (core.handover).
+    what it is loaded with (core.handover), if policies are `ranked`.
     """
 
     peering: Peering
@@ -72,10 +78,15 @@ class _View:
     before: Sequence[IkeSa]
     quiet: bool
     rank: int
+    ranked: bool
 
     @property
     def name(self) -> str:
         return self.peering.config.name
+
+    @property
+    def is_v1(self) -> bool:
+        return self.peering.config.connection.ike.version is IkeVersion.V1
 
     @property
     def carrying(self) -> frozenset[str]:
@@ -105,16 +116,38 @@ class _View:
         In another IKE SA they may have the same names.
         """
         pairs = {pair_of(name) for name in self.peering.children}
-        others = [child for sa in self.before for child in sa.children]
+        others = [child for sa in self.before for child in sa.children if child.state in CARRYING]
+        return any(pair_of(c.name) in pairs for c in (*others, *self.old)) or self.is_resized
+
+    @property
+    def old(self) -> list[ChildSa]:
+        """The children of its IKE SAs that carry, and aren't its own any more."""
         mine = (child for sa in self.current for child in sa.children)
-        others += (child for child in mine if child.name not in self.peering.children)
-        return any(c.state in CARRYING and pair_of(c.name) in pairs for c in others)
+        return [c for c in mine if c.name not in self.peering.children and c.state in CARRYING]
+
+    @property
+    def spent(self) -> list[ChildSa]:
+        """Those that IKEv1 has renewed: charon has them, and their policies, until they expire."""
+        mine = [c for sa in self.current if self.is_v1 for c in sa.children]
+        gone = (c for c in mine if c.name not in self.peering.children)
+        return [c for c in gone if c.state is SaState.REKEYED]
+
+    @property
+    def is_resized(self) -> bool:
+        return any(is_resized(child, self.peering.config.children) for child in self.old)
 
     @property
     def young(self) -> Mapping[str, float]:
         """The children beside which what was before is left, and for how many seconds more."""
-        is_v1 = self.peering.config.connection.ike.version is IkeVersion.V1
-        return precedence.young(self.current) if is_v1 or self.rank > handover.FIRST else {}
+        if self.is_v1 or self.rank > handover.FIRST:
+            seconds = precedence.SETTLED
+        elif self.ranked and handover.is_held(self.peering, self.old):
+            # Who answers sends by the wider one until it has ended it.
+            seconds = 4 * precedence.SETTLED
+        else:
+            return {}
+        young = precedence.young(self.current, seconds)
+        return {name: left for name, left in young.items() if name in self.peering.children}
 
     @property
     def patience(self) -> float:
@@ -170,7 +203,8 @@ def plan_tunnels(
         loaded = charon.loaded.get(name) if has_loaded(charon, peering) else timing.now
         is_quiet, rank = name in quiet, charon.ranks.get(name, handover.FIRST)
         fault = faults.get(name)
-        return _View(peering, sas, fault, timing, idle, lacking, loaded, strangers, is_quiet, rank)
+        seen = peering, sas, fault, timing, idle, lacking, loaded
+        return _View(*seen, strangers, is_quiet, rank, handover.is_possible(charon))
 
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
@@ -191,7 +225,8 @@ def plan_tunnels(
         ends, wait = hopeless(view.current, view.fault, timing.now)
         actions += ends
         waits += [wait] if wait is not None else []
-        actions += _hollow(view)
+        if view.is_v1 and not view.carrying:
+            actions += hollow(view.current, view.fault, timing.now)
         initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []
@@ -288,7 +323,7 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     if retry is not None and retry > timing.now:
         return (), retry - timing.now
     connection = view.peering.config.connection
-    left = precedence.yielded(connection, view.loaded, timing.now)
+    left = precedence.yielded(connection, view.loaded, timing.now, resized=view.is_resized)
     if left > 0 and view.is_relieved:
         return (), left
     if any(sa.state in LIVE for sa in view.current):
@@ -313,51 +348,22 @@ def _prune_children(
     And tell when what the peer is to replace, and doesn't, ends.
     """
     now, grace = view.timing.now, view.timing.grace
-    unwanted = [
-        child
-        for sa in view.current
-        for child in sa.children
-        if child.name not in view.peering.children and child.state in CARRYING
-    ]
-    if not unwanted:
+    unwanted, spent = view.old, view.spent
+    if not unwanted and not spent:
         return (), None
-    waiting = _placed(unwanted, view, view.awaited)
-    hoped = _placed(unwanted, view, view.hoped)
+    children = view.peering.config.children
+    waiting = placed(unwanted, children, view.awaited)
+    hoped = placed(unwanted, children, view.hoped)
     old = [
-        (child.unique_id, hope((child,), hoped, outdated, now, grace))
+        (child, hope((child,), hoped, outdated, now, grace))
         for child in unwanted
         if pair_of(child.name) not in waiting
     ]
-    ends = tuple(TerminateChild(child) for child, left in old if left <= 0)
-    return ends, min((left for _, left in old if left > 0), default=None)
-
-
-def _placed(children: Iterable[ChildSa], view: _View, names: Collection[str]) -> frozenset[str]:
-    """Return the pairs of those of the children whose place these ones are to take."""
-    pairs = {pair_of(name) for name in names}
-    heirs = [selector for name, selector in view.peering.config.children if name in names]
-    return frozenset(
-        pair
-        for child in children
-        if (pair := pair_of(child.name)) in pairs or replaced_by(child, heirs)
-    )
-
-
-def _hollow(view: _View) -> Iterable[TerminateIke]:
-    """End an IKE SA of IKEv1 in which nothing can be agreed on; in a new one it can.
-
-    After a race of both sides each may have another one: what one encrypts the other can't read
-    (PAYLOAD-MALFORMED, RFC 2409 §5.5), and charon would go on asking in it until it expires.
-    """
-    fault = view.fault
-    if view.peering.config.connection.ike.version is not IkeVersion.V1 or view.carrying:
-        return
-    if fault is None or fault.code != "peer_refused" or fault.last - fault.first < HOLLOW:
-        return
-    for sa in view.current:
-        began = view.timing.now - sa.age
-        if sa.state is SaState.ESTABLISHED and not sa.children and began + HOLLOW <= fault.last:
-            yield TerminateIke(sa.unique_id, force=True)
+    kept = waiting | {pair_of(child.name) for child, left in old if left > 0}
+    ends = [child for child, left in old if left <= 0]
+    ends += [child for child in spent if pair_of(child.name) not in kept]
+    wait = min((left for _, left in old if left > 0), default=None)
+    return tuple(TerminateChild(child.unique_id) for child in ends), wait
 
 
 def _end_unwanted(

@@ -217,7 +217,9 @@ class Lists:
                     ids = self._live.get(sa.config, frozenset())
                     self._live[sa.config] = ids | {sa.unique_id}
                 # Of several their ages decide, and those are as old as the list.
-                if len(same) > 1 or not _is_settled(sa):
+                loaded = self._configs.get(sa.config)
+                children = None if loaded is None else loaded[0].children
+                if len(same) > 1 or not _is_settled(sa, children):
                     self._restless.add(sa.config)
                 if young((sa,)):
                     self._young.add(sa.config)
@@ -236,12 +238,17 @@ def _by_name(
     return {config.name: (config, facts) for config, facts in configs}
 
 
-def _is_settled(sa: IkeSa) -> bool:
-    """Tell whether the IKE SA stays as it is until an event says otherwise."""
+def _is_settled(sa: IkeSa, children: frozenset[str] | None) -> bool:
+    """Tell whether the IKE SA stays as it is until an event says otherwise.
+
+    `children` are those of its config; None if that isn't loaded.
+    """
     return (
         sa.state is SaState.ESTABLISHED
         and not sa.busy
         and all(child.state is SaState.INSTALLED for child in sa.children)
-        # Of two of one pair the younger one's age decides.
+        # Of two of one pair the younger one's age decides, and by how old what replaces it is
+        # what was before ends.
         and len({pair_of(child.name) for child in sa.children}) == len(sa.children)
+        and (children is None or children.issuperset(child.name for child in sa.children))
     )

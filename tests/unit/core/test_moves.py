@@ -7,11 +7,12 @@ import ipaddress
 
 import pytest
 
-from swanherd.core import handover
+from swanherd.core import handover, precedence
 from swanherd.core.ike import (
     ChildSa,
     Initiate,
     LoadConfig,
+    LoadedConfig,
     ObservedCharon,
     SaState,
     TerminateChild,
@@ -61,13 +62,33 @@ def old_sa(connection=MOVED, peer="198.51.100.2", state=SaState.INSTALLED):
     return ike_sa(config="old", remote_host=peer, children=children)
 
 
-def planned(*sas, connection=MOVED, there=(), plane=DataPlane.KERNEL, running=True):
+def planned(
+    *sas,
+    connection=MOVED,
+    there=(),
+    plane=DataPlane.KERNEL,
+    running=True,
+    ranks=None,
+    loaded=None,
+    now=0.0,
+):
+    """Plan; `ranks` and when it was `loaded` are those of a config that charon has already."""
     desired = make.desired(connection)
     charon = ObservedCharon(
         running=running, options=options_of(desired, plane) if running else None, ike_sas=sas
     )
+    if ranks is not None or loaded is not None:
+        (peering,) = peerings(desired)
+        name = peering.config.name
+        charon = dataclasses.replace(
+            charon,
+            configs=frozenset({LoadedConfig(name, peering.children)}),
+            secrets=frozenset({peering.config.connection.id}),
+            ranks=ranks or {},
+            loaded={name: 0.0 if loaded is None else loaded},
+        )
     network = ObservedNetwork(exists=True, kernel_policies=frozenset(there))
-    return plan(desired, Observed(network, charon), plane, Timing(0.0)).actions
+    return plan(desired, Observed(network, charon), plane, Timing(now)).actions
 
 
 def added(actions):
@@ -195,10 +216,10 @@ def test_a_network_of_another_size_is_heard_by_both(before, after):
     """What both protect comes in by either, before anything begins and until the old has ended."""
     old = child_of(before, 1)
     actions = planned(sa_of(after, old), connection=after)
-    assert both(before, after, NARROW.selectors[0]) == added(actions)
+    assert both(before, after, NARROW.selectors[0]) == inward_of(actions)
     last = max(n for n, a in enumerate(actions) if isinstance(a, EnsureKernelPolicy))
     assert last < min(n for n, a in enumerate(actions) if isinstance(a, (LoadConfig, Initiate)))
-    there = added(actions)
+    there = inward_of(actions)
     ending = dataclasses.replace(old, state=SaState.DELETING)
     new = child_of(after, 2)
     assert not there & removed(planned(sa_of(after, ending, new), connection=after, there=there))
@@ -252,6 +273,32 @@ def test_in_ikev1_it_does_as_soon_as_the_new_one_is_there():
     assert NARROW.selectors == tuple(policy.selector for policy in outward_of(actions))
 
 
+def test_what_ikev1_has_renewed_ends_with_what_took_its_place():
+    """charon has it, and its policies, until it expires; a narrower one's would go first."""
+    wide, narrow = (dataclasses.replace(c, ike=V1) for c in (WIDE, NARROW))
+    spent, old = child_of(narrow, 1, SaState.REKEYED), child_of(narrow, 2)
+    ends = {TerminateChild(1), TerminateChild(2)}
+    for age, ended in ((0, set()), (precedence.SETTLED, ends)):
+        actions = planned(sa_of(wide, spent, old, child_of(wide, 3, age=age)), connection=wide)
+        assert ended == {a for a in actions if isinstance(a, TerminateChild)}
+        assert NARROW.selectors == tuple(policy.selector for policy in outward_of(actions))
+    actions = planned(sa_of(wide, spent, child_of(wide, 3)), connection=wide)
+    assert TerminateChild(1) in actions
+    assert outward_of(actions)
+
+
+def test_a_renewed_one_is_left_to_charon_where_it_is_wanted_or_ikev2s():
+    """In IKEv2 charon ends it itself, seconds later."""
+    wide = dataclasses.replace(WIDE, ike=V1)
+    sas = (
+        (wide, (child_of(wide, 1, SaState.REKEYED), child_of(wide, 2))),
+        (WIDE, (child_of(NARROW, 1, SaState.REKEYED), child_of(WIDE, 2))),
+    )
+    for connection, children in sas:
+        actions = planned(sa_of(connection, *children), connection=connection)
+        assert not any(isinstance(a, TerminateChild) for a in actions)
+
+
 @pytest.mark.parametrize("state", [SaState.INSTALLED, SaState.DELETING])
 def test_another_connections_network_is_not_heard_for_ours(state):
     """Nor is anything sent to its peer, though they overlap."""
@@ -267,6 +314,71 @@ def test_nothing_goes_another_way_before_the_new_one_is_there(version):
     wide = dataclasses.replace(WIDE, ike=make.ike_policy(version=version))
     for new in ((), (child_of(wide, 2, SaState.CREATED),)):
         assert not outward_of(planned(sa_of(wide, child_of(NARROW, 1), *new), connection=wide))
+
+
+def held(connection, sa):
+    """Return the policy by which the narrower network goes out by the wider one's child SA."""
+    ends = tuple(ipaddress.ip_address(host) for host in (sa.local_host, sa.remote_host))
+    (pair,) = connection.selectors
+    way = Welcome(((50, number_of(WIDE)),), handover.ahead(pair), ends)
+    return {KernelPolicy(pair, Direction.OUT, way)}
+
+
+def test_who_answers_sends_by_a_wider_old_one_until_it_ends_it():
+    """Before charon has the narrower one, which it would send by at once, whatever its rank."""
+    old, new = child_of(WIDE, 40), child_of(NARROW, 41, age=0)
+    sa = sa_of(NARROW, old)
+    actions = planned(sa, connection=NARROW)
+    assert held(NARROW, sa) == outward_of(actions)
+    kinds = [type(a) for a in actions]
+    assert kinds.index(EnsureKernelPolicy) < kinds.index(LoadConfig)
+    there, rank = added(actions), ranks_of(actions)
+    up = sa_of(NARROW, old, new)
+    actions = planned(up, connection=NARROW, there=there, ranks=rank)
+    assert not added(actions) | removed(actions)
+    assert not any(isinstance(a, TerminateChild) for a in actions)
+    settled = sa_of(NARROW, old, child_of(NARROW, 41, age=precedence.SETTLED))
+    actions = planned(settled, connection=NARROW, there=there, ranks=rank)
+    assert [TerminateChild(40)] == [a for a in actions if isinstance(a, TerminateChild)]
+    ((way,),) = [p.welcome.tunnels for p in outward_of(actions)]
+    assert (50, number_of(NARROW)) == way
+
+
+def test_nothing_is_held_at_one_that_ends():
+    """What it is to carry would go by an SA that the peer has ended."""
+    sa = sa_of(NARROW, child_of(WIDE, 40), child_of(WIDE, 39, SaState.DELETING))
+    one = dataclasses.replace(sa, children=sa.children[1:])
+    assert outward_of(planned(sa, connection=NARROW, ranks={sa.config: 41}))
+    assert not outward_of(planned(one, connection=NARROW, ranks={one.config: 41}))
+
+
+def test_who_begins_sends_by_the_narrower_one_at_once_and_leaves_the_wider_one_to_the_other():
+    """The other has it by then, and sends by the wider one for as long as it waits."""
+    old = child_of(WIDE, 40)
+    late = precedence.YIELDED * 2
+    sa = sa_of(NARROW, old)
+    actions = planned(sa, connection=NARROW, now=late, ranks={sa.config: 41}, loaded=0.0)
+    assert any(isinstance(a, Initiate) for a in actions)
+    assert not outward_of(actions)
+    for age, ends in ((precedence.SETTLED, False), (4 * precedence.SETTLED, True)):
+        up = sa_of(NARROW, old, child_of(NARROW, 41, age=age))
+        actions = planned(up, connection=NARROW, loaded=0.0)
+        assert ends == (TerminateChild(40) in actions)
+
+
+def test_in_userspace_a_wider_one_ends_as_soon_as_the_narrower_one_is_there():
+    """No policy of ours is there to send by the wider one meanwhile."""
+    up = sa_of(NARROW, child_of(WIDE, 40), child_of(NARROW, 41, age=0))
+    actions = planned(up, connection=NARROW, plane=DataPlane.USERSPACE, loaded=0.0)
+    assert TerminateChild(40) in actions
+
+
+def inward_of(actions):
+    return {policy for policy in added(actions) if policy.direction is not Direction.OUT}
+
+
+def ranks_of(actions):
+    return {a.config.name: a.rank for a in actions if isinstance(a, LoadConfig)}
 
 
 def outward_of(actions):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,6 +174,38 @@ def test_so_it_does_with_new_children_of_an_ike_sa():
     old = carrier(second, config.name)
     assert replacing(second, old, at=99.75) == (False, YIELDED - 0.25)
     assert replacing(second, old, at=100.0 - YIELDED) == (True, None)
+
+
+@pytest.mark.parametrize("before", ["10.1.0.0/23", "10.1.0.0/25"])
+def test_a_network_of_another_size_waits_for_the_change_of_the_other_side(before):
+    """The peer would agree by its old config, and replace that again once it has the new one."""
+    for connection, turns in ((BOTH_V2[0], 1), (BOTH_V2[1], 2), (FIRST, 1)):
+        remote = str(connection.selectors[0].remote)
+        ends = ChildDetails(before, remote, "aes-256", "sha256", None, 0, 0, 0, 0, 9, None, None)
+        name = ike_config(connection, DESIRED.naming_key).name
+        child = ChildSa("of-before", 4, SaState.INSTALLED, ends)
+        old = ike_sa(unique_id=9, config=name, children=(child,))
+        assert replacing(connection, old, loaded=False) == (False, turns * YIELDED)
+        assert replacing(connection, old, at=100.0 - turns * YIELDED) == (True, None)
+        elsewhere = dataclasses.replace(ends, local="10.9.0.0/24")
+        apart = dataclasses.replace(child, details=elsewhere)
+        old = dataclasses.replace(old, children=(apart,))
+        assert replacing(connection, old, loaded=False) == (True, None)
+
+
+def test_of_two_networks_that_overlap_none_is_resized_by_the_other():
+    """Each has its own place to take, of its own pair."""
+    first = BOTH_V2[0]
+    (pair, *_) = first.selectors
+    wide = make.selector(str(pair.local.supernet()), str(pair.remote))
+    both = dataclasses.replace(first, selectors=(pair, wide))
+    config = ike_config(both, DESIRED.naming_key)
+    name = next(name for name, selector in config.children if selector == pair)
+    ends = str(pair.local), str(pair.remote)
+    details = ChildDetails(*ends, "aes-128", "sha256", None, 0, 0, 0, 0, 9, None, None)
+    child = ChildSa(f"{pair_of(name)}-00000000", 4, SaState.INSTALLED, details)
+    old = ike_sa(unique_id=9, config=config.name, children=(child,))
+    assert replacing(both, old, loaded=False) == (True, None)
 
 
 def test_an_agent_that_knows_of_no_loading_waits_for_nobody():

@@ -7,10 +7,11 @@ from tests.unit.steps import calls_of
 
 
 class Commands:
-    """A charon with these IKE SAs, of which the config `new` is loaded."""
+    """A charon with these IKE SAs, of which the config `new` is loaded, with this child."""
 
-    def __init__(self, version, *names):
+    def __init__(self, version, *names, child="pair-new"):
         self.version = version
+        self.child = child
         self.names = list(names)
         self.asked = []
 
@@ -18,7 +19,7 @@ class Commands:
         only = (message or {}).get("ike")
         self.asked += [only] if command == "list-sas" else []
         if command == "list-conns":
-            return [{"new": {"version": self.version, "children": {"a": {}}}}]
+            return [{"new": {"version": self.version, "children": {self.child: {}}}}]
         return [{n: self.sa()} for n in self.names if only in (None, n)]
 
     def request(self, _command):
@@ -37,9 +38,9 @@ class Commands:
         }
 
 
-def asked_again(version, *names):
+def asked_again(version, *names, **more):
     """Return which configs' IKE SAs are listed at the second look, nothing having been told."""
-    commands = Commands(version, *names)
+    commands = Commands(version, *names, **more)
     lists = Lists(commands, lambda: 100.0)
     lists.look()
     commands.asked.clear()
@@ -52,6 +53,12 @@ def test_a_young_child_is_listed_anew_while_another_config_is_to_end(version):
     """By its age that one ends; no event tells of ages."""
     assert sorted(asked_again(version, "new", "old")) == ["new", "old"]
     assert asked_again(version, "new") == []
+
+
+@pytest.mark.parametrize("version", [b"IKEv1", b"IKEv2"])
+def test_one_with_a_child_of_another_pair_than_its_config_has_is_listed_anew(version):
+    """A network that became smaller is another pair: the old one ends by the new one's age."""
+    assert asked_again(version, "new", child="smaller-new") == ["new"]
 
 
 class Many:
