@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from swanherd.core.ike import (
     CARRYING,
@@ -14,7 +14,7 @@ from swanherd.core.ike import (
     SaState,
     TerminateIke,
 )
-from swanherd.core.model import DesiredRouter, TrafficSelector
+from swanherd.core.model import DesiredRouter
 from swanherd.core.naming import pair_of
 
 # Seconds that an attempt still has whose answers charon can't read, since the keys differ: it
@@ -76,42 +76,6 @@ def hope(
     """
     held = (c.unique_id for c in children if c.state in CARRYING and pair_of(c.name) in hoped)
     return max((outdated.get(child, now) + grace - now for child in held), default=0.0)
-
-
-def replaced_by(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
-    """Tell whether a child SA protects packets that one of these selectors is to protect.
-
-    So it is if a network becomes larger or smaller, which makes another pair of it.
-    """
-    old = child.selector
-    return old is not None and any(old.common(heir) is not None for heir in heirs)
-
-
-def placed(
-    children: Iterable[ChildSa],
-    own: Collection[tuple[str, TrafficSelector]],
-    names: Collection[str],
-) -> frozenset[str]:
-    """Return the pairs of those of the children whose place these of the config's own take."""
-    pairs = {pair_of(name) for name in names}
-    heirs = [selector for name, selector in own if name in names]
-    return frozenset(
-        pair
-        for child in children
-        if (pair := pair_of(child.name)) in pairs or replaced_by(child, heirs)
-    )
-
-
-def is_resized(child: ChildSa, children: Collection[tuple[str, TrafficSelector]]) -> bool:
-    """Tell whether a child SA is of a larger or a smaller network than one of these has now."""
-    same = any(pair_of(name) == pair_of(child.name) for name, _ in children)
-    return not same and replaced_by(child, [selector for _, selector in children])
-
-
-def relieves(child: ChildSa, heirs: Collection[TrafficSelector]) -> bool:
-    """Tell whether a child SA carries all that one of these selectors is to, and more."""
-    old = child.selector
-    return old is not None and any(heir != old and old.common(heir) == heir for heir in heirs)
 
 
 def hopeless(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from swanherd.core.ends import relieves
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -25,6 +24,7 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import DataPlane, IkeVersion, TrafficSelector
 from swanherd.core.naming import pair_of, peering_of
+from swanherd.core.overlaps import is_wider
 from swanherd.core.peering import ANY_PEER, Peering
 
 # The rank of what this side begins: none is better, and the newest of these is used.
@@ -93,19 +93,10 @@ def _replaced(
         [
             c
             for c in own
-            if c.state in CARRYING and (pair_of(c.name) in pairs or is_held(peering, (c,)))
+            if c.state in CARRYING and (pair_of(c.name) in pairs or is_wider(peering, c))
         ],
         [c for c in others if c.state in CARRYING and pair_of(c.name) in pairs],
     )
-
-
-def is_held(peering: Peering, old: Iterable[ChildSa]) -> bool:
-    """Tell whether one of these is wider than one of its own, so that a rank isn't enough.
-
-    The narrower goes first in the kernel, whatever its rank: see core.moves.
-    """
-    heirs = [selector for _, selector in peering.config.children]
-    return any(relieves(child, heirs) for child in old)
 
 
 def is_possible(charon: ObservedCharon) -> bool:

@@ -10,12 +10,10 @@ go out by the new one before a narrower old one ends (docs/adr/0027).
 from __future__ import annotations
 
 import ipaddress
-import itertools
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
 from swanherd.core import handover
-from swanherd.core.ends import relieves
 from swanherd.core.ike import (
     CARRYING,
     ChildSa,
@@ -26,6 +24,7 @@ from swanherd.core.ike import (
     SwanAction,
     TerminateChild,
 )
+from swanherd.core.index import index_of
 from swanherd.core.model import (
     DesiredRouter,
     Encapsulation,
@@ -44,6 +43,7 @@ from swanherd.core.network import (
     RemoveKernelPolicy,
     Welcome,
 )
+from swanherd.core.overlaps import heirs, narrower
 from swanherd.core.peering import Peering, peerings
 
 _ESP, _AH = 50, 51
@@ -100,42 +100,52 @@ def _wanted(
     ]
     if not old:
         return
-    gone = [
-        (sa, child)
-        for sa, child in old
-        if child.unique_id in ending or child.state is SaState.DELETING
-    ]
+    of_peering: dict[str | None, list[tuple[IkeSa, ChildSa]]] = defaultdict(list)
+    of_name: dict[str, list[tuple[IkeSa, ChildSa]]] = defaultdict(list)
+    for sa, child in old:
+        of_peering[peering_of(sa.config)].append((sa, child))
+        of_name[child.name].append((sa, child))
+    current = index_of(charon)
     for peering in wanted:
-        yield from _inward(peering, old)
+        own = of_peering.get(peering.config.connection.id, [])
+        yield from _inward(peering, own, of_name)
+        gone = [(s, c) for s, c in own if c.unique_id in ending or c.state is SaState.DELETING]
         # Its new children are there when the peer has them, or sends the message that makes them.
         first = peering.config.connection.ike.version is IkeVersion.V1
-        outward = _outward(peering, old if first else gone, charon)
+        outward = _outward(peering, own if first else gone, current.of(peering.config.name))
         if ranks.get(peering.config.name, handover.FIRST) > handover.FIRST:
-            outward = _held(peering, [pair for pair in old if pair not in gone]) | outward
+            ended = {child.unique_id for _, child in gone}
+            kept = [(sa, child) for sa, child in own if child.unique_id not in ended]
+            outward = _held(peering, kept) | outward
         for shared, way in outward.items():
             yield KernelPolicy(shared, Direction.OUT, way)
 
 
-def _inward(peering: Peering, old: _Children) -> Iterator[KernelPolicy]:
+def _inward(
+    peering: Peering, own: _Children, of_name: Mapping[str, _Children]
+) -> Iterator[KernelPolicy]:
     """Yield those of what old children have in common with the peering's own.
 
-    Old ones are its own, and those of any connection that differ in nothing but the peer.
+    Old ones are its `own`, and those of any connection that differ in nothing but the peer: by
+    their name.
     """
     connection = peering.config.connection
-    policies = dict(peering.config.policies)
+    policies, selectors = dict(peering.config.policies), dict(peering.config.children)
     tunnels: dict[TrafficSelector, set[tuple[int, int]]] = defaultdict(set)
-    for name, selector in peering.config.children:
+
+    def has_moved(sa: IkeSa) -> bool:
+        return sa.config != peering.config.name and sa.remote_host != connection.peer_address
+
+    for name in peering.children & of_name.keys():
         new = _tunnel(name, policies.get(name, connection.ipsec))
-        if new is None:
-            continue
-        for sa, child in old:
-            if child.name != name and peering_of(sa.config) != connection.id:
-                continue
-            before = new if child.name == name else _tunnel_of(child)
-            moved = sa.config != peering.config.name and sa.remote_host != connection.peer_address
-            negotiated = selector if child.name == name else child.selector
-            shared = negotiated.common(selector) if negotiated is not None else None
-            if shared is not None and (moved or before != new):
+        if new and any(has_moved(sa) for sa, _ in of_name[name]):
+            tunnels[selectors[name]].add(new)
+    for sa, child in own:
+        before, old = _tunnel_of(child), child.selector
+        for name, selector in heirs(peering, child):
+            new = _tunnel(name, policies.get(name, connection.ipsec))
+            shared = old.common(selector) if old and name != child.name else None
+            if new and shared and (before != new or has_moved(sa)):
                 tunnels[shared] |= {new, before}
     for shared, both in tunnels.items():
         welcome = Welcome(tuple(sorted(both)), handover.ahead(shared))
@@ -144,7 +154,7 @@ def _inward(peering: Peering, old: _Children) -> Iterator[KernelPolicy]:
 
 
 def _outward(
-    peering: Peering, gone: _Children, charon: ObservedCharon
+    peering: Peering, gone: _Children, current: Iterable[IkeSa]
 ) -> dict[TrafficSelector, Welcome]:
     """Return those by which packets go out by the new child SA instead of an old one.
 
@@ -152,24 +162,22 @@ def _outward(
     side sends until it hears that the peer has ended the old one, or until the peer has answered
     that, would be lost.
     """
-    connection = peering.config.connection
     policies = dict(peering.config.policies)
-    ours = [(sa, child) for sa, child in gone if peering_of(sa.config) == connection.id]
-    new = [
-        (sa, child)
-        for sa in (charon.ike_sas if ours else ())
+    new = {
+        child.name: (sa, child)
+        for sa in (current if gone else ())
         for child in sa.children
-        if sa.config == peering.config.name
-        and child.name in peering.children
-        and child.state in CARRYING
-    ]
+        if child.name in peering.children and child.state in CARRYING
+    }
     ways: dict[TrafficSelector, Welcome] = {}
-    for (sa, child), (_, ended) in itertools.product(new, ours):
-        tunnel = _tunnel(child.name, policies.get(child.name, connection.ipsec))
-        one, other = child.selector, ended.selector
-        shared = one.common(other) if one and other else None
-        if tunnel and shared is not None and reqid_of(ended.name) != reqid_of(child.name):
-            ways[shared] = Welcome((tunnel,), handover.ahead(shared), _ends(sa))
+    for _, ended in gone:
+        for name in {name for name, _ in heirs(peering, ended)} & new.keys():
+            sa, child = new[name]
+            tunnel = _tunnel(name, policies.get(name, peering.config.connection.ipsec))
+            one, other = child.selector, ended.selector
+            shared = one.common(other) if one and other else None
+            if tunnel and shared is not None and reqid_of(ended.name) != reqid_of(name):
+                ways[shared] = Welcome((tunnel,), handover.ahead(shared), _ends(sa))
     return ways
 
 
@@ -182,11 +190,7 @@ def _held(peering: Peering, kept: _Children) -> dict[TrafficSelector, Welcome]:
     policies = dict(peering.config.policies)
     ways: dict[TrafficSelector, Welcome] = {}
     for sa, child in kept:
-        if sa.config != peering.config.name:
-            continue
-        for name, selector in peering.config.children:
-            if not relieves(child, (selector,)):
-                continue
+        for name, selector in narrower(peering, child) if sa.config == peering.config.name else ():
             if _tunnel(name, policies.get(name, peering.config.connection.ipsec)):
                 ways[selector] = Welcome((_tunnel_of(child),), handover.ahead(selector), _ends(sa))
     return ways

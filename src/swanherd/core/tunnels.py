@@ -11,8 +11,6 @@ from swanherd.core.ends import (
     hollow,
     hope,
     hopeless,
-    is_resized,
-    placed,
     silence,
     unrenewed,
 )
@@ -36,6 +34,7 @@ from swanherd.core.index import index_of
 from swanherd.core.loading import has_loaded, load
 from swanherd.core.model import ConnectionId, DesiredRouter, DpdAction, IkeVersion, Role
 from swanherd.core.naming import pair_of, peering_of
+from swanherd.core.overlaps import is_resized, is_wider, placed
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
 from swanherd.core.resting import restless
 
@@ -134,14 +133,14 @@ class _View:
 
     @property
     def is_resized(self) -> bool:
-        return any(is_resized(child, self.peering.config.children) for child in self.old)
+        return any(is_resized(self.peering, child) for child in self.old)
 
     @property
     def young(self) -> Mapping[str, float]:
         """The children beside which what was before is left, and for how many seconds more."""
         if self.is_v1 or self.rank > handover.FIRST:
             seconds = precedence.SETTLED
-        elif self.ranked and handover.is_held(self.peering, self.old):
+        elif self.ranked and any(is_wider(self.peering, c) for c in self.old):
             # Who answers sends by the wider one until it has ended it.
             seconds = 4 * precedence.SETTLED
         else:
@@ -351,9 +350,8 @@ def _prune_children(
     unwanted, spent = view.old, view.spent
     if not unwanted and not spent:
         return (), None
-    children = view.peering.config.children
-    waiting = placed(unwanted, children, view.awaited)
-    hoped = placed(unwanted, children, view.hoped)
+    waiting = placed(unwanted, view.peering, view.awaited)
+    hoped = placed(unwanted, view.peering, view.hoped)
     old = [
         (child, hope((child,), hoped, outdated, now, grace))
         for child in unwanted
