@@ -22,6 +22,7 @@ from swanherd.core.network import (
     RemoveKernelPolicy,
     RemoveKernelSa,
 )
+from swanherd.core.overlaps import Overlaps
 from swanherd.core.peering import Peering, peerings
 from swanherd.core.tunnels import carrying
 
@@ -35,13 +36,13 @@ def leftovers(
     wanted = peerings(desired)
     known = charon.spis
     waiting = {_ends(p) for p in wanted if _is_awaited(p, charon)}
-    for sa in sorted(network.kernel_sas, key=repr):
-        if sa.spi not in known and not waiting & {_of(sa), _of(sa)[::-1]}:
+    unknown = (sa for sa in network.kernel_sas if sa.spi not in known)
+    for sa in sorted(unknown, key=repr):
+        if not waiting & {_of(sa), _of(sa)[::-1]}:
             yield RemoveKernelSa(sa)
     names = {name for peering in wanted for name in peering.children}
     if all(child.name in names for sa in charon.ike_sas for child in sa.children):
-        selectors = [s for peering in wanted for _, s in peering.config.children]
-        yield from map(RemoveKernelPolicy, _stale(network.kernel_policies, selectors))
+        yield from map(RemoveKernelPolicy, _stale(network.kernel_policies, wanted))
 
 
 def bereft(
@@ -83,21 +84,12 @@ def _of(sa: KernelSa) -> tuple[str, str]:
     return str(sa.source), str(sa.destination)
 
 
-def _stale(
-    policies: Iterable[KernelPolicy], wanted: Iterable[TrafficSelector]
-) -> Iterator[KernelPolicy]:
+def _stale(policies: Iterable[KernelPolicy], wanted: Iterable[Peering]) -> Iterator[KernelPolicy]:
     """Yield charon's policies of no wanted pair; a peer may have narrowed one (RFC 7296 §2.9)."""
-    pairs = list(wanted)
-    for policy in sorted(policies, key=repr):
-        if policy.welcome is None and not any(_is_within(policy.selector, pair) for pair in pairs):
-            yield policy
+    pairs = Overlaps(child for peering in wanted for child in peering.config.children)
+    stale = (p for p in policies if p.welcome is None and not _is_within(p.selector, pairs))
+    yield from sorted(stale, key=repr)
 
 
-def _is_within(narrow: TrafficSelector, wide: TrafficSelector) -> bool:
-    if narrow.local.version != wide.local.version:
-        return False
-    # mypy doesn't know that both are of one version.
-    return bool(
-        narrow.local.subnet_of(wide.local)  # type: ignore[arg-type]
-        and narrow.remote.subnet_of(wide.remote)  # type: ignore[arg-type]
-    )
+def _is_within(narrow: TrafficSelector, pairs: Overlaps) -> bool:
+    return any(narrow.common(wide) == narrow for _, wide in pairs.of(narrow))

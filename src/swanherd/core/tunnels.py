@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import (
-    doubted,
-    hollow,
-    hope,
-    hopeless,
-    silence,
-    unrenewed,
-)
+from swanherd.core.ends import doubted, hollow, hope, hopeless, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -121,15 +114,16 @@ class _View:
     @property
     def old(self) -> list[ChildSa]:
         """The children of its IKE SAs that carry, and aren't its own any more."""
-        mine = (child for sa in self.current for child in sa.children)
-        return [c for c in mine if c.name not in self.peering.children and c.state in CARRYING]
+        return self._outdated(CARRYING)
 
     @property
     def spent(self) -> list[ChildSa]:
         """Those that IKEv1 has renewed: charon has them, and their policies, until they expire."""
-        mine = [c for sa in self.current if self.is_v1 for c in sa.children]
-        gone = (c for c in mine if c.name not in self.peering.children)
-        return [c for c in gone if c.state is SaState.REKEYED]
+        return self._outdated({SaState.REKEYED}) if self.is_v1 else []
+
+    def _outdated(self, states: Container[SaState]) -> list[ChildSa]:
+        mine = (child for sa in self.current for child in sa.children)
+        return [c for c in mine if c.name not in self.peering.children and c.state in states]
 
     @property
     def is_resized(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which old child SAs and which new children protect the same packets, of however many."""
+"""Which child SAs, policies and children protect the same packets, of however many."""
 
 import dataclasses
 import ipaddress
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanherd.core.ike import ChildSa, ObservedCharon, SaState
+from swanherd.core.leftovers import leftovers
 from swanherd.core.model import ChildDetails, DataPlane, TrafficSelector
-from swanherd.core.network import ObservedNetwork
+from swanherd.core.network import Direction, KernelPolicy, ObservedNetwork
 from swanherd.core.overlaps import Overlaps
 from swanherd.core.peering import peerings
 from swanherd.core.planner import Observed, options_of, plan
@@ -96,4 +97,25 @@ def steps_of(count, *, peers, up, **change):
 def test_a_change_of_all_takes_steps_as_many_as_there_are(change, up, peers):
     """Four times as many connections take four times as long; compared with each other sixteen."""
     few, many = (steps_of(count, peers=peers, up=up, **change) for count in (50, 200))
+    assert many < 5 * few
+
+
+def steps_at_rest(count, *, peers):
+    """Return the calls by which a look finds that charon's policies are all wanted."""
+    desired = make.desired(*connections(count, peers=peers, length=24, encryption="aes-256"))
+    sas = [
+        ike_sa(config=peering.config.name, children=tuple(children_of(peering, number * count)))
+        for number, peering in enumerate(peerings(desired))
+    ]
+    pairs = [pair for peering in peerings(desired) for _, pair in peering.config.children]
+    policies = frozenset(KernelPolicy(pair, way) for pair in pairs for way in Direction)
+    network = ObservedNetwork(exists=True, kernel_policies=policies)
+    charon = ObservedCharon(running=True, ike_sas=tuple(sas))
+    assert not list(leftovers(desired, network, charon))
+    return calls_of(lambda: list(leftovers(desired, network, charon)))
+
+
+@pytest.mark.parametrize("peers", [1, 1000])
+def test_a_look_for_what_is_left_takes_steps_as_many_as_there_are_policies(peers):
+    few, many = (steps_at_rest(count, peers=peers) for count in (50, 200))
     assert many < 5 * few
