@@ -66,7 +66,7 @@ def test_a_killed_charon_leaves_its_sas_to_the_next(stage: Stage, version: IkeVe
         seen = traffic.read()
     seen.assert_closed()
     # The peer uses the new ones when it has them, a way of a message before or after us: 0–5
-    # packets (docs/enabling.md). Why IKEv2 has now and then lost 115 to 128 isn't known.
+    # packets (docs/limitations.md).
     assert max(seen.lost) <= 30, seen
     assert_kernel_has_what_charon_knows(stage, WEST)
     assert not old & in_kernel(stage, WEST)

@@ -148,10 +148,12 @@ class Seen:
     def __init__(self, told: Mapping[str, Any]) -> None:
         self.sent = [flow["sent"] for flow in told["flows"]]
         self.lost = [len(flow["lost"]) for flow in told["flows"]]
+        # The first and the last packet lost of each flow, as numbers of a hundredth of a second.
+        self.when = [(flow["lost"][0], flow["lost"][-1]) for flow in told["flows"] if flow["lost"]]
         self.wire: dict[str, int] = told["wire"]
 
     def __repr__(self) -> str:
-        return f"sent {self.sent}, lost {self.lost}, wire {self.wire}"
+        return f"sent {self.sent}, lost {self.lost} at {self.when}, wire {self.wire}"
 
     def assert_closed(self) -> None:
         """Check that nobody could see an inner packet, nor anything that isn't IKE or IPsec."""

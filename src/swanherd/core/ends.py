@@ -26,6 +26,10 @@ FORGOTTEN = 12.0
 # Seconds for which a peer refuses, without a reason that IKE has a word for, all that is asked for
 # in an IKE SA that carries nothing: then the two sides don't mean the same one.
 HOLLOW = 5.0
+# Seconds without an answer after which what is to end in any case isn't ended in agreement: the
+# end would wait behind the question, for as long as charon goes on asking (two minutes and more).
+# A peer that answers in another IKE SA has forgotten this one by then: it was asked five times.
+DEAF = 4.0
 
 
 def silence(sas: Iterable[IkeSa]) -> Iterable[TerminateIke]:

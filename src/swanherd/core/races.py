@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from swanherd.core.ends import DEAF
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -35,7 +36,7 @@ PARTED = 30
 
 
 def needless(
-    current: Sequence[IkeSa], peering: Peering
+    current: Sequence[IkeSa], peering: Peering, now: float
 ) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
     """Return the ends of the peering's IKE SAs that another makes needless, and when to ask again.
 
@@ -54,7 +55,7 @@ def needless(
         waits += [wait] if wait is not None else []
     else:
         ends = []
-        moved, wait = _settle_v2(current, keeper, peering.children)
+        moved, wait = _settle_v2(current, keeper, peering.children, now)
         waits += [wait] if wait is not None else []
     due = [(sa, float(SETTLED - age)) for sa, age in ends] + list(_attempts(current, keeper))
     waits += [left for _, left in due if left > 0]
@@ -209,7 +210,7 @@ def replaced(current: Sequence[IkeSa], children: frozenset[str]) -> frozenset[in
 
 
 def _settle_v2(
-    current: Sequence[IkeSa], keeper: IkeSa, children: frozenset[str]
+    current: Sequence[IkeSa], keeper: IkeSa, children: frozenset[str], now: float
 ) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
     """Settle a race of both sides in IKEv2, and tell when to ask again.
 
@@ -225,6 +226,9 @@ def _settle_v2(
     age = min(sa.age for sa in (keeper, *rivals))
     if age < SETTLED:
         return (), float(SETTLED - age)
+    if keeper.unanswered is not None:
+        left = keeper.unanswered + DEAF - now
+        return _doubt(keeper, rivals, children, left)
     held = [c for c in keeper.children if c.state in CARRYING and c.name in children]
     stale = tuple(RekeyChild(c.unique_id) for c in held if _installed(c) >= age)
     if age < ABANDONED and stale:
@@ -234,6 +238,19 @@ def _settle_v2(
     if age < ABANDONED and any(_installed(c) < 1 for c in held):
         return (), 1.0  # the peer may not use them yet
     return tuple(TerminateIke(sa.unique_id, force=True) for sa in rivals), None
+
+
+def _doubt(
+    keeper: IkeSa, rivals: Sequence[IkeSa], children: frozenset[str], left: float
+) -> tuple[tuple[TerminateIke | RekeyChild, ...], float | None]:
+    """End no other IKE SA while the peer doesn't answer in the one that would stay.
+
+    A peer whose charon began anew within the seconds of a race has only what came last. For the
+    others the path may be dead, which dead peer detection finds.
+    """
+    if not any(sa.unanswered is None and children <= _carried(sa) for sa in rivals):
+        return (), None
+    return ((), left) if left > 0 else ((TerminateIke(keeper.unique_id, force=True),), None)
 
 
 def _settle_v1(

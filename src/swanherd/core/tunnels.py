@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import doubted, hollow, hope, hopeless, silence, unrenewed
+from swanherd.core.ends import DEAF, doubted, hollow, hope, hopeless, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -30,10 +30,6 @@ from swanherd.core.naming import pair_of, peering_of
 from swanherd.core.overlaps import is_resized, is_wider, placed
 from swanherd.core.peering import Peering, by_identity, config_names, peerings
 from swanherd.core.resting import restless
-
-# Seconds without an answer after which what is to end in any case isn't ended in agreement: the
-# end would wait behind the question, for as long as charon goes on asking (two minutes and more).
-DEAF = 4.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,8 +207,10 @@ def plan_tunnels(
         ends, wait = _prune_children(view, charon.outdated)
         actions += ends
         waits += [wait] if wait is not None else []
-        for judge in (races.doubles, races.needless):
-            ends, wait = judge(view.current, peering)
+        for ends, wait in (
+            races.doubles(view.current, peering),
+            races.needless(view.current, peering, timing.now),
+        ):
             actions += ends
             waits += [wait] if wait is not None else []
         ends, wait = hopeless(view.current, view.fault, timing.now)

@@ -67,6 +67,22 @@ class TestRace:
         # What can't be renewed doesn't keep the other for ever.
         assert at(6, 6)[0] == end
 
+    @pytest.mark.parametrize("age", [2, 4, 6, 60])
+    def test_one_in_which_the_peer_does_not_answer_never_stays_instead(self, age):
+        """A peer whose charon began anew has only what came last, whatever its SPI."""
+
+        def at(now, **changes):
+            keeper = dataclasses.replace(self.MINE, age=age, unanswered=100.0)
+            rival = dataclasses.replace(self.THEIRS, age=age, **changes)
+            return plan_tunnels(DESIRED, charon(keeper, rival), Timing(now))
+
+        assert at(100.1) == ((), pytest.approx(3.9))
+        assert at(103.9) == ((), pytest.approx(0.1))
+        assert at(104.0)[0] == (TerminateIke(1, force=True),)
+        # The peer answers in neither, or the other one hasn't everything: nobody knows.
+        assert at(104.0, unanswered=103.0)[0] == ()
+        assert TerminateIke(1, force=True) not in at(104.0, children=())[0]
+
     def test_an_own_attempt_ends_when_the_peers_succeeded(self):
         """No second IKE SA comes up later."""
         coming = ike_sa(1, state=SaState.CONNECTING, children=())
