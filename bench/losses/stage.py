@@ -29,6 +29,7 @@ from bench.losses.shapes import BesideOvn, OfL3Agent, Shape
 from bench.losses.sites import EAST, SITES, WEST, Site, connections_of
 from bench.losses.tidy import is_tidy
 from bench.losses.wires import WIRE, run
+from swanherd.agent.drift import Drift
 from swanherd.agent.life import Life
 from swanherd.agent.names import NAMES_INTERVAL, Names, look_up
 from swanherd.agent.node import Bridge, OvnNode
@@ -154,6 +155,7 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self.stop_agent()
+        namespace.wait_for_removals((), 0.0)  # and so lets go of those that it watched
         for site in SITES:
             for pid in map(int, _pids(self.shape.namespace(site))):
                 with contextlib.suppress(ProcessLookupError):
@@ -182,6 +184,8 @@ class Stage:
         self.wheel.start(workers=2)
         self._life = Life()
         self._life.every(NAMES_INTERVAL, self._follow_names, "names")
+        wheel = self.wheel
+        Drift(wheel.looks, wheel.look_again, self._life, namespace.wait_for_removals).start()
 
     def stop_agent(self) -> None:
         """Stop it; nothing that it made is touched."""
@@ -269,6 +273,10 @@ class Stage:
         record = json.loads((self._state / self.key(site) / "charon.json").read_text())
         return int(record["pid"])
 
+    def vici(self, site: Site) -> Path:
+        """Return the socket of the site's charon."""
+        return self._state / self.key(site) / "charon.vici"
+
     def observed(self, site: Site, name: str = "own") -> tuple[IkeSa, ...]:
         """Return the IKE SAs to the peer of one connection."""
         peer = self.connections[site][name].peer_address
@@ -279,7 +287,7 @@ class Stage:
         """Return what charon itself tells of the IKE SAs to the other of west and east."""
         peer = self.connections[site]["own"].peer_address
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(self._state / self.key(site) / "charon.vici"))
+            sock.connect(str(self.vici(site)))
             told = list(vici.Session(sock).streamed_request("list-sas", "list-sa"))
         sas: list[dict[str, Any]] = [sa for message in told for sa in message.values()]
         return [sa for sa in sas if sa["remote-host"].decode() == peer]

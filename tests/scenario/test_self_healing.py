@@ -102,10 +102,7 @@ def test_a_killed_charon_is_back_by_itself(pair):
 
 @pytest.mark.skipif(not OVN, reason="the namespace is Neutron's own: its L3 agent's to make")
 def test_a_deleted_namespace_is_made_again(pair, gateway):
-    """With its ports, routes, guard and daemon.
-
-    Until the agent looks again the old daemon keeps the nameless namespace, and the tunnel, alive.
-    """
+    """With its ports, routes, guard and daemon."""
     name = namespace_of(pair.one)
     gateway.run(["ip", "netns", "delete", name])
 
@@ -113,8 +110,8 @@ def test_a_deleted_namespace_is_made_again(pair, gateway):
         done = gateway.run(["ip", "netns", "pids", name], check=False)
         return len(done.stdout.split()) == 1
 
-    wait_for(served, 45, "a new namespace with a daemon", every=0.2)
-    pair.here.wait_for_ping(pair.there.ipv4, 45)
+    wait_for(served, 10, "a new namespace with a daemon", every=0.2)
+    pair.here.wait_for_ping(pair.there.ipv4, 15)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +125,10 @@ def test_a_deleted_namespace_is_made_again(pair, gateway):
     ids=["route", "rule", "guard", "link"],
 )
 def test_what_is_removed_by_hand_comes_back(pair, gateway, drift):
-    """Routes, rules, guard and links."""
+    """Routes, rules, guard and links, long before the next look for drift."""
     gateway.run(drift, namespace_of(pair.one))
     wait_for(
-        lambda: not agent_view(pair.one, "plan")["actions"], 45, "drift is repaired", every=0.5
+        lambda: not agent_view(pair.one, "plan")["actions"], 10, "drift is repaired", every=0.5
     )
 
 

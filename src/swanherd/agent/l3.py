@@ -15,6 +15,7 @@ from neutron_lib.callbacks import events, registry, resources
 from oslo_config import cfg
 
 from swanherd.agent import control
+from swanherd.agent.drift import Drift
 from swanherd.agent.facts import facts_of
 from swanherd.agent.homes import HomeNode, HomeReporter, HomeSource
 from swanherd.agent.life import Life
@@ -103,6 +104,8 @@ class L3Agent:
         )
         self._announcements: KeyedQueue[tuple[RouterId, int]] = KeyedQueue(time.monotonic)
         self._hints: Any = None
+        # The namespaces that Neutron removes.
+        self._left: set[RouterId] = set()
         self._stops: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -130,6 +133,7 @@ class L3Agent:
         self._life.every(NAMES_INTERVAL, self._follow_names, "swanherd-names")
         self._life.every(SHORTEST, self._catch_up, "swanherd-late")
         self._life.every(0.0, self._watch, "swanherd-watch")
+        Drift(self.wheel.looks, self._look_at, self._life, namespace.wait_for_removals).start()
         for name, work in (("announce", self._announce), ("ask", self._ask)):
             threading.Thread(target=work, name=f"swanherd-{name}", daemon=True).start()
         LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
@@ -148,6 +152,7 @@ class L3Agent:
 
     def look(self, router_id: RouterId) -> None:
         """Ask the server anew and look at all of the router's namespaces; returns at once."""
+        self._left -= {key_of(router_id, kind) for kind in HomeNamespace}
         self._cache.forget(router_id)
         self.look_again(router_id)
 
@@ -159,11 +164,13 @@ class L3Agent:
     def leave(self, router_id: RouterId, kinds: Sequence[HomeNamespace]) -> None:
         """End charon before its namespace goes: in one without a name it would live on.
 
-        No look follows, nor is one under way: it would begin anew before the namespace has gone.
-        Till then it forwards packets, so its guard stays and goes with it.
+        No look follows until Neutron tells of the router again, nor is one under way: it would
+        begin anew before the namespace has gone. Till then it forwards packets, so its guard stays
+        and goes with it.
         """
         for kind in kinds:
             key = key_of(router_id, kind)
+            self._left.add(key)
             with self.wheel.alone(key, _LEAVE):
                 try:
                     if key in self.swan.routers():
@@ -184,7 +191,9 @@ class L3Agent:
                 LOG.warning("%s: %s", key, failure)
 
     def _look_at(self, key: RouterId) -> None:
-        self.wheel.look_again(key)
+        """Look at a namespace in which something has changed, if Neutron isn't removing it."""
+        if key not in self._left:
+            self.wheel.look_again(key)
 
     def _on_charon_event(self, key: RouterId) -> None:
         self.wheel.look(key)
@@ -211,6 +220,7 @@ class L3Agent:
         revisions = self._source.get_revisions()
         self.monitor.server_answered()
         self.wheel.compare(revisions)
+        self._left -= {k for k in tuple(self._left) if namespace.namespace_inode(k) is None}
 
     def _heartbeat(self) -> None:
         self._server.report_agent(self._facts(), start=not self._announced)

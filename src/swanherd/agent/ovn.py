@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swanherd.agent import control
+from swanherd.agent.drift import Drift
 from swanherd.agent.facts import facts_of
 from swanherd.agent.garbage import collecting
 from swanherd.agent.life import Life
@@ -120,6 +121,8 @@ class OvnAgent:
         self._life.every(options.compare_interval, self.wheel.look_at_known, "drift")
         self._life.every(NAMES_INTERVAL, self._follow_names, "names")
         self._life.every(SHORTEST, self._catch_up, "late")
+        drift = self.wheel.looks, self.wheel.look_again, self._life, namespace.wait_for_removals
+        Drift(*drift).start()
         LOG.info("Agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:

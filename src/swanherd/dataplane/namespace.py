@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from swanherd.core.home import parse_key
@@ -11,7 +11,7 @@ from swanherd.core.model import RouterId
 from swanherd.dataplane import privileged
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.guards import Firewall
-from swanherd.dataplane.privileged import inside, namespaces
+from swanherd.dataplane.privileged import inside, namespaces, removals
 
 _PREFIX = "qvpn-"
 _CODE = "namespace_failed"
@@ -97,3 +97,14 @@ def _as_ourselves() -> tuple[str, ...]:
     kept = ",".join(f"+{name}" for name in _DAEMONS_CAPABILITIES)
     who = (f"--reuid={user}", f"--regid={group}", "--clear-groups")
     return (_SETPRIV, *who, f"--inh-caps={kept}", f"--ambient-caps={kept}", "--")
+
+
+def wait_for_removals(router_ids: Collection[RouterId], seconds: float) -> frozenset[RouterId]:
+    """Return the routers from whose namespace something was removed, or the namespace itself.
+
+    Waits at most so many seconds. What was removed before the first call isn't told of.
+    """
+    names = {name_of(router_id): router_id for router_id in router_ids}
+    with failing(RouterId("-"), _CODE):
+        gone: list[str] = removals.wait(sorted(names), seconds)
+    return frozenset(names[name] for name in gone)

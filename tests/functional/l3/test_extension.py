@@ -15,6 +15,7 @@ from swanherd.config import agent as options
 from swanherd.core.home import key_of
 from swanherd.core.model import Home, HomeNamespace, Initiator, Role, Status
 from swanherd.dataplane import namespace
+from swanherd.dataplane.privileged import removals
 from swanherd.rpc import server as rpc_server
 from swanherd.testing import builders as make
 from tests.functional.l3.stand import EAST, WEST, Stand, desired, legacy, run, vrrp_daemon
@@ -71,6 +72,7 @@ def start(stand: Stand):
         agent.stop()
         listening.stop()
         listening.wait()
+    namespace.wait_for_removals((), 0.0)  # lets go of what was watched
     conf.clear_override("transport_url")
     conf.clear_override("state_path", group="swanherd")
     conf.clear_override("data_plane", group="swanherd")
@@ -104,6 +106,32 @@ def test_a_router_comes_is_told_of_by_its_own_id_and_goes(agent):
     assert agent.swan.routers() == frozenset()
     assert is_guarded()
     assert not run("ip", "netns", "pids", KEY)
+
+
+def test_what_neutron_takes_apart_is_left_alone(agent):
+    """No charon begins anew in a namespace that is about to go; but in one that comes again."""
+    agent.look(WEST.router_id)
+    until(lambda: agent.swan.observe(KEY).configs)
+    until(lambda: KEY in removals._watched)
+    agent.leave(WEST.router_id, tuple(HomeNamespace))
+    for what in (("route", "flush", "table", "all"), ("link", "set", WEST.qg, "down")):
+        run("ip", "-n", KEY, *what)
+        agent.look_again(WEST.router_id)
+    # Nothing tells that nothing comes: so long as it would take several times.
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert agent.swan.routers() == frozenset()
+    agent.look(WEST.router_id)
+    until(lambda: agent.swan.observe(KEY).configs)
+
+
+def test_what_is_taken_from_a_router_comes_back(agent):
+    """At once: nobody has the agent look."""
+    agent.look(WEST.router_id)
+    until(lambda: agent.swan.observe(KEY).configs)
+    until(lambda: KEY in removals._watched and not len(agent.wheel))
+    run("ip", "netns", "exec", KEY, "nft", "delete", "table", "inet", "swanherd")
+    until(is_guarded, 3)
 
 
 def test_a_router_that_is_elsewhere_now_stays_closed_until_its_namespace_goes(agent, caplog):

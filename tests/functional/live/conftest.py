@@ -7,7 +7,8 @@ import ctypes
 import os
 import pathlib
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -37,6 +38,14 @@ def stage(own_mounts: None, request: pytest.FixtureRequest) -> Iterator[Stage]:
     grace = getattr(request.module, "GRACE", GRACE)
     with own_network(), Stage(Settings(PLANE, request.param, grace=grace, l3=l3)) as made:
         yield made
+
+
+def until(met: Callable[[], bool], limit: float) -> bool:
+    """Wait until it is so, for so many seconds at most; tell whether it came."""
+    end = time.monotonic() + limit
+    while not (done := met()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return done
 
 
 @contextlib.contextmanager

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from bench.losses.sites import EAST, WEST, Site
 from bench.losses.stage import Stage
 from swanherd.core.ike import ChildSa, Initiate, SaState, TerminateIke
+from tests.functional.live.conftest import until
 
 BOTH = (WEST, EAST)
 # The network behind east of the child that each side begins with.
 FIRST = {WEST: "10.2.0.0/24", EAST: "10.3.0.0/24"}
-
-
-def until(met: Callable[[], bool], limit: float) -> bool:
-    end = time.monotonic() + limit
-    while not (done := met()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return done
 
 
 def behind_east(child: ChildSa, site: Site) -> str:

@@ -1,0 +1,89 @@
+"""The kernel tells of what somebody takes out of a namespace."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from swanherd.core.network import TRANSIT_DEVICE
+from swanherd.dataplane import guards, namespace
+from swanherd.dataplane.guards import Firewall
+from swanherd.testing.node_contract import ROUTER, build
+from tests.functional.dataplane.stand import RealHands, ip, nft
+
+NFT = pytest.mark.skipif(guards.choose().kind != "nft", reason="the kernel has no nf_tables")
+TABLE = ("table", "inet", "swanherd")
+
+
+@pytest.fixture
+def firewall() -> Firewall:
+    """What this kernel has; whose words the guard is in makes no difference to the rest."""
+    return guards.choose()
+
+
+@pytest.fixture
+def hands(firewall: Firewall) -> RealHands:
+    return RealHands(firewall)
+
+
+@pytest.fixture(autouse=True)
+def built(node, hands):
+    """A whole namespace that is watched, and of which nothing is left to tell."""
+    build(node, hands)
+    removed(0.0)
+    while removed(0.0):
+        pass
+    yield
+    assert namespace.wait_for_removals([], 0.0) == frozenset()
+
+
+def removed(seconds: float = 5.0) -> bool:
+    return namespace.wait_for_removals([ROUTER], seconds) == {ROUTER}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        ("route", "flush", "table", "all", "dev", TRANSIT_DEVICE),
+        ("-6", "route", "flush", "table", "all", "dev", TRANSIT_DEVICE),
+        ("rule", "flush", "protocol", "90"),
+        ("-6", "rule", "flush", "protocol", "90"),
+        ("link", "set", TRANSIT_DEVICE, "down"),
+        ("link", "delete", TRANSIT_DEVICE),
+        ("address", "flush", "dev", TRANSIT_DEVICE),
+    ],
+    ids=" ".join,
+)
+def test_what_is_taken_away_is_told_once(harm):
+    ip(ROUTER, *harm)
+    assert removed()
+    assert not removed(0.0)
+
+
+@NFT
+@pytest.mark.parametrize("harm", [("flush", *TABLE), ("delete", *TABLE), ("flush", "ruleset")])
+def test_a_guard_that_is_flushed_is_told(harm):
+    nft(ROUTER, *harm)
+    assert removed()
+
+
+def test_what_comes_is_not_told():
+    """Nor is what goes of another table."""
+    ip(ROUTER, "route", "add", "192.0.2.0/24", "dev", TRANSIT_DEVICE)
+    ip(ROUTER, "rule", "add", "from", "192.0.2.0/24", "lookup", "77")
+    ip(ROUTER, "address", "add", "192.0.2.1/32", "dev", TRANSIT_DEVICE)
+    assert not removed(0.0)
+
+
+@NFT
+def test_another_table_is_nobody_s_matter():
+    nft(ROUTER, "add", "table", "inet", "other")
+    nft(ROUTER, "delete", "table", "inet", "other")
+    assert not removed(0.0)
+
+
+def test_a_namespace_that_is_gone_is_told_once():
+    subprocess.run(["ip", "netns", "delete", namespace.name_of(ROUTER)], check=True)
+    assert removed()
+    assert not removed(0.0)
