@@ -4,9 +4,10 @@
 
 boots Debian's user-mode-linux with this machine's files as its root (hostfs), runs the command as
 root, shows what it prints and ends with its exit status; 124 means that time was up. The guest has
-a /tmp, /run and /dev/shm of its own, and namespaces, modules and one processor of its own; all
-other files are the machine's, writable. Nothing of it is left when it ends, however it ends: it
-lives in a PID namespace.
+a /tmp, /run and /dev/shm of its own, and namespaces, modules and one processor of its own; what it
+changes in /etc, /var/cache, /var/lib and /var/log it changes for itself, so that a lab in it and
+one on the machine don't meet. All other files are the machine's, writable. Nothing of it is left
+when it ends, however it ends: it lives in a PID namespace.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ _MODULES = (
     *("iptable_nat", "xt_MASQUERADE", "ip6table_filter", "xt_policy", "xt_TCPMSS"),
     *("xt_addrtype", "xt_multiport", "xt_comment", "iptable_raw", "iptable_mangle"),
     *("ip6table_raw", "ip6table_mangle", "xt_CT", "xt_mark", "xt_connmark", "xt_conntrack"),
+    "overlay",
 )
 
 _INIT = """#!/bin/bash
@@ -57,6 +59,11 @@ umount /run/tmp
 mkdir -p /dev/shm; mount -t tmpfs shm /dev/shm
 mount --bind /usr/lib/uml/modules /lib/modules
 modprobe -aq {modules}
+for own in /etc /var/cache /var/lib /var/log; do
+    mkdir -p /run/own/{{new,work}}$own
+    layers=lowerdir=$own,upperdir=/run/own/new$own,workdir=/run/own/work$own
+    mount -t overlay -o $layers own $own
+done
 # Without nf_tables `iptables` is the one for x_tables, as on an operator's machine of that kind.
 mkdir /run/x_tables
 for name in {{iptables,ip6tables}}{{,-save,-restore}}; do
