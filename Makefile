@@ -12,7 +12,7 @@ KERNEL_TESTS ?= tests/kernel tests/functional/swan/test_tunnels.py::test_packets
 	unit unit-server unit-others functional functional-daemons functional-server environments oracles \
 	scenario scenario-ovs scenario-ha scenario-failover test test-dashboard test-dashboard-short test-dashboard-clouds test-pages test-browser \
 	test-kernel test-kube test-long test-releases recovery \
-	soak bench bench-beside losses losses-kernel losses-table
+	soak bench bench-beside losses losses-kernel losses-table scale-kernel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -234,6 +234,10 @@ soak: install ## rekeys and changes, and the API never says DOWN: make soak [MIN
 losses-kernel: install ## the same on kernel ESP with 40 ms there and back, into build/kernel/
 	@$(BIN)/python -m lab.kernel --seconds 1800 $(BIN)/python -W ignore -m bench.losses \
 		--plane kernel --delay 20 --v2-allowed 2 --out build/kernel/losses.json $(LOSSES)
+
+scale-kernel: install ## many connections on kernel ESP, into build/kernel/scale.json (SCALE="--routers 200")
+	@$(BIN)/python -m lab.kernel --memory 4G --seconds 3600 $(BIN)/python -W ignore -m bench.scale \
+		--plane kernel --out build/kernel/scale.json $(SCALE)
 
 bench: install ## figures into build/bench.json
 	@$(BIN)/python -m bench

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
-import os
-import platform
 import sys
 from pathlib import Path
 
+from bench import planes
 from bench.losses.measure import Result, measure_all
 from bench.losses.rows import ALLOWED, V1, V2, rows_of
 from bench.losses.stage import Settings, Stage
 from bench.losses.wires import alone
 from swanherd.agent.node import OvnNode
 from swanherd.core.model import DataPlane, IkeVersion
-from swanherd.dataplane import esp
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +39,7 @@ def main() -> int:
         make_node = getattr(importlib.import_module(module), name)
     allowed = {**ALLOWED, V2: options.v2_allowed}
     results: list[Result] = []
-    load = os.getloadavg()[0]
+    machine = planes.Machine()
     for version in map(IkeVersion, options.ike):
         wanted = [
             row for row in rows_of(version, plane) if options.row in row.name
@@ -56,23 +53,19 @@ def main() -> int:
                 results.append(result)
     name = "losses.json" if options.backend == "ovn" else f"losses-{options.backend}.json"
     document = {
-        "machine": f"{platform.system()} {platform.release().partition('-')[0]}",
+        **machine.plain(),
         "backend": options.backend,
         "delay_ms": options.delay,
         "allowed": {str(version): allowed[version] for version in map(IkeVersion, options.ike)},
-        "load": [load, os.getloadavg()[0]],
         "results": [result.plain(options.plane, allowed) for result in results],
     }
-    path = Path(options.out or ROOT / "build" / name)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    planes.write(Path(options.out or ROOT / "build" / name), document)
     return 0 if all(result.holds(allowed) for result in results) else 1
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.losses", description=__doc__)
-    found = DataPlane.KERNEL if esp.kernel_has_esp() else DataPlane.USERSPACE
-    parser.add_argument("--plane", default=str(found), choices=[str(p) for p in DataPlane])
+    planes.add_options(parser)
     parser.add_argument("--backend", default="ovn", choices=["ovn", "ovs"], help="whose routers")
     parser.add_argument("--delay", type=float, default=0, help="milliseconds one way")
     parser.add_argument("--ike", nargs="+", default=[str(V2), str(V1)], help="v2, v1")
@@ -81,7 +74,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--log", help="a file for what the agents do, and when")
     parser.add_argument("--node", default="", help="module:function that makes the node")
     parser.add_argument("--v2-allowed", type=int, default=ALLOWED[V2])
-    parser.add_argument("--out", default="")
     return parser.parse_args()
 
 

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench import planes
 from bench.scale import wanted
 from bench.scale.pings import Pings
 from bench.scale.stage import Stage, staged
 from swanherd.cmd.swanherdctl import ask
-from swanherd.core.model import DesiredRouter
+from swanherd.core.model import DataPlane, DesiredRouter
 
 
 def main() -> int:
@@ -41,10 +42,17 @@ def main() -> int:
         help="another version's folder `src`: its agent begins, the restart is to this one's",
     )
     parser.add_argument("--profile", help="a file, not below /tmp, for cProfile's figures")
+    planes.add_options(parser)
     options = parser.parse_args()
-    with staged(options.name, count=options.connections) as stage:
+    machine = planes.Machine()
+    plane = DataPlane(options.plane)
+    with staged(options.name, count=options.connections, plane=plane) as stage:
         figures = dict(measure(stage, options))
+    shape = {name: getattr(options, name) for name in ("plane", "routers", "connections")}
+    document = {**machine.plain(), **shape, "figures": figures}
     print(json.dumps(figures, indent=2))
+    if options.out:
+        planes.write(Path(options.out), document)
     return 0
 
 

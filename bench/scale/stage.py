@@ -35,6 +35,7 @@ from swanherd.testing import builders
 
 PEERS = RouterId(builders.make_id("peers"))
 _NODE, _PEERS = "a-gw", "peers"
+_AGENT_CONF = "swanherd-agent.conf"
 
 
 class Peers:
@@ -46,12 +47,12 @@ class Peers:
         self.swan = StrongSwan(around, lambda _: None)
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, plane: DataPlane) -> None:
         """Start the daemon with addresses for so many peers."""
         lines = [f"address add {wanted.peer_address(n)}/32 dev lo" for n in range(count)]
         lines += [f"address add {wanted.remote_host(n)}/32 dev lo" for n in range(count)]
         self._box.ip(*lines)
-        self.swan.apply(PEERS, StartCharon(CharonOptions(DataPlane.USERSPACE)))
+        self.swan.apply(PEERS, StartCharon(CharonOptions(plane)))
 
     def load(self, connections: Sequence[SiteConnection]) -> None:
         """Load the other ends of these connections."""
@@ -91,7 +92,7 @@ class Peers:
 class Stage:
     """What a measurement works with."""
 
-    def __init__(self, lab: Lab, *, count: int) -> None:
+    def __init__(self, lab: Lab, *, count: int, plane: DataPlane) -> None:
         self.lab = lab
         self.node, peers = Box(lab, _NODE), Box(lab, _PEERS)
         self.peers = Peers(peers, lab.state / "peers")
@@ -107,9 +108,11 @@ class Stage:
         self._make_workload()
         self._start_vswitch()
         bus.start(lab, cloud)
-        self.peers.start(count)
+        self.peers.start(count, plane)
         bus.wait(lab, cloud)
         enter(self.node)
+        with (self.node.directory / _AGENT_CONF).open("a") as file:
+            file.write(f"[swanherd]\ndata_plane = {plane}\n")
         self.server = StandIn(self._conf(), _NODE)
 
     # The agent
@@ -119,7 +122,7 @@ class Stage:
 
         `source`: a folder with another version's package `swanherd`, which it runs then.
         """
-        files = ("neutron.conf", "swanherd-agent.conf")
+        files = ("neutron.conf", _AGENT_CONF)
         options = [f"--config-file={self.node.directory / name}" for name in files]
         argv = (f"{VENV}/bin/{neutron.AGENT}", *options)
         env = {}
@@ -234,20 +237,23 @@ class Stage:
     def _conf(self) -> Any:
         conf = cfg.CONF
         options.register(conf)
-        file = str(self.node.directory / "swanherd-agent.conf")
+        file = str(self.node.directory / _AGENT_CONF)
         conf(["--config-file", file], project="swanherd", default_config_dirs=[])
         return conf
 
 
 @contextmanager
-def staged(name: str, *, count: int) -> Iterator[Stage]:
-    """Give a stage for so many connections; everything of it is gone afterwards."""
+def staged(name: str, *, count: int, plane: DataPlane) -> Iterator[Stage]:
+    """Give a stage for so many connections; everything of it is gone afterwards.
+
+    `plane`: who encrypts, on both sides.
+    """
     lab = Lab(name)
     with lifecycle.locked(lab):
         lifecycle.clean(lab)
         lifecycle.prepare(lab)
         try:
-            stage = Stage(lab, count=count)
+            stage = Stage(lab, count=count, plane=plane)
             try:
                 yield stage
             finally:
