@@ -90,8 +90,12 @@ class HomeNode:
         with self._lock:
             return frozenset(self._touched)
 
-    def observe(self, router_id: RouterId) -> ObservedNetwork:
+    def observe(
+        self, router_id: RouterId, known: ObservedNetwork | None = None
+    ) -> ObservedNetwork:
         """Return what of the namespace is ours."""
+        if known is not None and (again := network.observe_transforms(router_id, known)):
+            return again
         seen = homes.observe(router_id, self._firewall)
         if seen.exists:
             return seen
@@ -117,6 +121,7 @@ class HomeNode:
                     raise Temporary(router_id, NO_ADDRESS)
             case net.RemoveNamespace():
                 homes.remove_ours(router_id, self._firewall)
+                network.forget(router_id)
                 with self._lock:
                     self._touched.discard(router_id)
             case net.EnsureGuard(net.RouterGuard() as guard):

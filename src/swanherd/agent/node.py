@@ -75,8 +75,12 @@ class OvnNode:
             r for r in named if predecessor.is_ours(r, self._firewall, _OUTER)
         )
 
-    def observe(self, router_id: RouterId) -> ObservedNetwork:
+    def observe(
+        self, router_id: RouterId, known: ObservedNetwork | None = None
+    ) -> ObservedNetwork:
         """Return what the namespace is; a link of which only a part is left has no port id."""
+        if known is not None and (again := network.observe_transforms(router_id, known)):
+            return again
         plugged = self._bridge.ports()
         ports = {device: _of(plugged, router_id, device) for device in _OUTER}
         outer = {device: list(ports[device]) for device in _OUTER}
@@ -113,6 +117,7 @@ class OvnNode:
                 for device in _OUTER:
                     self._remove_link(router_id, device)
                 namespace.remove(router_id, self._maker)
+                network.forget(router_id)
             case net.EnsureGuard(net.Guard() as guard):
                 network.ensure_guard(router_id, guard, self._firewall)
             case net.EnsureGuard() | net.NameNamespace() | net.AwaitAddress():

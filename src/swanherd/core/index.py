@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from operator import attrgetter
 
 from swanherd.core.ike import CARRYING, HOLDING, IkeSa, ObservedCharon
-from swanherd.core.memo import remember
+from swanherd.core.memo import remember, remember_each
 from swanherd.core.naming import pair_of
 
 _CONFIG = attrgetter("config")
@@ -34,6 +34,17 @@ def index_of(charon: ObservedCharon) -> Index:
         return Index(single, {})
     several = {name: sas for name, sas in by_config(charon.ike_sas).items() if len(sas) > 1}
     return Index({name: sa for name, sa in single.items() if name not in several}, several)
+
+
+@remember
+def spis_of(charon: ObservedCharon) -> frozenset[int]:
+    """Return the SPIs of all child SAs of what charon has."""
+    return frozenset().union(*filter(None, _each_spis(charon.ike_sas)))
+
+
+@remember_each
+def _each_spis(sa: IkeSa) -> frozenset[int]:
+    return frozenset(spi for child in sa.children for spi in child.spis)
 
 
 def concerning(

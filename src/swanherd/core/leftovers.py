@@ -8,12 +8,14 @@ waits for a tunnel to take its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from swanherd.core import precedence
 from swanherd.core.ike import LIVE, ObservedCharon
-from swanherd.core.index import index_of
+from swanherd.core.index import index_of, spis_of
+from swanherd.core.memo import remember_each, remember_pair
 from swanherd.core.model import DesiredRouter, IkeVersion, TrafficSelector
+from swanherd.core.naming import pair_name, pair_of
 from swanherd.core.network import (
     KernelPolicy,
     KernelSa,
@@ -34,15 +36,14 @@ def leftovers(
     if not charon.running or not (network.kernel_sas or network.kernel_policies):
         return
     wanted = peerings(desired)
-    known = charon.spis
-    waiting = {_ends(p) for p in wanted if _is_awaited(p, charon)}
-    unknown = (sa for sa in network.kernel_sas if sa.spi not in known)
-    for sa in sorted(unknown, key=repr):
-        if not waiting & {_of(sa), _of(sa)[::-1]}:
-            yield RemoveKernelSa(sa)
+    if unknown := _unknown(network, charon):
+        waiting = {_ends(p) for p in wanted if _is_awaited(p, charon)}
+        for sa in sorted(unknown, key=repr):
+            if not waiting & {_of(sa), _of(sa)[::-1]}:
+                yield RemoveKernelSa(sa)
     names = {name for peering in wanted for name in peering.children}
-    if all(child.name in names for sa in charon.ike_sas for child in sa.children):
-        yield from map(RemoveKernelPolicy, _stale(network.kernel_policies, wanted))
+    if {child.name for sa in charon.ike_sas for child in sa.children} <= names:
+        yield from map(RemoveKernelPolicy, _stale(network.kernel_policies, desired))
 
 
 def bereft(
@@ -53,8 +54,7 @@ def bereft(
     The first negotiation tells the peer nothing of a new beginning: it would end the old SAs of
     all pairs, and those that aren't negotiated yet had none (docs/adr/0020).
     """
-    known = charon.spis
-    orphans = {_of(sa) for sa in network.kernel_sas if sa.spi not in known}
+    orphans = set(map(_of, _unknown(network, charon)))
     if not orphans:
         return frozenset()
     up = {sa.config for sa in charon.ike_sas if sa.state in LIVE}
@@ -84,11 +84,34 @@ def _of(sa: KernelSa) -> tuple[str, str]:
     return str(sa.source), str(sa.destination)
 
 
-def _stale(policies: Iterable[KernelPolicy], wanted: Iterable[Peering]) -> Iterator[KernelPolicy]:
-    """Yield charon's policies of no wanted pair; a peer may have narrowed one (RFC 7296 §2.9)."""
+def _unknown(network: ObservedNetwork, charon: ObservedCharon) -> list[KernelSa]:
+    """Return the kernel's SAs that charon doesn't know."""
+    known = spis_of(charon)
+    return [sa for sa in network.kernel_sas if sa.spi not in known]
+
+
+@remember_pair
+def _stale(policies: frozenset[KernelPolicy], desired: DesiredRouter) -> tuple[KernelPolicy, ...]:
+    """Return charon's policies of no wanted pair; a peer may have narrowed one (RFC 7296 §2.9)."""
+    wanted = peerings(desired)
+    names = frozenset().union(*filter(None, _each_names(wanted)))
+    theirs = [policy for policy in policies if policy.welcome is None]
+    named = zip(theirs, _each_name(theirs), strict=True)
+    strange = [policy for policy, name in named if name not in names]
+    if not strange:
+        return ()
     pairs = Overlaps(child for peering in wanted for child in peering.config.children)
-    stale = (p for p in policies if p.welcome is None and not _is_within(p.selector, pairs))
-    yield from sorted(stale, key=repr)
+    return tuple(sorted((p for p in strange if not _is_within(p.selector, pairs)), key=repr))
+
+
+@remember_each
+def _each_names(peering: Peering) -> frozenset[str]:
+    return frozenset(map(pair_of, peering.children))
+
+
+@remember_each
+def _each_name(policy: KernelPolicy) -> str:
+    return pair_name(policy.selector)
 
 
 def _is_within(narrow: TrafficSelector, pairs: Overlaps) -> bool:

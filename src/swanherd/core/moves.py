@@ -91,12 +91,13 @@ def _wanted(
 ) -> Iterator[KernelPolicy]:
     """Yield the policies of what is protected by another child SA than it shall be, too."""
     wanted = peerings(desired)
-    children = {peering.config.name: peering.children for peering in wanted}
+    of_wanted = {peering.config.name: peering.children for peering in wanted}
+    children = defaultdict[str, frozenset[str]](frozenset, of_wanted)
     old = [
         (sa, child)
         for sa in charon.ike_sas
         for child in sa.children
-        if child.state in _THERE and child.name not in children.get(sa.config, ())
+        if child.state in _THERE and child.name not in children[sa.config]
     ]
     if not old:
         return
@@ -105,8 +106,11 @@ def _wanted(
     for sa, child in old:
         of_peering[peering_of(sa.config)].append((sa, child))
         of_name[child.name].append((sa, child))
-    current = index_of(charon)
-    for peering in wanted:
+    current, names = index_of(charon), frozenset(of_name)
+    # One old child is of few of a thousand peerings.
+    for peering in [
+        p for p in wanted if p.config.connection.id in of_peering or p.children & names
+    ]:
         own = of_peering.get(peering.config.connection.id, [])
         yield from _inward(peering, own, of_name)
         gone = [(s, c) for s, c in own if c.unique_id in ending or c.state is SaState.DELETING]

@@ -72,17 +72,18 @@ def child_name(selector: TrafficSelector, policy: IpsecPolicy) -> str:
     """Return the name of the child config that protects the selector by the policy."""
     parts = (policy.transform, policy.mode, policy.encryption, policy.integrity, policy.dh_group)
     text = "\0".join((*parts, str(policy.lifetime)))
-    return f"{_pair(selector)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{pair_name(selector)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _pair(selector: TrafficSelector) -> str:
+def pair_name(selector: TrafficSelector) -> str:
+    """Return the part of a child's name that tells its selector."""
     text = f"{selector.local} {selector.remote}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @functools.lru_cache(maxsize=1 << 13)
 def pair_of(child: str) -> str:
-    """Return the part of a child's name that tells its selector."""
+    """Return what `pair_name` did, out of a child's name."""
     return child.partition("-")[0]
 
 

@@ -159,7 +159,7 @@ class Welcome:
     ends: tuple[IPAddress, IPAddress] | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class KernelPolicy:
     """A policy of the kernel's XFRM; the selector is seen from here, whatever the direction.
 

@@ -11,10 +11,10 @@ from typing import Any
 from swanherd.core.home import parse_key
 from swanherd.core.model import IPAddress, IPInterface, RouterId
 from swanherd.core.network import ObservedNetwork, RouterGuard, Way
-from swanherd.dataplane import namespace, network, predecessor
+from swanherd.dataplane import namespace, network, predecessor, transforms
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.home_guards import RouterFirewall
-from swanherd.dataplane.privileged import inside, links, namespaces, routes, transforms, watch
+from swanherd.dataplane.privileged import inside, links, namespaces, routes, watch
 
 _CODE = "namespace_failed"
 
@@ -53,6 +53,7 @@ def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
             guard = firewall.observe(key)
             sas, policies = transforms.observe(key)
         except FileNotFoundError:
+            network.forget(key)
             return ObservedNetwork(exists=False)
     return ObservedNetwork(
         exists=True,
@@ -60,8 +61,8 @@ def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
         rules=frozenset(network.parse_rules(seen["rules"])),
         guard=guard,
         devices=frozenset(seen["links"]),
-        kernel_sas=frozenset(map(network.parse_sa, sas)),
-        kernel_policies=frozenset(map(network.parse_policy, policies)),
+        kernel_sas=sas,
+        kernel_policies=policies,
         addresses=frozenset(_addresses(seen["links"].values())),
     )
 

@@ -9,12 +9,20 @@ from typing import Any, assert_never
 
 from swanherd.core import network as net
 from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
-from swanherd.core.network import Direction, Guard, KernelPolicy, KernelSa, Link, Route, Rule
-from swanherd.dataplane import frames
+from swanherd.core.network import (
+    Guard,
+    KernelPolicy,
+    KernelSa,
+    Link,
+    ObservedNetwork,
+    Route,
+    Rule,
+)
+from swanherd.dataplane import frames, transforms
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.guards import Firewall
 from swanherd.dataplane.namespace import name_of
-from swanherd.dataplane.privileged import links, packets, routes, transforms
+from swanherd.dataplane.privileged import links, packets, routes
 
 # Pauses in seconds: OVN's switch may take a moment to let a port speak, and a frame may be lost.
 _ANNOUNCEMENTS = (0.02,) * 60 + (0.25,) * 16
@@ -24,9 +32,6 @@ _LOOPBACK = "lo"
 # From here on a rule's priority is the one that the core gave it; below, it follows from the
 # selector.
 FIXED_PRIORITIES = 1000
-
-# Their numbers (linux/xfrm.h)
-_DIRECTIONS = (Direction.IN, Direction.OUT, Direction.FORWARD)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
             guard = firewall.observe(name)
             sas, policies = transforms.observe(name)
         except FileNotFoundError:
-            _ROUTING.pop(name, None)
+            forget(router_id)
             return Seen(prepared=False)
     if seen["state"] != known.state:
         known = _Routing(
@@ -105,9 +110,31 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
         routes=known.routes,
         rules=known.rules,
         guard=guard,
-        kernel_sas=frozenset(map(parse_sa, sas)),
-        kernel_policies=frozenset(map(parse_policy, policies)),
+        kernel_sas=sas,
+        kernel_policies=policies,
     )
+
+
+def observe_transforms(router_id: RouterId, known: ObservedNetwork) -> ObservedNetwork | None:
+    """Return a network that is known with what charon has in the kernel now, itself if as before.
+
+    None if the namespace isn't there.
+    """
+    with failing(router_id, "namespace_failed"):
+        try:
+            sas, policies = transforms.observe(name_of(router_id))
+        except FileNotFoundError:
+            return None
+    if sas is known.kernel_sas and policies is known.kernel_policies:
+        return known
+    return dataclasses.replace(known, kernel_sas=sas, kernel_policies=policies)
+
+
+def forget(router_id: RouterId) -> None:
+    """Forget what was read of a router's namespace that isn't there any more, or not ours."""
+    name = name_of(router_id)
+    _ROUTING.pop(name, None)
+    transforms.forget(name)
 
 
 def outer_end(router_id: RouterId, device: str) -> str | None:
@@ -168,11 +195,11 @@ def apply(router_id: RouterId, action: net.InsideAction) -> None:
         case net.RemoveRule(rule):
             remove_rule(router_id, rule)
         case net.RemoveKernelSa(sa):
-            remove_kernel_sa(router_id, sa)
+            transforms.remove_sa(router_id, sa)
         case net.EnsureKernelPolicy(policy):
-            ensure_kernel_policy(router_id, policy)
+            transforms.ensure_policy(router_id, policy)
         case net.RemoveKernelPolicy(policy):
-            remove_kernel_policy(router_id, policy)
+            transforms.remove_policy(router_id, policy)
         case _:
             assert_never(action)
 
@@ -219,26 +246,6 @@ def ensure_guard(router_id: RouterId, guard: Guard, firewall: Firewall) -> None:
         firewall.ensure(name_of(router_id), guard)
 
 
-def remove_kernel_sa(router_id: RouterId, sa: KernelSa) -> None:
-    """Remove an SA of XFRM; idempotent."""
-    with failing(router_id, "link_failed"):
-        transforms.remove_sa(name_of(router_id), str(sa.destination), sa.protocol, sa.spi)
-
-
-def ensure_kernel_policy(router_id: RouterId, policy: KernelPolicy) -> None:
-    """Add a policy of ours to XFRM, or replace it."""
-    if policy.welcome is None:
-        raise TypeError("this policy is charon's to make")
-    with failing(router_id, "link_failed"):
-        transforms.ensure_policy(name_of(router_id), _render_policy(policy))
-
-
-def remove_kernel_policy(router_id: RouterId, policy: KernelPolicy) -> None:
-    """Remove a policy of XFRM; idempotent."""
-    with failing(router_id, "link_failed"):
-        transforms.remove_policy(name_of(router_id), _render_policy(policy))
-
-
 def priority(selector: TrafficSelector) -> int:
     """Return the rule's priority, below charon's 220: the narrower selector is asked first."""
     narrowness = selector.local.prefixlen + selector.remote.prefixlen
@@ -265,43 +272,6 @@ def _link(link: Mapping[str, Any], outer: Sequence[dict[str, Any] | None]) -> Se
     )
     addresses = frozenset(map(ipaddress.ip_interface, link["addresses"]))
     return SeenLink(link["mac"], link["mtu"], addresses, sound)
-
-
-def parse_sa(message: Mapping[str, Any]) -> KernelSa:
-    """Return the SA of its plain message."""
-    source, destination = (ipaddress.ip_address(message[k]) for k in ("source", "destination"))
-    return KernelSa(source, destination, message["protocol"], message["spi"])
-
-
-def parse_policy(message: Mapping[str, Any]) -> KernelPolicy:
-    """Return the policy of its plain message."""
-    direction = _DIRECTIONS[message["direction"]]
-    ends = [ipaddress.ip_network(message[key]) for key in ("source", "destination")]
-    local, remote = ends if direction is Direction.OUT else ends[::-1]
-    welcome = message["welcome"]
-    if welcome is None:
-        return KernelPolicy(TrafficSelector(local, remote), direction)
-    tunnels = tuple((protocol, reqid) for protocol, reqid in welcome["tunnels"])
-    if (between := welcome["ends"]) is not None:
-        between = (ipaddress.ip_address(between[0]), ipaddress.ip_address(between[1]))
-    ours = net.Welcome(tunnels, welcome["priority"], between)
-    return KernelPolicy(TrafficSelector(local, remote), direction, ours)
-
-
-def _render_policy(policy: KernelPolicy) -> dict[str, Any]:
-    ends = (str(policy.selector.local), str(policy.selector.remote))
-    source, destination = ends if policy.direction is Direction.OUT else ends[::-1]
-    return {
-        "source": source,
-        "destination": destination,
-        "direction": _DIRECTIONS.index(policy.direction),
-        "welcome": None if policy.welcome is None else _render_welcome(policy.welcome),
-    }
-
-
-def _render_welcome(welcome: net.Welcome) -> dict[str, Any]:
-    ends = None if welcome.ends is None else list(map(str, welcome.ends))
-    return {"tunnels": welcome.tunnels, "priority": welcome.priority, "ends": ends}
 
 
 def _render_route(route: Route) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from swanherd.reconcile.words import words
 
 LOG = logging.getLogger(__name__)
 
+KERNEL = DataPlane.KERNEL
+
 # Seconds after which to see what a turn's actions have brought, if no event asks for it earlier.
 SOON = 1.0
 
@@ -101,12 +103,14 @@ def reconcile(
     if desired is None:
         return _remove(router_id, world)
     observed = observe(router_id, world, None if known is None else known.network)
-    looked = known.at if known is not None and observed.network is known.network else timing.now
+    looked = timing.now
+    if known is not None and (world.plane is KERNEL or observed.network is known.network):
+        looked = known.at
     todo = plan(desired, observed, world.plane, timing)
     trouble = _apply(router_id, world, todo)
     if todo.actions:
         same = trouble.router is None and all(map(_leaves_network, todo.actions))
-        observed = observe(router_id, world, observed.network if same else None)
+        observed = _after(router_id, world, observed.network if same else None)
     failed = trouble.router or next(iter(trouble.connections.values()), None)
     report = status_of(desired, observed, world.plane, trouble)
     return Outcome(
@@ -145,13 +149,23 @@ def observe(router_id: RouterId, world: World, known: ObservedNetwork | None = N
     and policies too, which charon changes.
     """
     recent = known is not None
-    if known is None or world.plane is DataPlane.KERNEL:
-        network = world.node.observe(router_id)
-        spis = frozenset(sa.spi for sa in network.kernel_sas)
+    if known is None or world.plane is KERNEL:
+        network = world.node.observe(router_id, known)
+        spis = frozenset([sa.spi for sa in network.kernel_sas])
         return Observed(network, world.swan.observe(router_id, spis, recent=recent))
     charon = world.swan.observe(router_id, recent=recent)
     # With a daemon its device goes, and the routes by it.
     return Observed(known if charon.running else world.node.observe(router_id), charon)
+
+
+def _after(router_id: RouterId, world: World, network: ObservedNetwork | None) -> Observed:
+    """Return what the router's VPN is after actions; a network that they left isn't looked at.
+
+    Nothing is planned by it any more: what charon has in the kernel by now is for the next turn.
+    """
+    if network is None or world.plane is not KERNEL:
+        return observe(router_id, world, network)
+    return Observed(network, world.swan.observe(router_id, recent=True))
 
 
 def _leaves_network(action: Action) -> bool:

@@ -40,8 +40,13 @@ class Node(Protocol):
         """Return every router of which something of ours is on this node."""
         ...
 
-    def observe(self, router_id: RouterId) -> ObservedNetwork:
-        """Return what the router's namespace is."""
+    def observe(
+        self, router_id: RouterId, known: ObservedNetwork | None = None
+    ) -> ObservedNetwork:
+        """Return what the router's namespace is.
+
+        `known`: it is that but for what charon has in the kernel.
+        """
         ...
 
     def apply(self, router_id: RouterId, action: NetworkAction) -> None:

@@ -35,10 +35,16 @@ class FakeNode:
         with self._lock:
             return frozenset(self._networks)
 
-    def observe(self, router_id: RouterId) -> ObservedNetwork:
-        """Return what the router's namespace is."""
+    def observe(
+        self, router_id: RouterId, known: ObservedNetwork | None = None
+    ) -> ObservedNetwork:
+        """Return what the router's namespace is, or what is `known` with what XFRM has."""
         with self._lock:
-            return self._networks.get(router_id, ObservedNetwork(exists=False))
+            now = self._networks.get(router_id, ObservedNetwork(exists=False))
+        if known is None or not now.exists:
+            return now
+        sas, policies = now.kernel_sas, now.kernel_policies
+        return dataclasses.replace(known, kernel_sas=sas, kernel_policies=policies)
 
     def apply(self, router_id: RouterId, action: NetworkAction) -> None:
         """Do one action, or raise the failure that was injected for this call."""

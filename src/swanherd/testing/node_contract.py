@@ -350,6 +350,9 @@ class NodeContract:
         other = {p if p.direction == "out" else dataclasses.replace(p, welcome=one) for p in first}
         apply_all(node, ROUTER, map(net.EnsureKernelPolicy, (*other, *first, *first)))
         assert first == node.observe(ROUTER).kernel_policies
+        known = ObservedNetwork(exists=True)
+        first_seen = dataclasses.replace(known, kernel_policies=frozenset(first))
+        assert first_seen == node.observe(ROUTER, known), "of what is known nothing else is read"
         gone = {policy for policy in first if policy.direction is not net.Direction.FORWARD}
         apply_all(node, ROUTER, map(net.RemoveKernelPolicy, (*gone, *gone)))
         assert first - gone == node.observe(ROUTER).kernel_policies

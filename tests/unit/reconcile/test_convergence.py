@@ -14,6 +14,7 @@ from swanherd.core.model import (
     Secret,
     Status,
 )
+from swanherd.core.network import Direction, KernelPolicy, KernelSa
 from swanherd.core.planner import Observed, plan
 from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
@@ -195,17 +196,37 @@ def test_what_charon_tells_needs_no_new_look_at_the_network(desired, plane, data
 
 def test_what_charon_changes_of_the_network_is_looked_at():
     """Its device goes with a daemon that dies; with kernel ESP it changes SAs while it lives."""
-    for plane, dies in ((DataPlane.USERSPACE, True), (DataPlane.KERNEL, False)):
+    for plane in DataPlane:
         stage = Stage(plane)
         stage.source.desired = make.desired(make.connection())
         stage.settle()
         known = stage.observed.network
-        if dies:
+        if plane is DataPlane.USERSPACE:
             stage.charon.kill(make.ROUTER)
-        stage.node.add_device(make.ROUTER, "made meanwhile")
+            stage.node.add_device(make.ROUTER, "made meanwhile")
+        else:
+            sa = KernelSa(*map(ipaddress.ip_address, ("192.0.2.1", "192.0.2.2")), 50, 7)
+            policy = KernelPolicy(make.selector("10.1.0.0/24", "10.2.0.0/24"), Direction.IN)
+            drift = {"kernel_sas": frozenset({sa}), "kernel_policies": frozenset({policy})}
+            stage.node.drift(make.ROUTER, **drift)
         seen = observe(make.ROUTER, stage.world, known).network
         assert seen == stage.observed.network
         assert seen != known
+
+
+def test_on_kernel_esp_a_turn_looks_at_what_charon_has_there_once():
+    """Not again after what only talks to charon, and at nothing else of a known network."""
+    stage = Stage(DataPlane.KERNEL)
+    stage.source.desired = make.desired(make.connection())
+    stage.settle()
+    known = stage.turn().look.seen
+    looks, see = [], stage.node.observe
+    stage.node.observe = lambda *at: looks.append(at) or see(*at)
+    stage.source.desired = make.desired(make.connection(psk=Secret("another")), revision=2)
+    outcome = reconcile(make.ROUTER, stage.world, Timing(stage.now), known)
+    assert outcome.actions
+    assert looks == [(make.ROUTER, known.network)]
+    assert outcome.look.seen.at == known.at, "the rest isn't any newer"
 
 
 @given(DESIREDS, planes)

@@ -112,10 +112,10 @@ def _turn_of(stage, router_id):
     """Return what is set when the router's network is looked at."""
     seen, observe = threading.Event(), stage.node.observe
 
-    def watched(looked_at):
+    def watched(looked_at, known=None):
         if looked_at == router_id:
             seen.set()
-        return observe(looked_at)
+        return observe(looked_at, known)
 
     stage.node.observe = watched
     return seen
@@ -126,11 +126,11 @@ def test_a_turn_that_breaks_stops_no_other(stage):
     broken = {"left": 1}
     observe = stage.node.observe
 
-    def breaks_once(router_id):
+    def breaks_once(router_id, known=None):
         if router_id == make.ROUTER and broken["left"]:
             broken["left"] -= 1
             raise ZeroDivisionError
-        return observe(router_id)
+        return observe(router_id, known)
 
     stage.node.observe = breaks_once
     stage.wheel.look_again(make.ROUTER)
@@ -186,7 +186,7 @@ def test_the_network_is_looked_at_unless_only_charon_or_the_server_tells_somethi
     stage = Stage(desired, plane=DataPlane.USERSPACE)
     looks = []
     seen = stage.node.observe
-    stage.node.observe = lambda router_id: looks.append(router_id) or seen(router_id)
+    stage.node.observe = lambda *at: looks.append(at) or seen(*at)
 
     def turn(queue, router_id=make.ROUTER):
         looks.clear()

@@ -1,4 +1,8 @@
-"""What the kernel's XFRM has, by netlink (linux/xfrm.h): SAs and policies."""
+"""What the kernel's XFRM has, by netlink (linux/xfrm.h): SAs and policies.
+
+There may be thousands of them, and mostly those of before: so what is told of each is only the
+bytes by which it is known and that matter to us, and who gets them reads new ones alone.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,17 @@ _HEADER = 16
 
 # struct xfrm_selector: destination, source, two ports with masks, family, two lengths, protocol.
 _SELECTOR = struct.Struct("=16s16sHHHHHBBBxxxiI")
-# The offsets in struct xfrm_usersa_info that come after its selector, and its size.
-_SA_ID, _SA_SOURCE, _SA_FAMILY, _SA_SIZE = 56, 80, 212, 224
+# Of its bytes: the ports with masks, the protocol, and how much of it is of networks.
+_PORTS, _PROTOCOL, _NETWORKS = slice(32, 40), 44, 48
+# The offsets in struct xfrm_usersa_info that come after its selector, and its size. What an SA is
+# told by: its id (destination, SPI, protocol) and source, which follow one another, and family.
+_SA_ID, _SA_FAMILY, _SA_SIZE = 56, 212, 224
+_TOLD_SA = struct.Struct("!16sIBxxx16s")
 _POLICY_DIRECTION, _POLICY_SIZE = 160, 168
 # struct xfrm_userpolicy_info after its selector: eight limits, four counters, priority, index,
 # direction, action (0: allow), flags, share.
 _POLICY_REST = struct.Struct("=8Q4QIIBBBB4x")
-_POLICY_PRIORITY = 152
+_POLICY_PRIORITY = slice(152, 156)
 # struct xfrm_user_tmpl: destination, SPI, protocol, family, source, reqid, mode, share, optional,
 # authentication, encryption, compression.
 _TEMPLATE = struct.Struct("=16sIBxxxHxx16sIBBBxIII")
@@ -43,8 +51,11 @@ _OUR_MARK = struct.pack("=HHII", 12, 21, 0, 1 << 31)  # XFRMA_MARK
 
 
 @default.entrypoint
-def observe(namespace: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the SAs that have keys and the policies; none where the kernel has no XFRM."""
+def observe(namespace: str) -> tuple[list[bytes], list[bytes]]:
+    """Return the SAs that have keys and the policies; none where the kernel has no XFRM.
+
+    Each as the bytes that `read_sa` and `read_policy` take.
+    """
     return inside.within(namespace, _observe)
 
 
@@ -62,7 +73,7 @@ def remove_sa(namespace: str, destination: str, protocol: int, spi: int) -> None
 def ensure_policy(namespace: str, policy: dict[str, Any]) -> None:
     """Add a policy of ours, or replace it: its tunnels are let in, whatever their source.
 
-    `policy` is as `observe` tells it. A packet has to match all templates but the optional ones
+    `policy` is as `read_policy` tells it. A packet has to match all templates but optional ones
     (__xfrm_policy_check), so of several tunnels each is optional; what came by none of them, but
     by another tunnel, is still dropped. Only the guard then drops what came in clear.
     """
@@ -83,7 +94,7 @@ def remove_policy(namespace: str, policy: dict[str, Any]) -> None:
 def remove_ours(namespace: str) -> None:
     """Remove all policies of ours; idempotent."""
     _, policies = inside.within(namespace, _observe)
-    for policy in policies:
+    for policy in map(read_policy, policies):
         if policy["welcome"] is not None:
             remove_policy(namespace, policy)
 
@@ -121,7 +132,7 @@ def _policy_of_ours(policy: dict[str, Any]) -> bytes:
     return _selector(policy) + rest + attribute + _OUR_MARK
 
 
-def _observe() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _observe() -> tuple[list[bytes], list[bytes]]:
     try:
         link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_XFRM)
     except OSError as error:
@@ -130,8 +141,8 @@ def _observe() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         raise
     with link:
         link.settimeout(10)
-        sas = [sa for body in _dump(link, _GET_SA) for sa in _sa(body)]
-        policies = [policy for body in _dump(link, _GET_POLICY) for policy in _policy(body)]
+        sas = [_told_of_sa(body) for body in _dump(link, _GET_SA) if _has_key(body)]
+        policies = [_told_of_policy(b) for b in _dump(link, _GET_POLICY) if _is_of_networks(b)]
     return sas, policies
 
 
@@ -165,41 +176,63 @@ def _error(reply: bytes) -> OSError:
     return OSError(number, f"XFRM: {os.strerror(number)}")
 
 
-def _sa(body: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the SA, unless it only reserves an SPI while IKE negotiates (no keys)."""
-    if not _KEYS & _attributes(body[_SA_SIZE:]).keys():
-        return
-    (family,) = struct.unpack_from("=H", body, _SA_FAMILY)
-    destination, spi, protocol = struct.unpack_from("!16sIB", body, _SA_ID)
-    yield {
-        "source": _address(family, body[_SA_SOURCE : _SA_SOURCE + 16]),
+def _has_key(body: bytes) -> bool:
+    """Tell whether it isn't an SA that only reserves an SPI while IKE negotiates."""
+    return any(kind in _KEYS for kind, _ in _attributes(body[_SA_SIZE:]))
+
+
+def _told_of_sa(body: bytes) -> bytes:
+    return body[_SA_ID : _SA_ID + _TOLD_SA.size] + body[_SA_FAMILY : _SA_FAMILY + 2]
+
+
+def read_sa(told: bytes) -> dict[str, Any]:
+    """Return the ends, the protocol and the SPI of an SA that `observe` told of."""
+    destination, spi, protocol, source = _TOLD_SA.unpack_from(told)
+    (family,) = struct.unpack_from("=H", told, _TOLD_SA.size)
+    return {
+        "source": _address(family, source),
         "destination": _address(family, destination),
         "protocol": protocol,
         "spi": spi,
     }
 
 
-def _policy(body: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the policy if it is of whole networks."""
-    there, here, *ports, family, there_length, here_length, protocol, _, _ = _SELECTOR.unpack_from(
-        body
+def _is_of_networks(body: bytes) -> bool:
+    """Tell whether the policy is of whole networks."""
+    return (
+        body[_POLICY_DIRECTION] in _DIRECTIONS and not any(body[_PORTS]) and body[_PROTOCOL] == 0
     )
-    direction = body[_POLICY_DIRECTION]
-    if direction not in _DIRECTIONS or any(ports) or protocol:
-        return
-    yield {
+
+
+def _told_of_policy(body: bytes) -> bytes:
+    """Return its networks and its direction; of one of ours its priority and templates too."""
+    told = body[:_NETWORKS] + body[_POLICY_DIRECTION : _POLICY_DIRECTION + 1]
+    # To search is quicker than to walk through the attributes.
+    if _OUR_MARK not in body[_POLICY_SIZE:]:
+        return told
+    templates = dict(_attributes(body[_POLICY_SIZE:])).get(_TEMPLATES, b"")
+    return told + body[_POLICY_PRIORITY] + templates
+
+
+def read_policy(told: bytes) -> dict[str, Any]:
+    """Return the networks and the direction of a policy that `observe` told of.
+
+    And by which SAs it lets in, if it is ours.
+    """
+    there, here = told[:16], told[16:32]
+    family, there_length, here_length = struct.unpack_from("=HBB", told, 40)
+    ours = told[_NETWORKS + 1 :]
+    return {
         "source": f"{_address(family, here)}/{here_length}",
         "destination": f"{_address(family, there)}/{there_length}",
-        "direction": direction,
-        # To search is quicker than to walk through the attributes: there may be thousands.
-        "welcome": _welcome(body) if _OUR_MARK in body[_POLICY_SIZE:] else None,
+        "direction": told[_NETWORKS],
+        "welcome": _welcome(ours) if ours else None,
     }
 
 
-def _welcome(body: bytes) -> dict[str, Any]:
+def _welcome(told: bytes) -> dict[str, Any]:
     """Return by which SAs a policy of ours lets in: none, if somebody has changed it."""
-    (priority,) = struct.unpack_from("=I", body, _POLICY_PRIORITY)
-    templates = _attributes(body[_POLICY_SIZE:]).get(_TEMPLATES, b"")
+    (priority,), templates = struct.unpack_from("=I", told), told[4:]
     tunnels, ends = [], None
     for template in _TEMPLATE.iter_unpack(templates):
         there, _, protocol, family, here, reqid, mode, _, optional, *_ = template
@@ -212,13 +245,11 @@ def _welcome(body: bytes) -> dict[str, Any]:
     return {"tunnels": tunnels, "priority": priority, "ends": ends}
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
-        found[kind] = data[4:length]
+        yield kind, data[4:length]
         data = data[max((length + 3) & ~3, 4) :]
-    return found
 
 
 def _address(family: int, packed: bytes) -> str:
