@@ -12,7 +12,7 @@ import pytest
 from swanherd.core import handover
 from swanherd.core.model import RouterId
 from swanherd.core.network import Direction, KernelPolicy, Welcome
-from swanherd.dataplane import network
+from swanherd.dataplane import transforms
 from swanherd.dataplane.namespace import name_of
 from swanherd.dataplane.privileged import inside
 from swanherd.testing import builders
@@ -100,11 +100,11 @@ def test_a_peer_is_heard_at_both_addresses_by_its_own_tunnel_alone() -> None:
     assert [arrives(NEW), arrives(OLD), arrives(None)] == [True, False, False]
     welcome = Welcome(((50, REQID),), handover.ahead(PAIR))
     for direction in (Direction.IN, Direction.FORWARD):
-        network.ensure_kernel_policy(ROUTER, KernelPolicy(PAIR, direction, welcome))
+        transforms.ensure_policy(ROUTER, KernelPolicy(PAIR, direction, welcome))
     assert [arrives(NEW), arrives(OLD), arrives(None)] == [True, True, False]
     assert not arrives(OLD, reqid=6)
     for direction in (Direction.IN, Direction.FORWARD):
-        network.remove_kernel_policy(ROUTER, KernelPolicy(PAIR, direction, welcome))
+        transforms.remove_policy(ROUTER, KernelPolicy(PAIR, direction, welcome))
     assert [arrives(NEW), arrives(OLD)] == [True, False]
 
 
@@ -115,11 +115,11 @@ def test_two_tunnels_of_one_pair_are_heard_and_no_third_one() -> None:
         welcome = Welcome(tuple(sorted(((50, REQID), other))), handover.ahead(PAIR))
         policies = [KernelPolicy(PAIR, d, welcome) for d in (Direction.IN, Direction.FORWARD)]
         for policy in policies:
-            network.ensure_kernel_policy(ROUTER, policy)
+            transforms.ensure_policy(ROUTER, policy)
         heard = [arrives(NEW), arrives(OLD), arrives(OLD, reqid=6), arrives(None)]
         assert heard == [True, True, other == (50, 6), True]
         for policy in policies:
-            network.remove_kernel_policy(ROUTER, policy)
+            transforms.remove_policy(ROUTER, policy)
     assert not arrives(OLD, reqid=6)
 
 
@@ -138,9 +138,9 @@ def test_what_goes_out_goes_by_the_tunnel_that_is_named() -> None:
     between = ipaddress.ip_address("192.0.2.2"), ipaddress.ip_address(NEW)
     way = KernelPolicy(PAIR, Direction.OUT, Welcome(((50, 6),), handover.ahead(PAIR), between))
     assert [sent(REQID), sent(6)] == [1, 0]
-    network.ensure_kernel_policy(ROUTER, way)
+    transforms.ensure_policy(ROUTER, way)
     assert [sent(REQID), sent(6)] == [2, 2]
-    network.remove_kernel_policy(ROUTER, way)
+    transforms.remove_policy(ROUTER, way)
     assert [sent(REQID), sent(6)] == [3, 2]
 
 
