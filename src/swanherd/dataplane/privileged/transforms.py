@@ -22,6 +22,9 @@ _DELETE_SA, _GET_SA, _DELETE_POLICY, _GET_POLICY, _PUT_POLICY = 0x11, 0x12, 0x14
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _HEADER = 16
 
+# struct nlattr: its length, and what it is.
+_ATTRIBUTE = struct.Struct("=HH")
+
 # struct xfrm_selector: destination, source, two ports with masks, family, two lengths, protocol.
 _SELECTOR = struct.Struct("=16s16sHHHHHBBBxxxiI")
 # Of its bytes: the ports with masks, the protocol, and how much of it is of networks.
@@ -178,7 +181,14 @@ def _error(reply: bytes) -> OSError:
 
 def _has_key(body: bytes) -> bool:
     """Tell whether it isn't an SA that only reserves an SPI while IKE negotiates."""
-    return any(kind in _KEYS for kind, _ in _attributes(body[_SA_SIZE:]))
+    # Without a generator: its first attributes tell, and there may be thousands of SAs.
+    at = _SA_SIZE
+    while at < len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if kind in _KEYS:
+            return True
+        at += max((length + 3) & ~3, 4)
+    return False
 
 
 def _told_of_sa(body: bytes) -> bytes:
@@ -247,7 +257,7 @@ def _welcome(told: bytes) -> dict[str, Any]:
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     while len(data) >= 4:
-        length, kind = struct.unpack_from("=HH", data)
+        length, kind = _ATTRIBUTE.unpack_from(data)
         yield kind, data[4:length]
         data = data[max((length + 3) & ~3, 4) :]
 
