@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 
 import pytest
 
 from swanherd.agent.node import OvnNode
 from swanherd.core import network as net
 from swanherd.core.network import Direction, KernelPolicy, Welcome
+from swanherd.dataplane import namespace, network, transforms
 from swanherd.testing import builders
 from swanherd.testing.node_contract import ROUTER, apply_all
 from tests.functional.dataplane.stand import MemoryBridge, ip
@@ -48,6 +50,21 @@ def test_ours_and_charons_stand_beside_each_other():
     node.apply(ROUTER, net.EnsureKernelPolicy(ours))
     ip(ROUTER, "xfrm", "policy", "delete", *ends)
     assert {ours} == node.observe(ROUTER).kernel_policies
+
+
+@pytest.mark.parametrize("by", ["us", "others"])
+def test_of_a_namespace_that_is_gone_nothing_is_remembered(by):
+    """Routers come and go for as long as an agent lives; until then what is known is enough."""
+    node, name = OvnNode(MemoryBridge()), namespace.name_of(ROUTER)
+    node.apply(ROUTER, net.EnsureNamespace())
+    known = node.observe(ROUTER)
+    assert known.exists and node.observe(ROUTER, known) is known
+    if by == "us":
+        node.apply(ROUTER, net.RemoveNamespace())
+    else:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+        assert not node.observe(ROUTER, known).exists
+    assert name not in {*transforms._READ, *network._ROUTING}
 
 
 def test_one_of_ours_that_somebody_changed_is_no_welcome():

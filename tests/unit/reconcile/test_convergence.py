@@ -223,6 +223,7 @@ def test_on_kernel_esp_a_turn_looks_at_what_charon_has_there_once():
     looks, see = [], stage.node.observe
     stage.node.observe = lambda *at: looks.append(at) or see(*at)
     stage.source.desired = make.desired(make.connection(psk=Secret("another")), revision=2)
+    stage.now += 5
     outcome = reconcile(make.ROUTER, stage.world, Timing(stage.now), known)
     assert outcome.actions
     assert looks == [(make.ROUTER, known.network)]
