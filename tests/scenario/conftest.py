@@ -26,6 +26,7 @@ from lab.processes import wait_for
 from lab.sites import boot, make_public, make_site
 from lab.user import enter
 from lab.vpn import is_met, join, make_end, remove_end, wait_status
+from lab.wiring import wait_wired
 
 # Before anything imports it.
 pytest.register_assert_rewrite("tests.scenario.closed")
@@ -178,6 +179,8 @@ def breakable(clouds, make_pair):
         faults.make_small_disk(node)
         cloud.start_service(agent, node)
     pair = make_pair(inner=(4, 6))
+    # Neutron's servers end now, and what they were about to tell its agents isn't told again.
+    wait_wired(pair.one, 90)
     faults.make_breakable(pair.one)
     pair.connections = tuple(join(*pair.ends, 4, inner) for inner in (4, 6))
     # The L3 agent that was started anew takes all of its routers again, and this one last.
