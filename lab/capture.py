@@ -60,11 +60,15 @@ class Capture:
         done = self.box.run(argv, check=self.process.poll() is not None)
         return done.stdout.splitlines()
 
-    def times(self, filter: str = "") -> list[float]:
-        """Return when (time.time()) each packet was seen so far that matches a filter."""
+    def seen(self, filter: str = "") -> list[tuple[float, str]]:
+        """Return the packets seen so far that match a filter: when (time.time()), and its line."""
         argv = ["tcpdump", "-n", "-tt", "-r", str(self.file), *([filter] if filter else [])]
         done = self.box.run(argv, check=self.process.poll() is not None)
-        return [float(line.split()[0]) for line in done.stdout.splitlines()]
+        return [(float(line.split()[0]), line) for line in done.stdout.splitlines()]
+
+    def times(self, filter: str = "") -> list[float]:
+        """Return when (time.time()) each packet was seen so far that matches a filter."""
+        return [at for at, _ in self.seen(filter)]
 
     def count(self, filter: str = "") -> int:
         """Return how many packets seen so far match a filter."""

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import subprocess
 
 from lab.boxes import Box, end
@@ -75,23 +76,46 @@ def sides(pair):
 
 
 @dataclasses.dataclass
+class Gap:
+    """A time in which no connection has the packets of an IP version: they go as any others do."""
+
+    version: int
+    begin: float  # time.time()
+    end: float = math.inf
+
+    def has(self, at, line):
+        """Tell whether a packet is of it: when it was seen, and tcpdump's line."""
+        word = {4: "IP", 6: "IP6"}[self.version]
+        return self.begin <= at <= self.end and word in line.split()[:2]
+
+
+@dataclasses.dataclass
 class Watch:
     """What has been seen so far: on the public wires, and at the workloads of the intruder's."""
 
     wires: list
     inside: list  # a capture and the workload's addresses, for each workload
+    gaps: list = dataclasses.field(default_factory=list)
 
     def clear(self):
-        """Return the packets in clear on a public wire, a line of tcpdump each."""
-        return [line for wire in self.wires for line in wire.lines()]
+        """Return the packets in clear on a public wire, a line of tcpdump each.
+
+        What the intruder sends of no selector may come back: a router that forwards without having
+        the network, as of a redundant one that stands by, sends it where it sends all.
+        """
+        free = _not(map(beside, ("0.0.0.0", "::")))
+        return [line for wire in self.wires for line in self._asked(wire.seen(free))]
 
     def arrived(self):
         """Return the intruder's packets that came to a workload."""
         return [
             line
             for capture, addresses in self.inside
-            for line in capture.lines(_not(map(beside, addresses)))
+            for line in self._asked(capture.seen(_not(map(beside, addresses))))
         ]
+
+    def _asked(self, seen):
+        return [line for at, line in seen if not any(gap.has(at, line) for gap in self.gaps)]
 
     def reached(self):
         """Whether what is of no selector came to every workload in each family: so it can."""

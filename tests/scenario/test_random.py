@@ -19,7 +19,7 @@ from lab.layout import ROOT, LabError
 from lab.processes import wait_for
 from lab.stream import Stream, answers
 from lab.vpn import join
-from tests.scenario.closed import closed
+from tests.scenario.closed import Gap, closed
 from tests.scenario.conftest import BACKEND, KIND
 
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 30))
@@ -33,8 +33,10 @@ LOG = ROOT / "build" / "random.log"
 class Run:
     """A random history of one joined pair."""
 
-    def __init__(self, pair, seed, log):
+    def __init__(self, pair, seed, log, watch):
         self.pair = pair
+        self._watch = watch
+        self._gap = None
         self.random = random.Random(seed)
         self.steps = 0
         self._began = time.monotonic()
@@ -55,6 +57,7 @@ class Run:
 
     def step(self):
         """Do one thing, or break one."""
+        self.end_gap()
         if self.random.random() < 0.6:
             change = self.random.choice(self._changes)
             self._tell(change.__name__)
@@ -139,7 +142,13 @@ class Run:
             )
 
     def _again(self):
-        """Delete the second connection of both sides and make it anew."""
+        """Delete the second connection of both sides and make it anew.
+
+        Between these nobody has its packets, and the intruder's go where the router sends them.
+        """
+        if not self._gap:
+            self._gap = Gap(6, time.time())
+            self._watch.gaps.append(self._gap)
         for end, connection_id in zip(self.pair.ends, self.pair.connections[1], strict=True):
             self._again_until(
                 lambda e=end, c=connection_id: e.client.network.delete_vpn_ipsec_site_connection(c)
@@ -149,6 +158,18 @@ class Run:
             self.pair.connections[0],
             self._again_until(lambda: join(*self.pair.ends, 4, 6, **self._common)),
         )
+
+    def end_gap(self):
+        """Ask for the second connection's packets again, once both sides have applied it."""
+        if self._gap and self._is_applied():
+            self._gap.end, self._gap = time.time(), None
+
+    def _is_applied(self):
+        both = zip(self.pair.ends, self.pair.connections[1], strict=True)
+        try:
+            return all(end.connection(one)["revision_applied"] for end, one in both)
+        except UNANSWERED:
+            return False
 
     def _again_until(self, act):
         got = []
@@ -205,12 +226,13 @@ def pinging(pair, log):
 def test_after_any_history_everything_agrees(breakable, lab, minutes):
     """Nothing differs within 60 s after the last step; nothing ever left or came in in clear."""
     LOG.parent.mkdir(exist_ok=True)
-    with LOG.open("w") as log, closed(lab, breakable):
-        run = Run(breakable, SEED, log)
+    with LOG.open("w") as log, closed(lab, breakable) as watch:
+        run = Run(breakable, SEED, log, watch)
         try:
             with pinging(breakable, log):
                 run.go_on(float(MINUTES or minutes), STEPS)
                 equal_within(breakable, 60)
+                run.end_gap()
                 for address in breakable.there.addresses:
                     breakable.here.wait_for_ping(address)
         finally:
