@@ -31,7 +31,7 @@ def test_a_document_without_a_place_is_refused():
         recovery.into("text", [FIRST])
 
 
-@pytest.mark.parametrize("stage", ["ovn", "ovs", "ovs-dvr", "ha-ha"])
+@pytest.mark.parametrize("stage", ["ovn", "ovs", "ovs-dvr", "ha-ha", "ha-dvr-ha"])
 def test_the_document_has_such_a_table(stage):
     """What it says of today's faults can be read."""
     text = recovery.DOCUMENT.read_text()
