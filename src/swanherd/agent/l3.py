@@ -30,7 +30,7 @@ from swanherd.core.home import key_of, named_again, parse_key
 from swanherd.core.ike import StopCharon
 from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import daemons, homes, namespace, privileged
+from swanherd.dataplane import daemons, homes, limits, namespace, privileged
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.queue import KeyedQueue
 from swanherd.reconcile.resolver import ResolvingSource
@@ -110,6 +110,7 @@ class L3Agent:
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
+        limits.raise_open_files()
         options_ = self._conf.swanherd
         self._name_again()
         self._node.find_touched()

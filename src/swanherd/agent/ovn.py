@@ -27,7 +27,7 @@ from swanherd.core.failures import Temporary
 from swanherd.core.health import Southbound
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import daemons, namespace
+from swanherd.dataplane import daemons, limits, namespace
 from swanherd.dataplane.keeper import Keeper
 from swanherd.ovn.bindings import Bindings, Certificates, Where
 from swanherd.ovn.database import EVERY_ROUTER
@@ -108,6 +108,7 @@ class OvnAgent:
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
+        limits.raise_open_files()
         options = self._conf.swanherd
         teller = Teller(self.wheel, self._world, self._timing, self._about, self.monitor.health)
         self._stops.append(listening(self._conf.metrics, self.monitor, self._life))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
+from swanherd.core.model import RouterId
 from swanherd.core.network import TRANSIT_DEVICE
 from swanherd.dataplane import guards, namespace
 from swanherd.dataplane.guards import Firewall
+from swanherd.testing import builders as make
 from swanherd.testing.node_contract import ROUTER, build
 from tests.functional.dataplane.stand import RealHands, ip, nft
 
@@ -87,3 +90,37 @@ def test_a_namespace_that_is_gone_is_told_once():
     subprocess.run(["ip", "netns", "delete", namespace.name_of(ROUTER)], check=True)
     assert removed()
     assert not removed(0.0)
+
+
+MANY = """
+import sys
+from swanherd.core.model import RouterId
+from swanherd.dataplane import namespace
+ids = [RouterId(i) for i in sys.argv[1:]]
+assert not namespace.wait_for_removals(ids, 0.0)
+print("watching", flush=True)
+sys.stdin.readline()
+print(len(namespace.wait_for_removals(ids, 5.0)))
+"""
+
+
+def test_more_namespaces_than_files_that_a_service_gets_by_itself():
+    """systemd's soft limit is 1,024 of half a million; here it is as tight for fewer."""
+    ids = [make.make_id(f"many {number}") for number in range(60)]
+    names = [namespace.name_of(RouterId(i)) for i in ids]
+    batch = ["ip", "-batch", "-"]
+    made = "".join(f"netns add {name}\n" for name in names)
+    subprocess.run(batch, input=made, text=True, check=True)
+    try:
+        with subprocess.Popen(
+            ["prlimit", "--nofile=64:4096", sys.executable, "-W", "ignore", "-c", MANY, *ids],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as watcher:
+            assert watcher.stdout.readline() == "watching\n"
+            subprocess.run(["ip", "netns", "delete", names[-1]], check=True)
+            assert watcher.communicate("\n", timeout=20)[0] == "1\n"
+    finally:
+        gone = "".join(f"netns delete {name}\n" for name in names)
+        subprocess.run([*batch, "-force"], input=gone, text=True, check=False)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from swanherd.dataplane import removed
+from swanherd.dataplane import limits, removed
 from swanherd.dataplane.privileged import default, inside
 
 _NETLINK_NETFILTER = 12  # linux/netlink.h
@@ -59,6 +59,7 @@ def _sync(names: Sequence[str]) -> set[str]:
     for name in gone:
         for sock in _watched.pop(name).sockets:
             sock.close()
+    limits.raise_open_files()
     for name in wanted.keys() - _watched.keys():
         with contextlib.suppress(FileNotFoundError):  # it went again
             _watched[name] = _Watched(wanted[name], inside.within(name, _listening))
