@@ -246,11 +246,13 @@ def _doubt(
     """End no other IKE SA while the peer doesn't answer in the one that would stay.
 
     A peer whose charon began anew within the seconds of a race has only what came last. For the
-    others the path may be dead, which dead peer detection finds.
+    others the path may be dead, which dead peer detection finds. Mostly the answer is under way;
+    nobody tells when it comes.
     """
-    if not any(sa.unanswered is None and children <= _carried(sa) for sa in rivals):
-        return (), None
-    return ((), left) if left > 0 else ((TerminateIke(keeper.unique_id, force=True),), None)
+    is_there = any(sa.unanswered is None and children <= _carried(sa) for sa in rivals)
+    if left > 0 or not is_there:
+        return (), 1.0
+    return (TerminateIke(keeper.unique_id, force=True),), None
 
 
 def _settle_v1(
