@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
-from lab.layout import ROOT
+from lab.layout import ROOT, STATE
 
 LOG = ROOT / "build" / "kernel" / "console.log"
 
@@ -62,6 +62,8 @@ modprobe -aq {modules}
 for own in /etc /var/cache /var/lib /var/log; do
     mkdir -p /run/own/{{new,work}}$own
     layers=lowerdir=$own,upperdir=/run/own/new$own,workdir=/run/own/work$own
+    # The machine's labs, which come and go: to the guest there are none (overlayfs: a whiteout).
+    [ $own != {labs} ] || mknod /run/own/new{state} c 0 0
     mount -t overlay -o $layers own $own
 done
 # Without nf_tables `iptables` is the one for x_tables, as on an operator's machine of that kind.
@@ -124,6 +126,8 @@ def _write_init(work: pathlib.Path, command: Sequence[str]) -> None:
         end=shlex.quote(_END),
         environment=" ".join(f"{k}={shlex.quote(v)}" for k, v in sorted(passed.items())),
         command=shlex.join(command),
+        state=STATE,
+        labs=STATE.parent,
         work=work,
     )
     pathlib.Path("/lib/modules").mkdir(exist_ok=True)
