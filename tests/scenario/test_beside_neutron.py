@@ -2,12 +2,15 @@ import pytest
 
 from lab.addresses import narrow_pools, set_pools
 from lab.processes import wait_for
-from lab.vpn import agent_view, child_sas, leftovers, make_end, remove_end
+from lab.vpn import agent_view, child_sas, leftovers, make_end, remove_end, youngest
+from swanherd.core.races import ABANDONED
 
 
 @pytest.mark.parametrize("mode", ["log", "repair"])
 def test_neutrons_ovn_sync_leaves_the_tunnel_working(pair, mode):
     """neutron-ovn-db-sync-util runs, and packets pass afterwards by the same SAs."""
+    # Both sides may have begun at once; who began what stays then makes its children anew.
+    wait_for(lambda: youngest(pair.one) > ABANDONED, 60, "no race is to be settled", every=0.5)
     before = child_sas(pair.one)
     for end in pair.ends:
         end.cloud.ovn_db_sync(mode)

@@ -76,10 +76,12 @@ def policies(ovn: Northd, router_id: RouterId) -> list[str]:
 
 
 def dump(ovn: Northd) -> str:
+    """Return all that is there but `up`, which northd writes in its own time."""
     tables = ("Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Logical_Router")
     on_router = ("Logical_Router_Policy", "Logical_Router_Static_Route")
     listed = (ovn.nb.run("ovn-nbctl", "list", t) for t in (*tables, *on_router))
-    return "\n".join(listed)
+    lines = "\n".join(listed).splitlines()
+    return "\n".join(line for line in lines if line.partition(":")[0].strip() != "up")
 
 
 def sync_until_settled(nb: Any, wanted: Northbound) -> Outcome:
