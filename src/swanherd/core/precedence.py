@@ -7,7 +7,7 @@ twice, so one side lets the other begin where what was before carries on meanwhi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from swanherd.core.ike import CARRYING, LIVE, IkeSa
 from swanherd.core.model import IkeVersion, SiteConnection
@@ -18,7 +18,8 @@ from swanherd.core.model import IkeVersion, SiteConnection
 COURTESY = 1.5
 # Seconds after which the peer has a child SA that a Quick Mode of ours made.
 SETTLED = 2
-# Seconds for which who didn't begin an IKE SA leaves it to the other to make its children.
+# Seconds for which who didn't begin an IKE SA, or the first child of a swap, leaves it to the
+# other to make the rest.
 HANDED = 2
 # Seconds for which the side that comes second leaves a swap of IKEv2 to the other: more than that
 # one takes, and short enough that a change has its effect within a second.
@@ -63,20 +64,26 @@ def handed(
 
 
 def yielded(
-    connection: SiteConnection, loaded: float | None, now: float, *, resized: bool
+    connection: SiteConnection,
+    loaded: float | None,
+    retry: float | None,
+    now: float,
+    *,
+    resized: bool,
 ) -> float:
     """Return for how many seconds it is the other side's to begin what replaces live SAs.
 
-    `loaded`: when charon got it; None if that is longer ago than anybody knows. To a `resized`
+    `loaded`: when charon got it; None if that is longer ago than anybody knows. `retry`: when to
+    try again after a failure, which the other side has had at the same moment. To a `resized`
     network a peer agrees that doesn't have the change yet (RFC 7296 §2.9), and would begin anew
     when it has: so it gets the time to have it, too.
     """
-    if loaded is None:
-        return 0.0
     # In IKEv1 who comes second waits for longer (handed, courtesy).
     swaps = connection.ike.version is not IkeVersion.V1 and comes_second(connection)
-    turns = swaps + resized
-    return loaded + turns * YIELDED - now if turns else 0.0
+    ends = [] if loaded is None else [loaded + (swaps + resized) * YIELDED]
+    if swaps and retry is not None:
+        ends.append(retry + YIELDED)
+    return max(ends, default=now) - now
 
 
 def young(sas: Iterable[IkeSa], settled: int = SETTLED) -> Mapping[str, float]:
@@ -97,11 +104,18 @@ def young(sas: Iterable[IkeSa], settled: int = SETTLED) -> Mapping[str, float]:
 
 
 def handed_in(
-    connection: SiteConnection, live: Iterable[IkeSa], *, answered: bool = False
+    connection: SiteConnection,
+    live: Iterable[IkeSa],
+    answered: Container[str] = (),
 ) -> float:
-    """Return for how many seconds the children are still the other side's to make."""
+    """Return for how many seconds the children are still the other side's to make.
+
+    `answered`: the children that this side so far only answers for. When the other has made one
+    of them, in whatever IKE SA, it is about to make the rest.
+    """
     sas = tuple(sa for sa in live if sa.state in LIVE)
+    left = max((s for name, s in young(sas, HANDED).items() if name in answered), default=0.0)
     concerned = answered or connection.ike.version is IkeVersion.V1
     if not concerned or not sas or any(sa.initiator for sa in sas):
-        return 0.0
-    return float(max(HANDED - min(sa.age for sa in sas), 0))
+        return left
+    return max(left, float(HANDED - min(sa.age for sa in sas)))

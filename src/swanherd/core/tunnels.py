@@ -314,12 +314,13 @@ def _initiate(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     if retry is not None and retry > timing.now:
         return (), retry - timing.now
     connection = view.peering.config.connection
-    left = precedence.yielded(connection, view.loaded, timing.now, resized=view.is_resized)
+    left = precedence.yielded(connection, view.loaded, retry, timing.now, resized=view.is_resized)
     if left > 0 and view.is_relieved:
         return (), left
     if any(sa.state in LIVE for sa in view.current):
         answered = view.is_relieved and view.rank > handover.FIRST
-        left = precedence.handed_in(connection, view.current, answered=answered)
+        theirs = view.peering.children if answered else frozenset[str]()
+        left = precedence.handed_in(connection, view.current, theirs)
         handed = precedence.handed(connection, view.lacking, retry, timing.now)
         if (left := max(left, handed)) > 0:
             return (), left

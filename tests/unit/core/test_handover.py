@@ -138,3 +138,21 @@ def test_who_answered_leaves_the_other_children_to_the_other_for_a_while():
         sas = tuple(dataclasses.replace(sa, age=age) for sa in there.ike_sas)
         plan = actions(dataclasses.replace(there, ike_sas=sas), desired, now=10.0)
         assert begins == (Initiate(config.name, second) in plan)
+
+
+def test_so_it_does_when_the_other_has_begun_with_one_of_an_old_ike_sa():
+    """Whoever began that IKE SA: the one child came just now, and the rest is about to."""
+    pairs = (
+        make.selector("10.1.0.0/24", "10.2.0.0/24"),
+        make.selector("10.1.0.0/24", "10.3.0.0/24"),
+    )
+    two = dataclasses.replace(SECOND, selectors=pairs)
+    _, config, _, child = seen(two)
+    first, second = (name for name, _ in config.children)
+    for rank, installed, begins in ((41, 0, False), (41, 1, False), (41, 2, True), (0, 0, True)):
+        details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
+        new = dataclasses.replace(child, name=first, unique_id=50, details=details)
+        desired, _, there, _ = seen(two, rank=rank, up=[new])
+        sas = tuple(dataclasses.replace(sa, age=900, initiator=True) for sa in there.ike_sas)
+        plan = actions(dataclasses.replace(there, ike_sas=sas), desired, now=10.0)
+        assert begins == (Initiate(config.name, second) in plan)

@@ -129,7 +129,7 @@ def test_who_comes_second_leaves_new_children_of_an_old_ike_sa_to_the_other():
     assert all(planned(c, old) == (True, None) for c in BOTH_V2)
 
 
-def replacing(connection, before, *, at=None, loaded=True):
+def replacing(connection, before, *, at=None, loaded=True, faults=(), now=100.0):
     """What an IKEv2 side begins whose pairs `before` carries, and when to look again."""
     config = ike_config(connection, DESIRED.naming_key)
     children = frozenset(name for name, _ in config.children)
@@ -137,9 +137,10 @@ def replacing(connection, before, *, at=None, loaded=True):
         before,
         configs=[LoadedConfig(config.name, children)] if loaded else [],
         secrets=frozenset({config.connection.id}),
+        faults=[dataclasses.replace(f, config=config.name) for f in faults],
     )
     seen = dataclasses.replace(seen, loaded={} if at is None else {config.name: at})
-    actions, wait = plan_tunnels(make.desired(connection), seen, Timing(100.0))
+    actions, wait = plan_tunnels(make.desired(connection), seen, Timing(now))
     return any(isinstance(action, Initiate) for action in actions), wait
 
 
@@ -165,6 +166,22 @@ def test_in_ikev2_who_comes_second_leaves_a_swap_to_the_other():
     assert replacing(second, carrier(second), at=50.0, loaded=False) == (False, YIELDED)
     nothing = dataclasses.replace(carrier(second), children=())
     assert replacing(second, nothing, loaded=False) == (True, None)
+
+
+@pytest.mark.parametrize("at", [None, 98.0], ids=["long ago", "lately"])
+def test_after_a_failure_of_a_swap_the_first_goes_first_again_too(at):
+    """The attempt of one side has failed for both: one tries when it is time, the other later."""
+    failed = fault(first=98.0, last=98.0)
+    retry = retry_at(failed, Timing(0.0))
+
+    def begins(connection, now):
+        old = carrier(connection)
+        return replacing(connection, old, at=at, faults=[failed], now=now)[0]
+
+    first, second = BOTH_V2
+    assert [begins(first, retry - 0.25), begins(first, retry)] == [False, True]
+    late = retry + YIELDED
+    assert [begins(second, late - 0.25), begins(second, late)] == [False, True]
 
 
 def test_so_it_does_with_new_children_of_an_ike_sa():
