@@ -273,10 +273,6 @@ class Stage:
         record = json.loads((self._state / self.key(site) / "charon.json").read_text())
         return int(record["pid"])
 
-    def vici(self, site: Site) -> Path:
-        """Return the socket of the site's charon."""
-        return self._state / self.key(site) / "charon.vici"
-
     def observed(self, site: Site, name: str = "own") -> tuple[IkeSa, ...]:
         """Return the IKE SAs to the peer of one connection."""
         peer = self.connections[site][name].peer_address
@@ -287,7 +283,7 @@ class Stage:
         """Return what charon itself tells of the IKE SAs to the other of west and east."""
         peer = self.connections[site]["own"].peer_address
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(self.vici(site)))
+            sock.connect(str(self._state / self.key(site) / "charon.vici"))
             told = list(vici.Session(sock).streamed_request("list-sas", "list-sa"))
         sas: list[dict[str, Any]] = [sa for message in told for sa in message.values()]
         return [sa for sa in sas if sa["remote-host"].decode() == peer]

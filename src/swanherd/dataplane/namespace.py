@@ -52,11 +52,7 @@ def routers() -> frozenset[RouterId]:
 
 def namespace_inode(router_id: RouterId) -> int | None:
     """Return the number by which the kernel knows the namespace; None if there is none."""
-    name = name_of(router_id)
-    try:
-        return os.stat(inside.DIRECTORY / name).st_ino if inside.is_there(name) else None
-    except FileNotFoundError:
-        return None
+    return inside.inode_of(name_of(router_id))
 
 
 def ensure(router_id: RouterId, firewall: Firewall, maker: Maker = HERE) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from swanherd.core import network as net
 from swanherd.core.model import RouterId
 from swanherd.core.network import TRANSIT_DEVICE
 from swanherd.dataplane import guards, namespace
 from swanherd.dataplane.guards import Firewall
 from swanherd.testing import builders as make
-from swanherd.testing.node_contract import ROUTER, build
+from swanherd.testing.node_contract import GUARD, ROUTER, build
 from tests.functional.dataplane.stand import RealHands, ip, nft
 
 NFT = pytest.mark.skipif(guards.choose().kind != "nft", reason="the kernel has no nf_tables")
@@ -83,6 +86,37 @@ def test_what_comes_is_not_told():
 def test_another_table_is_nobody_s_matter():
     nft(ROUTER, "add", "table", "inet", "other")
     nft(ROUTER, "delete", "table", "inet", "other")
+    assert not removed(0.0)
+
+
+def ours(node) -> None:
+    """Remove what the agent has made, as a turn does; it is far more than one event."""
+    seen = node.observe(ROUTER)
+    for rule in seen.rules:
+        node.apply(ROUTER, net.RemoveRule(rule))
+    for route in seen.routes:
+        node.apply(ROUTER, net.RemoveRoute(route))
+    node.apply(ROUTER, net.EnsureGuard(dataclasses.replace(GUARD, pairs=frozenset())))
+    assert not node.observe(ROUTER).rules
+
+
+def test_what_the_agent_removes_itself_is_not_told(node):
+    """It looks at what its turn has left anyhow."""
+    ours(node)
+    assert not removed(0.0)
+
+
+def test_nor_while_somebody_waits(node):
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(removed, 1.0)
+        ours(node)
+        assert not waiting.result()
+
+
+def test_what_somebody_else_removed_before_is_told_all_the_same(node):
+    ip(ROUTER, "rule", "flush", "protocol", "90")
+    ours(node)
+    assert removed()
     assert not removed(0.0)
 
 

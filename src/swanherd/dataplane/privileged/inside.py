@@ -83,6 +83,14 @@ def is_there(namespace: str) -> bool:
         return False
 
 
+def inode_of(namespace: str) -> int | None:
+    """Return the number by which the kernel knows the namespace; None if there is none."""
+    try:
+        return os.stat(DIRECTORY / namespace).st_ino if is_there(namespace) else None
+    except FileNotFoundError:
+        return None  # it has gone meanwhile
+
+
 def _nsfs() -> int:
     """Return the device number of the file system that namespaces are files of."""
     return os.stat("/proc/self/ns/net").st_dev

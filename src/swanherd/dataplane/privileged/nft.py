@@ -9,7 +9,7 @@ import json
 import threading
 from typing import Any
 
-from swanherd.dataplane.privileged import default, inside
+from swanherd.dataplane.privileged import default, inside, removals
 
 TABLE = "inet swanherd"
 
@@ -22,7 +22,8 @@ _lock = threading.Lock()
 @default.entrypoint
 def load(namespace: str, ruleset: str) -> None:
     """Run nft commands as one transaction inside the namespace: all of them or none."""
-    inside.within(namespace, lambda: run(ruleset))
+    with removals.by_us(namespace):
+        inside.within(namespace, lambda: run(ruleset))
 
 
 @default.entrypoint

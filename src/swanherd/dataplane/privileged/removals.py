@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from swanherd.dataplane import limits, removed
@@ -22,14 +21,17 @@ _NFTABLES = (7,)  # linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES
 
 
 class _Watched(NamedTuple):
-    """The namespace's inode, and the sockets that were opened in it."""
+    """The namespace's inode, the sockets that were opened in it, and who reads them is alone."""
 
     inode: int
     sockets: tuple[socket.socket, ...]
+    reading: threading.Lock
 
 
 # By the namespace's name. So nothing is missed between two calls of `wait`.
 _watched: dict[str, _Watched] = {}
+# What `by_us` read that was somebody else's.
+_found: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -49,28 +51,44 @@ def wait(names: Sequence[str], seconds: float) -> list[str]:
                 owners[sock.fileno()] = name
                 poll.register(sock, select.POLLIN)
         ready = {owners[number] for number, _ in poll.poll(0 if changed else seconds * 1000)}
-        return sorted(changed | set(filter(_is_poorer, ready)))
+        changed |= set(filter(_is_poorer, ready)) | _found & _watched.keys()
+        _found.difference_update(changed)
+        return sorted(changed)
+
+
+@contextlib.contextmanager
+def by_us(name: str) -> Iterator[None]:
+    """Tell nobody of what is removed in the block: who removes it looks afterwards.
+
+    The kernel tells before a request is answered, so all of it is there to be read at the end.
+    """
+    watched = _watched.get(name)
+    if watched is None:
+        yield
+        return
+    with watched.reading:
+        if _read(watched):
+            _found.add(name)
+        try:
+            yield
+        finally:
+            _read(watched)
 
 
 def _sync(names: Sequence[str]) -> set[str]:
     """Watch exactly these namespaces; return those that were watched and aren't there any more."""
-    wanted = {name: inode for name in names if (inode := _inode(name)) is not None}
+    wanted = {name: inode for name in names if (inode := inside.inode_of(name)) is not None}
     gone = {name for name in _watched if wanted.get(name) != _watched[name].inode}
+    _found.difference_update(gone)
     for name in gone:
         for sock in _watched.pop(name).sockets:
             sock.close()
     limits.raise_open_files()
     for name in wanted.keys() - _watched.keys():
         with contextlib.suppress(FileNotFoundError):  # it went again
-            _watched[name] = _Watched(wanted[name], inside.within(name, _listening))
+            sockets = inside.within(name, _listening)
+            _watched[name] = _Watched(wanted[name], sockets, threading.Lock())
     return gone & set(names)
-
-
-def _inode(name: str) -> int | None:
-    with contextlib.suppress(FileNotFoundError):
-        if inside.is_there(name):
-            return os.stat(inside.DIRECTORY / name).st_ino
-    return None
 
 
 def _listening() -> tuple[socket.socket, ...]:
@@ -96,9 +114,15 @@ def _socket(protocol: int, groups: Sequence[int]) -> socket.socket:
 
 
 def _is_poorer(name: str) -> bool:
+    watched = _watched[name]
+    with watched.reading:
+        return _read(watched)
+
+
+def _read(watched: _Watched) -> bool:
     """Read what was told of the namespace, all of it; tell whether something was removed."""
     found = False
-    for sock in _watched[name].sockets:
+    for sock in watched.sockets:
         while True:
             try:
                 data = sock.recv(1 << 16)

@@ -8,7 +8,15 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from swanherd.dataplane.privileged import default, dumps, inside, links, listings, namespaces
+from swanherd.dataplane.privileged import (
+    default,
+    dumps,
+    inside,
+    links,
+    listings,
+    namespaces,
+    removals,
+)
 
 # Nobody's in iproute2's rt_protos.
 PROTOCOL = 0x5A
@@ -30,7 +38,8 @@ def ensure_route(namespace: str, route: Mapping[str, Any]) -> None:
 @default.entrypoint
 def remove_route(namespace: str, route: Mapping[str, Any]) -> None:
     """Remove exactly this route; idempotent."""
-    with inside.ignoring(errno.ESRCH, errno.ENODEV, errno.ENOENT):
+    ignoring = inside.ignoring(errno.ESRCH, errno.ENODEV, errno.ENOENT)
+    with ignoring, removals.by_us(namespace):
         inside.within(namespace, lambda: _change_route("del", route))
 
 
@@ -44,7 +53,7 @@ def ensure_rule(namespace: str, rule: Mapping[str, Any]) -> None:
 @default.entrypoint
 def remove_rule(namespace: str, rule: Mapping[str, Any]) -> None:
     """Remove exactly this rule; idempotent."""
-    with inside.ignoring(errno.ENOENT):
+    with inside.ignoring(errno.ENOENT), removals.by_us(namespace):
         inside.within(namespace, lambda: _change_rule("del", rule))
 
 

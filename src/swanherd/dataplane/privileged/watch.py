@@ -82,7 +82,7 @@ def processes(namespace: str, command: str, known: Sequence[int] = ()) -> list[i
 
     If there are `known` ones, all still there, they are the answer.
     """
-    inode = _inode(namespace)
+    inode = inside.inode_of(namespace)
     if inode is None:
         return []
     if known and all(inside.is_process_of(p, inode) and _runs(p, command) for p in known):
@@ -103,7 +103,7 @@ def _is_dead(entry: pathlib.Path) -> bool:
 
 def _sync(pids: Mapping[str, Sequence[int]]) -> set[str]:
     """Watch exactly these namespaces; return those that are newly watched, or not any more."""
-    wanted = {name: inode for name in pids if (inode := _inode(name)) is not None}
+    wanted = {name: inode for name in pids if (inode := inside.inode_of(name)) is not None}
     gone = {name for name in _watched if wanted.get(name) != _watched[name].inode}
     for name in gone:
         for sock in _watched.pop(name).sockets:
@@ -114,15 +114,6 @@ def _sync(pids: Mapping[str, Sequence[int]]) -> set[str]:
             sockets = inside.within(name, functools.partial(_listening, name))
             _watched[name] = _Watched(wanted[name], *sockets)
     return (new & set(_watched)) | (gone & set(pids))
-
-
-def _inode(namespace: str) -> int | None:
-    try:
-        if inside.is_there(namespace):
-            return os.stat(inside.DIRECTORY / namespace).st_ino
-    except FileNotFoundError:
-        pass
-    return None
 
 
 def _listening(name: str) -> tuple[socket.socket, socket.socket]:
