@@ -111,10 +111,11 @@ def handed_in(
     """Return for how many seconds the children are still the other side's to make.
 
     `answered`: the children that this side so far only answers for. When the other has made one
-    of them, in whatever IKE SA, it is about to make the rest.
+    of them it is about to make the rest, unless that came with an IKE SA that this side began.
     """
     sas = tuple(sa for sa in live if sa.state in LIVE)
-    left = max((s for name, s in young(sas, HANDED).items() if name in answered), default=0.0)
+    theirs = young((sa for sa in sas if not sa.initiator or sa.age > HANDED), HANDED)
+    left = max((seconds for name, seconds in theirs.items() if name in answered), default=0.0)
     concerned = answered or connection.ike.version is IkeVersion.V1
     if not concerned or not sas or any(sa.initiator for sa in sas):
         return left

@@ -149,10 +149,14 @@ def test_so_it_does_when_the_other_has_begun_with_one_of_an_old_ike_sa():
     two = dataclasses.replace(SECOND, selectors=pairs)
     _, config, _, child = seen(two)
     first, second = (name for name, _ in config.children)
-    for rank, installed, begins in ((41, 0, False), (41, 1, False), (41, 2, True), (0, 0, True)):
+    for rank, age, installed, begins in (
+        *((41, 900, 0, False), (41, 900, 1, False), (41, 900, 2, True), (0, 900, 0, True)),
+        # That one is its own: it came with the IKE SA.
+        *((41, 0, 0, True), (41, 1, 1, True), (41, 2, 1, True)),
+    ):
         details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
         new = dataclasses.replace(child, name=first, unique_id=50, details=details)
         desired, _, there, _ = seen(two, rank=rank, up=[new])
-        sas = tuple(dataclasses.replace(sa, age=900, initiator=True) for sa in there.ike_sas)
+        sas = tuple(dataclasses.replace(sa, age=age, initiator=True) for sa in there.ike_sas)
         plan = actions(dataclasses.replace(there, ike_sas=sas), desired, now=10.0)
         assert begins == (Initiate(config.name, second) in plan)
