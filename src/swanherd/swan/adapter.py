@@ -212,16 +212,16 @@ class StrongSwan:
     ) -> ObservedCharon:
         if self.life.rotate_log(router_id):
             router.commands.request("reload-settings")
-        asked = self._clock()
+        asked, before = self._clock(), router.memory.faults
         listed = router.lists.look(spis, within)
         with router.lock:
             router.facts = listed.facts
-            failing = router.memory.known
-            up = (
+            failing = router.memory.known | {fault.config for fault in before}
+            up = [
                 config.name
                 for config in (listed.configs if failing else ())
                 if config.name in failing and config.children <= carrying(config.name, listed.sas)
-            )
+            ]
             memory = router.memory.seen(listed.established).keep_only(router.facts)
             router.memory = memory = memory.outlived(up, asked)
             router.tally = counting.counted(router.tally, listed)
@@ -237,7 +237,7 @@ class StrongSwan:
             configs=listed.configs,
             secrets=listed.secrets,
             ike_sas=silence.noted_in(listed.sas),
-            faults=memory.faults,
+            faults=memory.as_listed(before, router.facts.keys() - up),
             idle=idle,
             lacking=lacking,
             loaded=router.loaded,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TypeVar
 
 from swanherd.core.ike import Fault, SaState
@@ -79,6 +79,14 @@ class FaultMemory:
         """Return the faults, sorted by config."""
         entries = (self.entries[name] for name in sorted(self.entries))
         return tuple(entry.fault for entry in entries if not entry.over)
+
+    def as_listed(self, before: Iterable[Fault], down: Container[str]) -> tuple[Fault, ...]:
+        """Return the faults, and those of `before` whose end no list shows: they are `down` in it.
+
+        An event may tell of a success before the list is read that was asked for just earlier.
+        """
+        over = [f for f in before if f.config not in self.entries and f.config in down]
+        return tuple(sorted((*self.faults, *over), key=lambda fault: fault.config))
 
     @property
     def known(self) -> frozenset[str]:

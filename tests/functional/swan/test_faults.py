@@ -268,3 +268,28 @@ def test_success_clears(started: Stage, version: dict[str, object]) -> None:
     # charon lists a child a moment before its event is read.
     is_up = children_up(here)
     started.wait(started.west, lambda o: is_up(o) and not o.faults)
+
+
+def test_a_success_is_seen_in_the_list_before_its_failure_is_forgotten(
+    started: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer's attempt succeeds after the list was asked for, and is told of sooner."""
+    west, east = pair(**V2)
+    _, there = negotiate(started, dataclasses.replace(west, psk=Secret("another")), east)
+    started.fault(started.east, there, "psk_mismatch")
+    lists = started.swan._router(started.east).lists
+    look = lists.look
+
+    def slow(*args: object) -> object:
+        listed = look(*args)
+        monkeypatch.undo()
+        started.initiate(started.west, started.load(started.west, west))
+        router = started.swan._router(started.east)
+        started.looks.until(lambda: not router.memory.faults)
+        return listed
+
+    monkeypatch.setattr(lists, "look", slow)
+    seen = started.swan.observe(started.east)
+    assert not children_up(there)(seen)
+    assert [fault.code for fault in seen.faults] == ["psk_mismatch"]
+    started.wait(started.east, lambda o: children_up(there)(o) and not o.faults)

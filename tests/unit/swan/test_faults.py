@@ -280,6 +280,16 @@ def test_a_failure_that_is_read_after_the_success_that_ended_it_goes() -> None:
     assert codes(memory.outlived(["two"], 2.0)) == {}
 
 
+def test_a_success_that_is_told_of_while_an_older_list_is_read_ends_no_failure_yet() -> None:
+    """Else what failed and isn't up would look as if it had never been tried."""
+    failed = feed(notice(2, "two", PEER))
+    over = failed.feed(ChildChange("two", up=True, state=SaState.INSTALLED), FACTS, 1.0)
+    assert over.faults == ()
+    assert over.as_listed(failed.faults, {"two"}) == failed.faults
+    assert over.as_listed(failed.faults, set()) == (), "the list has it, or its config is gone"
+    assert failed.as_listed(failed.faults, {"two"}) == failed.faults
+
+
 def test_a_cause_that_is_read_before_the_end_that_it_explains_is_told() -> None:
     """Though it was still seen up between them, but not for long."""
     memory = feed(UP, notice(3, "two"))
