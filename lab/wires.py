@@ -100,6 +100,20 @@ def internet_cut(lab: Lab) -> Iterator[None]:
         inet.run(["nft", "delete", "table", "inet", "cut"])
 
 
+@contextlib.contextmanager
+def internet_narrow(lab: Lab, mtu: int) -> Iterator[None]:
+    """Let the internet send no larger packets to the second cloud, as long as the block lasts.
+
+    It says so by ICMP.
+    """
+    inet, bridge = Box(lab, INTERNET_BOX), lab.clouds[1].public_bridge
+    inet.ip(f"link set {bridge} mtu {mtu}")
+    try:
+        yield
+    finally:
+        inet.ip(f"link set {bridge} mtu 1500")
+
+
 def lay_common(lab: Lab) -> None:
     """Make the switches of both clouds, the user's links to the APIs and the internet's host."""
     fabric, inet, user = Box(lab, FABRIC_BOX), Box(lab, INTERNET_BOX), Box(lab, USER_BOX)

@@ -7,7 +7,7 @@ from lab.boxes import Box
 from lab.capture import Capture
 from lab.layout import INTERNET_BOX
 from lab.sites import boot, make_site
-from lab.vpn import connect, make_end, remove_end, wait_status
+from lab.vpn import connect, doctor, make_end, remove_end, wait_status
 
 KEY = "the lab's own key"
 
@@ -77,5 +77,9 @@ def test_peers_behind_one_nat_known_by_their_ids_only(lab, ends, number, version
     for peer in behind:
         assert peer.pings(workload.ipv4)
         assert workload.pings(peer.address)
+    for connection in connections:
+        seen = {f["check"]: f["seen"] for f in doctor(end, connection)["findings"]}
+        assert seen["peer"] == "it comes to us"
+        assert seen["NAT"].startswith("in front of the peer (its port is ")
     for peer in behind:
         peer.stop()

@@ -281,6 +281,7 @@ def _path(facts: Facts, connection: SiteConnection, peering: Peering | None) -> 
     peer = connection.peer_address
     if peer in ANY_PEER:
         yield Finding(connection.id, "peer", Verdict.OK, "any address", "it comes to us")
+        yield from _nat(facts, connection, peering)
         return
     path = facts.paths.get(peer)
     if path is None:

@@ -19,7 +19,7 @@ from swanherd.core.model import (
     Transform,
 )
 from swanherd.core.naming import child_name
-from swanherd.core.peering import peerings
+from swanherd.core.peering import ike_config, peerings
 from swanherd.core.planner import Observed, Plan, options_of, plan
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
@@ -232,6 +232,17 @@ def test_nat_is_told_by_the_live_sa(changes, text):
     facts = charon(healthy(), ike_sas=(sa(**changes),))
     (found,) = (f for f in diagnose(facts) if f.check == "NAT")
     assert text in found.seen
+
+
+def test_nat_is_told_of_a_peer_that_may_have_any_address_too():
+    """It is such peers that most have one in front of them."""
+    anybody = dataclasses.replace(CONNECTION, peer_address="0.0.0.0", peer_id="a@example.org")
+    desired = dataclasses.replace(DESIRED, connections=(anybody,))
+    config = ike_config(anybody, desired.naming_key).name
+    behind = dataclasses.replace(sa(nat_remote=True, remote_port=40000), config=config)
+    facts = dataclasses.replace(charon(healthy(), ike_sas=(behind,)), desired=desired)
+    (found,) = (f for f in diagnose(facts) if f.check == "NAT")
+    assert found.seen == "in front of the peer (its port is 40000)"
 
 
 def test_one_connection_can_be_asked_for_alone():
