@@ -21,6 +21,13 @@ from tests.unit.core.seen import actions, charon, ike_sa
 KERNEL = CharonOptions(DataPlane.KERNEL)
 # Its own identity sorts after the peer's: it lets the other side begin.
 SECOND = make.connection(local_id="z", peer_id="a")
+TWO_PAIRS = dataclasses.replace(
+    SECOND,
+    selectors=(
+        make.selector("10.1.0.0/24", "10.2.0.0/24"),
+        make.selector("10.1.0.0/24", "10.3.0.0/24"),
+    ),
+)
 
 
 def seen(connection, *, rank=0, plane=KERNEL, loaded=True, up=(), old=True, unique_id=40):
@@ -125,15 +132,10 @@ def test_who_knows_no_address_of_the_peer_sends_by_the_newest():
 
 def test_who_answered_leaves_the_other_children_to_the_other_for_a_while():
     """Both would make them at the same moment."""
-    pairs = (
-        make.selector("10.1.0.0/24", "10.2.0.0/24"),
-        make.selector("10.1.0.0/24", "10.3.0.0/24"),
-    )
-    two = dataclasses.replace(SECOND, selectors=pairs)
-    _, config, _, child = seen(two)
+    _, config, _, child = seen(TWO_PAIRS)
     first, second = (name for name, _ in config.children)
     new = dataclasses.replace(child, name=first, unique_id=50)
-    desired, _, there, _ = seen(two, rank=41, up=[new])
+    desired, _, there, _ = seen(TWO_PAIRS, rank=41, up=[new])
     for age, begins in ((0, False), (1, False), (2, True)):
         sas = tuple(dataclasses.replace(sa, age=age) for sa in there.ike_sas)
         plan = actions(dataclasses.replace(there, ike_sas=sas), desired, now=10.0)
@@ -142,12 +144,7 @@ def test_who_answered_leaves_the_other_children_to_the_other_for_a_while():
 
 def test_so_it_does_when_the_other_has_begun_with_one_of_an_old_ike_sa():
     """Whoever began that IKE SA: the one child came just now, and the rest is about to."""
-    pairs = (
-        make.selector("10.1.0.0/24", "10.2.0.0/24"),
-        make.selector("10.1.0.0/24", "10.3.0.0/24"),
-    )
-    two = dataclasses.replace(SECOND, selectors=pairs)
-    _, config, _, child = seen(two)
+    _, config, _, child = seen(TWO_PAIRS)
     first, second = (name for name, _ in config.children)
     for rank, age, installed, begins in (
         *((41, 900, 0, False), (41, 900, 1, False), (41, 900, 2, True), (0, 900, 0, True)),
@@ -156,7 +153,7 @@ def test_so_it_does_when_the_other_has_begun_with_one_of_an_old_ike_sa():
     ):
         details = ChildDetails("", "", None, None, None, 0, 0, 0, 0, installed, None, None)
         new = dataclasses.replace(child, name=first, unique_id=50, details=details)
-        desired, _, there, _ = seen(two, rank=rank, up=[new])
+        desired, _, there, _ = seen(TWO_PAIRS, rank=rank, up=[new])
         sas = tuple(dataclasses.replace(sa, age=age, initiator=True) for sa in there.ike_sas)
         plan = actions(dataclasses.replace(there, ike_sas=sas), desired, now=10.0)
         assert begins == (Initiate(config.name, second) in plan)
