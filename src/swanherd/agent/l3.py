@@ -14,6 +14,7 @@ from neutron_lib.agent import l3_extension
 from neutron_lib.callbacks import events, registry, resources
 from oslo_config import cfg
 
+from swanherd import descriptors
 from swanherd.agent import control
 from swanherd.agent.drift import Drift
 from swanherd.agent.facts import facts_of
@@ -30,7 +31,7 @@ from swanherd.core.home import key_of, named_again, parse_key
 from swanherd.core.ike import StopCharon
 from swanherd.core.model import HomeNamespace, Role, RouterId, ScopeMark
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import daemons, homes, limits, namespace, privileged
+from swanherd.dataplane import daemons, homes, namespace, privileged
 from swanherd.reconcile.loop import World
 from swanherd.reconcile.queue import KeyedQueue
 from swanherd.reconcile.resolver import ResolvingSource
@@ -110,7 +111,7 @@ class L3Agent:
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
-        limits.raise_open_files()
+        descriptors.raise_open_files()
         options_ = self._conf.swanherd
         self._name_again()
         self._node.find_touched()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from swanherd import descriptors
 from swanherd.agent import control
 from swanherd.agent.drift import Drift
 from swanherd.agent.facts import facts_of
@@ -27,7 +28,7 @@ from swanherd.core.failures import Temporary
 from swanherd.core.health import Southbound
 from swanherd.core.model import PortId, Reason, RouterId
 from swanherd.core.tunnels import Timing
-from swanherd.dataplane import daemons, limits, namespace
+from swanherd.dataplane import daemons, namespace
 from swanherd.dataplane.keeper import Keeper
 from swanherd.ovn.bindings import Bindings, Certificates, Where
 from swanherd.ovn.database import EVERY_ROUTER
@@ -108,7 +109,7 @@ class OvnAgent:
 
     def start(self) -> None:
         """Start all threads; hints are taken before the first comparison, so none is missed."""
-        limits.raise_open_files()
+        descriptors.raise_open_files()
         options = self._conf.swanherd
         teller = Teller(self.wheel, self._world, self._timing, self._about, self.monitor.health)
         self._stops.append(listening(self._conf.metrics, self.monitor, self._life))

@@ -21,6 +21,7 @@ import vici
 from vici.exception import CommandException, DeserializationException, SessionException
 from vici.protocol import Message, Packet
 
+from swanherd import descriptors
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.model import Reason, RouterId
 from swanherd.swan import events
@@ -46,7 +47,7 @@ class _Transport:
     """VICI's framing (vici README: a length of four bytes, then the packet), with a limit."""
 
     def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = descriptors.stays(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         self.socket.settimeout(_LIMIT)
         try:
             self.socket.connect(str(path))
@@ -200,7 +201,7 @@ class _Ear:
         self._reader = EventReader()
         self._buffers = {"vici": bytearray(), "notices": bytearray()}
         self._transport = _Transport(paths.vici)
-        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._notices = descriptors.stays(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         try:
             self._notices.connect(str(paths.notices))
             self._notices.setblocking(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from swanherd.core.ike import StartCharon
 from swanherd.dataplane.privileged import probe
+from swanherd.descriptors import SELECTABLE
 from tests.functional.swan.stage import OPTIONS, Stage, make_stage
 
 SIZES = (576, 1300, 1400, 1500)
@@ -47,6 +49,20 @@ def test_a_charon_answers_and_keeps_nothing(stage: Stage, local: str, peer: str)
         "largest": 1500,
     }
     assert stage.swan.observe(stage.east).ike_sas == ()
+
+
+def test_a_process_with_many_files_open_hears_the_answers(stage: Stage) -> None:
+    """What select(2) can't take is heard too."""
+    stage.swan.apply(stage.east, StartCharon(OPTIONS))
+    taken = [os.dup(2)]
+    while taken[-1] < SELECTABLE:
+        taken.append(os.dup(2))
+    try:
+        seen = ask(stage, "192.0.2.1", "192.0.2.2")
+    finally:
+        for number in taken:
+            os.close(number)
+    assert seen["ports"] == [(500, "answered"), (4500, "answered")]
 
 
 @pytest.mark.parametrize(

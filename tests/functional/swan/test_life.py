@@ -24,6 +24,7 @@ from swanherd.core.ike import (
 )
 from swanherd.core.model import Secret
 from swanherd.dataplane import daemons
+from swanherd.descriptors import SELECTABLE
 from swanherd.swan import sessions
 from swanherd.swan.adapter import StrongSwan
 from swanherd.swan.charon import Surroundings
@@ -249,3 +250,20 @@ def test_a_daemon_of_another_user_is_spared_what_it_cant_read(stage: Stage) -> N
     stage.swan.apply(stage.west, ReloadCharon(changed))
     assert stage.swan.observe(stage.west).options == changed
     assert charons(stage) == {stage.pid(stage.west)} != {pid}
+
+
+def test_what_is_open_to_a_charon_has_no_low_number(started: Stage) -> None:
+    """libnftables and select(2) have these; the agent of many routers would end without."""
+
+    def low() -> set[int]:
+        return {n for n in map(int, os.listdir("/proc/self/fd")) if n < SELECTABLE}
+
+    started.swan.close()
+    before = low()
+    started.swan = started.new_agent()
+    started.swan.observe(started.west)
+    few = low()
+    started.swan.observe(started.east)
+    assert len(low()) == len(few)
+    # The listener's own: epoll, and two to wake it.
+    assert len(few) <= len(before) + 3

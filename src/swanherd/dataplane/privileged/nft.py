@@ -9,6 +9,7 @@ import json
 import threading
 from typing import Any
 
+from swanherd import descriptors
 from swanherd.dataplane.privileged import default, inside, removals
 
 TABLE = "inet swanherd"
@@ -61,6 +62,7 @@ def run(commands: str, flags: int = 0) -> str:
     """Run nft commands in this thread's namespace and return what they print."""
     library = _library()
     with _lock:
+        descriptors.demand_low()
         # Its netlink socket is opened here, thus in this thread's namespace.
         nft = library.nft_ctx_new(0)
         if not nft:

@@ -133,9 +133,13 @@ class _Question:
 
     def listen(self, deadline: float) -> None:
         sockets = {self._udp: self._hear_udp, self._icmp: self._hear_icmp}
+        named = {sock.fileno(): sock for sock in sockets}
+        poll = select.poll()  # select() takes no number above 1,023
+        for number in named:
+            poll.register(number, select.POLLIN)
         while self._waiting or "silent" in self.ports.values():
             left = deadline - time.monotonic()
-            ready = select.select(list(sockets), [], [], max(left, 0))[0] if left > 0 else []
+            ready = [named[number] for number, _ in poll.poll(left * 1000)] if left > 0 else []
             if not ready:
                 return
             for sock in ready:

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from swanherd.dataplane import limits, removed
+from swanherd import descriptors
+from swanherd.dataplane import removed
 from swanherd.dataplane.privileged import default, inside
 
 _NETLINK_NETFILTER = 12  # linux/netlink.h
@@ -83,7 +84,6 @@ def _sync(names: Sequence[str]) -> set[str]:
     for name in gone:
         for sock in _watched.pop(name).sockets:
             sock.close()
-    limits.raise_open_files()
     for name in wanted.keys() - _watched.keys():
         with contextlib.suppress(FileNotFoundError):  # it went again
             sockets = inside.within(name, _listening)
@@ -104,7 +104,7 @@ def _listening() -> tuple[socket.socket, ...]:
 
 def _socket(protocol: int, groups: Sequence[int]) -> socket.socket:
     how = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    sock = socket.socket(socket.AF_NETLINK, how, protocol)
+    sock = descriptors.stays(socket.socket(socket.AF_NETLINK, how, protocol))
     try:
         sock.bind((0, sum(1 << (group - 1) for group in groups)))
     except OSError:

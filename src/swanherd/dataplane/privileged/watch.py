@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from swanherd import descriptors
 from swanherd.dataplane import frames
 from swanherd.dataplane.privileged import default, inside
 
@@ -64,7 +65,7 @@ def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> dict[str, list[by
         for name, numbers in pids.items():
             for pid in numbers:
                 try:
-                    handle = os.pidfd_open(pid)
+                    handle = descriptors.moved(os.pidfd_open(pid))
                 except OSError:
                     changed.add(name)  # it has ended
                     continue
@@ -119,12 +120,16 @@ def _sync(pids: Mapping[str, Sequence[int]]) -> set[str]:
 def _listening(name: str) -> tuple[socket.socket, socket.socket]:
     with contextlib.ExitStack() as failed:
         how = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        addresses = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | how, socket.NETLINK_ROUTE)
+        addresses = descriptors.stays(
+            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | how, socket.NETLINK_ROUTE)
+        )
         failed.callback(addresses.close)
         addresses.bind((0, _GROUPS))
         # Of every device: that of VRRP may be made anew meanwhile.
         protocol = socket.htons(frames.NOTICE)
-        notices = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | how, protocol)
+        notices = descriptors.stays(
+            socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | how, protocol)
+        )
         failed.callback(notices.close)
         _only(notices, frames.tag(name))
         for _ in _received(notices):  # what came before the filter
