@@ -56,7 +56,7 @@ PACKAGES = (
     *("libnss3-tools", "libunbound8", "libldns3", "libcurl3-nss", "libevent-pthreads-2.1-7"),
     # boxes, wires and workloads
     *("iproute2", "util-linux", "procps", "ethtool", "iputils-ping", "curl", "tcpdump"),
-    *("iperf3", "conntrack", "git", "sudo", "mmdebstrap"),
+    *("fping", "iperf3", "conntrack", "git", "sudo", "mmdebstrap"),
     # what the L3 agent runs in a router
     *("keepalived", "radvd", "iputils-arping", "iptables", "ipset"),
     # uWSGI and a false clock are compiled

@@ -15,11 +15,12 @@ from lab.layout import LabError
 from lab.processes import wait_for
 from lab.sites import Workload
 
-_ANSWER = re.compile(r"^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+)", re.MULTILINE)
-_SENT = re.compile(r"^(\d+) packets transmitted", re.MULTILINE)
-_HALF = 1 << 15  # of the sequence numbers of ICMP (RFC 792)
-# Seconds: to what was sent so shortly before the end an answer may still come, and on a busy
-# machine ping sends what it is late with before it reads any.
+# fping(8) waits between two pings; `ping` looks at the clock all the time when it is to send so
+# many and an answer takes a while, and takes half a processor from what is measured.
+_COMMAND = "exec fping -l -D -p 10 -t 3000 {address} >{file} 2>&1"
+_ANSWER = re.compile(r"^\[(\d+\.\d+)\] .* : \[(\d+)\], \d+ bytes, ", re.MULTILINE)
+_SENT = re.compile(r"^.* : xmt/rcv/%loss = (\d+)/", re.MULTILINE)
+# Seconds: to what was sent so shortly before the end an answer may still come.
 _PATIENCE = 3.0
 _numbers = itertools.count(1)
 
@@ -46,8 +47,8 @@ class Stream:
         name = f"{workload.name}-{next(_numbers)}.ping"
         file = workload.box.lab.directory("streams") / name
         file.touch()
-        ping = f"exec ping -n -D -i 0.01 {address} >{file}"
-        stream = cls(workload.box.popen(["sh", "-c", ping], netns=workload.name), file)
+        command = _COMMAND.format(address=address, file=file)
+        stream = cls(workload.box.popen(["sh", "-c", command], netns=workload.name), file)
         try:
             wait_for(lambda: _ANSWER.search(file.read_text()), 10, f"answers of {address}")
         except LabError:
@@ -91,7 +92,7 @@ def outcome(text: str, ended: float) -> Outcome:
     """
     found = answers(text)
     times, seen = [at for at, _ in found], {number for _, number in found}
-    sent, told = max(seen, default=0), _SENT.search(text)
+    sent, told = max(seen, default=-1) + 1, _SENT.search(text)
     if not times or ended - times[-1] > _PATIENCE:
         times.append(ended)
         sent = max(sent, int(told[1]) if told else 0)
@@ -100,10 +101,5 @@ def outcome(text: str, ended: float) -> Outcome:
 
 
 def answers(text: str) -> list[tuple[float, int]]:
-    """Return when each answer came that ping printed, and its number, counted on past 16 bits."""
-    found, last = [], 0
-    for at, printed in _ANSWER.findall(text):
-        # The nearest number to the last one of those that are printed so.
-        last += (int(printed) - last + _HALF) % (2 * _HALF) - _HALF
-        found.append((float(at), last))
-    return found
+    """Return when each answer came that fping printed, and its number; the first one is 0."""
+    return [(float(at), int(number)) for at, number in _ANSWER.findall(text)]
