@@ -54,3 +54,6 @@ class AgentNotifier:
             except oslo_messaging.MessagingException as error:
                 # The agent's periodic comparison of revisions finds the change all the same.
                 LOG.warning("No hint to agent %s for router %s: %s", host, router_id, error)
+            except Exception:
+                # Whatever breaks for one, the thread is there for all hints to come.
+                LOG.exception("The hint to agent %s for router %s broke", host, router_id)

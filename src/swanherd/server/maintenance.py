@@ -109,11 +109,15 @@ class Apart(Generic[K]):
 
 
 def attempt(work: Callable[[K], None], key: K) -> None:
-    """Do it; a failure is logged."""
+    """Do it; whatever fails is logged, and keeps nobody from the next key."""
     try:
         work(key)
     except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
         LOG.warning("Not looked at %s, the sweep will: %s", key or "all", error)
+    except Exception:
+        # No failure that we know, and not always a bug: if all connections to the database are
+        # taken for long, SQLAlchemy raises what is no DBError.
+        LOG.exception("The look at %s broke, the sweep will look again", key or "all")
 
 
 class Looks:

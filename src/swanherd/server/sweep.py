@@ -16,6 +16,7 @@ from swanherd.core.model import RouterId
 from swanherd.server import placement
 from swanherd.server.db.repository import Repository
 from swanherd.server.intake import Intake
+from swanherd.server.maintenance import attempt
 
 LOG = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Sweep:
         self._store.adopt(context, new=self._takes_over)
         self._adopt_providers(context)
         for row in self._store.list_router_rows(context):
-            self._look(row.router_id)
+            attempt(self._look, row.router_id)
         self._intake.agents_lost(context, placement.agents(context).alive)
 
     def run_safely(self) -> None:
@@ -56,6 +57,8 @@ class Sweep:
             self.run()
         except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
             LOG.warning("The sweep waits for the next pass: %s", error)
+        except Exception:
+            LOG.exception("The sweep broke and waits for the next pass")
 
 
 def periodic_sweep(sweep: Sweep, interval: int, has_lock: Callable[[], bool]) -> Any:

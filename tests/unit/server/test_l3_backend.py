@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from neutron_lib import context as n_context
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
+from sqlalchemy import exc as sa_exc
 
 from swanherd.core.model import Home, HomeNamespace, Role, RouterReport, RowStatus, Status
 from swanherd.server.handler import AgentHandler
 from swanherd.server.l3_backend import L3Backend
+from swanherd.server.sweep import Sweep
 from tests.unit.server.cloud import uuid
 
 from swanherd.server.db import head  # isort: skip - after neutron, whose import warns
@@ -400,3 +402,33 @@ def test_who_is_silent_serves_again_when_the_other_stands_by(cloud, split):
     split.report_status("b", [claim(role=Role.STANDBY)])
     assert split.report_status("a", [claim(120.0, Role.STANDBY)]) == {}
     assert cloud.row().host == "a"
+
+
+def test_one_router_whose_look_breaks_keeps_none_from_the_sweep(cloud, neutron, served):
+    """Nor the sweep from finding the agents that are gone, nor the next pass from coming."""
+    neutron.router()
+    neutron.bind("a")
+    connection = cloud.connection()
+    served.report_status("a", [serving(cloud, None)])
+    cloud.create("vpnservice", router_id=uuid("r2"))
+    neutron.silence("a")
+    looked = []
+
+    def look(router_id):
+        looked.append(router_id)
+        raise sa_exc.TimeoutError("QueuePool limit reached")
+
+    Sweep(cloud.store, cloud.intake, look).run_safely()
+    assert set(looked) == {R1, uuid("r2")}
+    shown = cloud.show("ipsec_site_connection", connection["id"])
+    assert (shown["status"], shown["status_code"]) == ("DOWN", "agent_lost")
+
+
+def test_a_sweep_that_breaks_ends_no_worker(cloud, neutron, engine):
+    """Neutron's periodic worker would never call it again."""
+    tables = head.get_metadata().tables
+    tables["agents"].drop(engine)
+    try:
+        Sweep(cloud.store, cloud.intake, cloud.looker.sweep).run_safely()
+    finally:
+        tables["agents"].create(engine)

@@ -7,6 +7,7 @@ import pytest
 from neutron_lib import fixture
 from neutron_lib.callbacks import events, registry, resources
 from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
 
 from swanherd.core.model import Reason
 from swanherd.server.maintenance import Apart, Line, Looks
@@ -53,18 +54,43 @@ def test_what_is_named_while_it_is_worked_on_is_done_again():
     assert turns[:2] == ["r", "r"]
 
 
-def test_a_failure_ends_no_thread():
+# A full pool of connections is no DBError.
+BROKEN = [db_exc.DBError(), sa_exc.TimeoutError("QueuePool limit reached"), KeyError("a bug")]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
+def test_a_failure_ends_no_thread(error):
     """The next key is worked on all the same."""
     done = threading.Event()
 
     def work(key):
         if key == "bad":
-            raise db_exc.DBError
+            raise error
         done.set()
 
     line = Line(work)
     line.add("bad")
     line.add("good")
+    assert done.wait(5)
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
+def test_what_broke_once_is_worked_on_when_it_is_named_again(error):
+    """Else this process would follow that router's gateway never again."""
+    broke, done = threading.Event(), threading.Event()
+
+    def work(key):
+        if broke.is_set():
+            done.set()
+            return
+        broke.set()
+        raise error
+
+    apart = Apart(work)
+    apart.add("r")
+    assert broke.wait(5)
+    # Named while its thread still ends it is done again too.
+    apart.add("r")
     assert done.wait(5)
 
 
