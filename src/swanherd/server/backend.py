@@ -214,17 +214,18 @@ class Backend(Protocol):
         ...
 
     def claimed(
-        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+        self, context: Any, seen: RouterRow, host: str, held: float | None = None
     ) -> float | None:
         """Hear that a host serves a router; `held`: for how many seconds it has had its addresses.
 
-        Return for how many seconds another host has had them too, if the router stays there; None
-        if none serves it by them.
+        `seen` is its row of a moment ago, which tells whether this is news. Return for how many
+        seconds another host has had them too, if the router stays there; None if none serves it
+        by them.
         """
         ...
 
-    def released(self, context: Any, router_id: RouterId, host: str) -> None:
-        """Hear that a host stands by for a router."""
+    def released(self, context: Any, seen: RouterRow, host: str) -> None:
+        """Hear that a host stands by for a router, whose row was so a moment ago."""
         ...
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:
@@ -276,12 +277,12 @@ class NoBackend:
         return None
 
     def claimed(
-        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+        self, context: Any, seen: RouterRow, host: str, held: float | None = None
     ) -> float | None:
         """It changes nothing: nobody but the server places routers, and no host has addresses."""
         return None
 
-    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+    def released(self, context: Any, seen: RouterRow, host: str) -> None:
         """It changes nothing."""
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:

@@ -57,8 +57,7 @@ class AgentHandler:
         if ids is None:
             rows = self._store.list_rows_of_host(context, host)
         else:
-            everything = self._store.list_router_rows(context)
-            rows = tuple(row for row in everything if row.router_id in ids)
+            rows = self._store.list_rows_of(context, ids)
         return {row.router_id: row.revision for row in rows if row.services}
 
     def report_status(
@@ -71,15 +70,19 @@ class AgentHandler:
         LOG.debug("Agent %s reports %d routers", host, len(reports))
         context = n_context.get_admin_context()
         later: dict[RouterId, float] = {}
+        # At once: of a thousand reports nearly all say of this nothing new.
+        rows = self._store.list_rows_of(context, [report.router_id for report in reports])
+        seen = {row.router_id: row for row in rows}
         for report in reports:
+            if (row := seen.get(report.router_id)) is None:
+                continue
             if report.role is Role.ACTIVE or report.held is not None:
                 # If that moves the router, this report is of the epoch before: another follows.
-                router_id = report.router_id
-                seconds = self._backend.claimed(context, router_id, host, report.held)
+                seconds = self._backend.claimed(context, row, host, report.held)
                 if seconds is not None:
-                    later[router_id] = seconds
+                    later[row.router_id] = seconds
             else:
-                self._backend.released(context, report.router_id, host)
+                self._backend.released(context, row, host)
         self._intake.take(context, host, reports)
         return later
 

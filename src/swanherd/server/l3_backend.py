@@ -119,7 +119,7 @@ class L3Backend:
         return frozenset(map(RouterId, plugin.list_router_ids_on_host(context, host)))
 
     def claimed(
-        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+        self, context: Any, seen: RouterRow, host: str, held: float | None = None
     ) -> float | None:
         """Move a router to this host, whose agent says that it serves it, or tell who does.
 
@@ -127,11 +127,12 @@ class L3Backend:
         and of a node that died perhaps never. Who got them last has it while two have them, for
         its IKE SAs are those that the peers know. Else Neutron has just moved it there.
         """
-        row = self._store.get_router_row(context, router_id)
-        if row is None:
-            return None
         since = began(self._store.now(), held)
-        if row.host == host and earliest(row.claimed_at, since) == row.claimed_at:
+        if _is_known(seen, host, since):
+            return None
+        router_id = seen.router_id
+        row = self._store.get_router_row(context, router_id)
+        if row is None or _is_known(row, host, since):
             return None
         if not self._claim(context, row, host, since):
             return None if held is None else self._served_later(context, row, host)
@@ -139,10 +140,10 @@ class L3Backend:
         self._look(router_id)
         return None
 
-    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+    def released(self, context: Any, seen: RouterRow, host: str) -> None:
         """Let another have the router that has its address, if this host had it till now."""
-        row = self._store.get_router_row(context, router_id)
-        if row is None or row.host != host or row.claimed_at is None:
+        router_id = seen.router_id
+        if seen.host != host or seen.claimed_at is None:
             return
         if self._store.release(context, router_id, host):
             LOG.info("Router %s isn't served by %s any more", router_id, host)
@@ -226,6 +227,11 @@ class _Home:
             detours=self.found.detours,
             redundant=self.found.redundant,
         )
+
+
+def _is_known(row: RouterRow, host: str, since: datetime.datetime | None) -> bool:
+    """Tell whether the row says already that the host has the router, since then or earlier."""
+    return row.host == host and earliest(row.claimed_at, since) == row.claimed_at
 
 
 def _hosts(context: Any, router_id: RouterId, found: L3Router) -> tuple[str, ...]:

@@ -159,12 +159,12 @@ class OvnBackend:
         return None
 
     def claimed(
-        self, context: Any, router_id: RouterId, host: str, held: float | None = None
+        self, context: Any, seen: RouterRow, host: str, held: float | None = None
     ) -> float | None:
         """It changes nothing: the gateway's place decides, and a port is on one chassis."""
         return None
 
-    def released(self, context: Any, router_id: RouterId, host: str) -> None:
+    def released(self, context: Any, seen: RouterRow, host: str) -> None:
         """It changes nothing."""
 
     def maintenance_periodics(self, ovn_client: Any) -> Sequence[Any]:

@@ -10,6 +10,8 @@ from oslo_config import cfg
 from oslo_db import options as db_options
 from sqlalchemy.pool import StaticPool
 
+from swanherd.server.handler import AgentHandler
+from swanherd.server.l3_backend import L3Backend
 from tests.unit.server.cloud import (
     PENDING_CREATE_TIMEOUT,
     SUBNETS,
@@ -24,6 +26,7 @@ from tests.unit.server.cloud import (
     ScriptedBackend,
     uuid,
 )
+from tests.unit.server.l3 import TABLES, Neutron, Scheduler
 
 from swanherd.server.db import head  # isort: skip - after neutron, whose import warns
 
@@ -75,3 +78,42 @@ def cloud(engine):
         for name in head.OUR_TABLES:
             connection.execute(sa.text(f"DELETE FROM {name}"))
     restore_engine()
+
+
+@pytest.fixture
+def neutron(engine, cloud):
+    metadata = head.get_metadata()
+    tables = [metadata.tables[name] for name in TABLES]
+    metadata.create_all(engine, tables=tables)
+    neutron = Neutron(engine)
+    for host in "abc":
+        neutron.agent(host)
+        neutron.agent(host, "Swanherd VPN agent")
+    yield neutron
+    metadata.drop_all(engine, tables=tables)
+
+
+@pytest.fixture
+def scheduler(cloud):
+    directory._PLUGIN_DIRECTORY._plugins.pop(plugin_const.L3, None)
+    scheduler = Scheduler()
+    directory.add_plugin(plugin_const.L3, scheduler)
+    return scheduler
+
+
+@pytest.fixture
+def served(cloud, neutron, scheduler):
+    """The backend in place of the scripted one, and what answers agents."""
+    backend = L3Backend(cloud.store, cloud.looker.look)
+    cloud.looker.backend = backend
+    return AgentHandler(cloud.store, backend, cloud.intake)
+
+
+@pytest.fixture
+def split(cloud, neutron, served):
+    """A redundant router on two hosts, of which a has it."""
+    neutron.router(ha=True)
+    neutron.bind("a", "active")
+    neutron.bind("b", "standby")
+    cloud.connection()
+    return served

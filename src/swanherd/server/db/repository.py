@@ -61,6 +61,14 @@ class Repository:
         mine = sa.or_(RouterStateRow.host == host, RouterStateRow.router_id.in_(standing))
         return self._read(context, mine)
 
+    def list_rows_of(
+        self, context: Any, router_ids: Collection[RouterId]
+    ) -> tuple[RouterRow, ...]:
+        """Return the rows of those of these routers that have one."""
+        if not router_ids:
+            return ()
+        return self._read(context, RouterStateRow.router_id.in_(list(router_ids)))
+
     def router_traffic(self, context: Any, router_id: RouterId) -> RouterTraffic:
         """Return what must be steered into the router's namespace."""
         with db_api.CONTEXT_READER.using(context) as session:
