@@ -107,10 +107,9 @@ class StrongSwan:
 
         `recent`: what no event spoke of may be as it was listed a while ago.
         """
-        router = self._router(router_id)
         if not self.life.is_running(router_id):
-            self._lost(router_id, router)
-            return ObservedCharon(running=False, faults=router.memory.faults)
+            return self._observe_lost(router_id)
+        router = self._router(router_id)
         try:
             if self._listener.attach(router_id, self.life.paths(router_id)):
                 router.lists.forget()  # events may have been missed
@@ -119,8 +118,7 @@ class StrongSwan:
             if failure.reason.code != DEAF:
                 raise
             # It lives, but its socket is gone: only a new one can be talked to.
-            self._lost(router_id, router)
-            return ObservedCharon(running=False, faults=router.memory.faults)
+            return self._observe_lost(router_id)
 
     def apply(self, router_id: RouterId, action: SwanAction) -> None:
         """Do one action; idempotent."""
@@ -178,8 +176,7 @@ class StrongSwan:
 
     def tally(self, router_id: RouterId) -> Tally:
         """Return what the router's tunnels have done, as far as it was seen; asks nobody."""
-        with self._lock:
-            router = self._routers.get(router_id)
+        router = self._routers.get(router_id)
         if router is None:
             return Tally()
         with router.lock:
@@ -244,6 +241,12 @@ class StrongSwan:
             outdated=router.outdated,
             ranks=router.ranks,
         )
+
+    def _observe_lost(self, router_id: RouterId) -> ObservedCharon:
+        """Return what is left of a daemon; of a router that never had one nothing is kept."""
+        if router := self._routers.get(router_id):
+            self._lost(router_id, router)
+        return ObservedCharon(running=False, faults=router.memory.faults if router else ())
 
     def _lost(self, router_id: RouterId, router: _Router) -> None:
         """Forget what died with the daemon; why it failed before is still true."""

@@ -67,7 +67,9 @@ class CharonLife:
     def routers(self) -> frozenset[RouterId]:
         """Return every router that has a directory here."""
         try:
-            return frozenset(RouterId(d.name) for d in self._state.iterdir() if d.is_dir())
+            with os.scandir(self._state) as found:
+                # Each says what it is by itself: to ask of a thousand takes ten times as long.
+                return frozenset(RouterId(each.name) for each in found if each.is_dir())
         except FileNotFoundError:
             return frozenset()
 

@@ -282,6 +282,7 @@ class Listener:
         self._joining: list[_Ear] = []
         self._leaving: list[_Ear] = []
         self._wake, wakened = socket.socketpair()
+        self._wake.setblocking(False)
         self._selector.register(wakened, selectors.EVENT_READ, None)
         self._wakened = wakened
         self._closing = False
@@ -304,7 +305,7 @@ class Listener:
                 return False
             self._ears[router_id] = ear
             self._joining.append(ear)
-            self._wake.send(b".")
+            self._rouse()
         return True
 
     def detach(self, router_id: RouterId) -> None:
@@ -313,7 +314,7 @@ class Listener:
             ear = self._ears.pop(router_id, None)
             if ear is not None and not self._closing:
                 self._leaving.append(ear)
-                self._wake.send(b".")
+                self._rouse()
 
     def close(self) -> None:
         """End the thread; the charons go on. Twice is fine."""
@@ -322,8 +323,16 @@ class Listener:
                 return
             self._closing = True
             # Under the lock: the thread takes it before it closes what it is woken by.
-            self._wake.send(b".")
+            self._rouse()
         self._thread.join()
+
+    def _rouse(self) -> None:
+        """Wake the thread; with the lock held, for which it may be waiting: so this never waits.
+
+        If no byte fits any more, there are enough of them to wake it.
+        """
+        with contextlib.suppress(BlockingIOError):
+            self._wake.send(b".")
 
     def _run(self) -> None:
         while not self._closing:

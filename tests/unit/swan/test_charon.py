@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from swanherd.core.failures import Temporary
-from swanherd.core.ike import CharonOptions
+from swanherd.core.ike import CharonOptions, StopCharon
 from swanherd.core.model import DataPlane, RouterId
 from swanherd.dataplane import daemons
+from swanherd.swan.adapter import StrongSwan
 from swanherd.swan.charon import CharonLife, Surroundings
 from swanherd.swan.settings import Retransmission
 
@@ -26,3 +27,16 @@ def test_a_state_directory_that_cannot_be_written_is_a_cause(tmp_path: Path) -> 
     with pytest.raises(Temporary) as raised:
         life.start(ROUTER, CharonOptions(DataPlane.USERSPACE, aggressive_psk=False), lambda: None)
     assert raised.value.reason.code == "state_unwritable"
+
+
+def test_of_a_router_without_a_daemon_nothing_is_kept(tmp_path: Path) -> None:
+    """A node may only steer for a router, or fail at it: nobody says when that is over."""
+    surroundings = Surroundings(tmp_path, lambda *_: 0, lambda _: None, daemons, lambda: 0.0)
+    swan = StrongSwan(surroundings, lambda _: None)
+    try:
+        assert not swan.observe(ROUTER).running
+        swan.apply(ROUTER, StopCharon())
+        assert not swan.observe(ROUTER).running
+        assert not swan._routers
+    finally:
+        swan.close()
