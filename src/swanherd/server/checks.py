@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib import constants as lib_const
 from neutron_lib import context as n_context
+from neutron_lib.exceptions import l3 as l3_exc
 from neutron_lib.exceptions import vpn as vpn_exc
 from neutron_lib.plugins import constants as plugin_const
 from neutron_lib.plugins import directory
@@ -30,6 +31,8 @@ from swanherd.server.reading import ENDPOINT_GROUPS
 def check_router(context: Any, router_id: str) -> None:
     """Refuse a router that the context can't see (404) or that has no external gateway."""
     router = directory.get_plugin(plugin_const.L3).get_router(context, router_id)
+    if router["id"] != router_id:  # see `reading.Collection.row`
+        raise l3_exc.RouterNotFound(router_id=router_id)
     if not router.get("external_gateway_info"):
         raise vpn_exc.RouterIsNotExternal(router_id=router_id)
 

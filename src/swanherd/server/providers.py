@@ -62,6 +62,8 @@ class Providers:
         if flavors is None:
             raise vpn_exc.FlavorsPluginNotLoaded
         flavor = flavors.get_flavor(context, flavor_id)
+        if flavor["id"] != flavor_id:  # see `reading.Collection.row`
+            raise flavor_exc.FlavorNotFound(flavor_id=flavor_id)
         if flavor["service_type"] != plugin_const.VPN or not flavor["enabled"]:
             raise lib_exc.InvalidInput(
                 error_message="flavor_id must be an enabled flavor of service type VPN"

@@ -42,9 +42,14 @@ class Collection:
     def row(self, context: Any, row_id: str) -> Any:
         """Return the row that the context may see; call within a transaction."""
         try:
-            return model_query.get_by_id(context, self.model, row_id)
+            found = model_query.get_by_id(context, self.model, row_id)
         except sa_exc.NoResultFound:
             raise self.not_found(row_id) from None
+        # MariaDB compares text loosely: it finds an id in capitals, or with a space behind it too.
+        # Stored or compared elsewhere that is another one.
+        if found.id != row_id:
+            raise self.not_found(row_id)
+        return found
 
     def get(self, context: Any, row_id: str, fields: Any = None) -> dict[str, Any]:
         """Return one resource."""

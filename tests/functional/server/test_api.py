@@ -243,6 +243,7 @@ def test_providers_are_those_that_deployers_write(api, cloud, database):
         (flavors[1], 404, "NoProviderFoundForFlavor"),
         (flavors[2], 400, "InvalidInput"),
         ("00000000-0000-4000-8000-000000000000", 404, "FlavorNotFound"),
+        (flavors[0].upper(), 404, "FlavorNotFound"),
     ):
         request = {"vpnservice": {**body, "flavor_id": flavor}}
         answered, answer = api.request("POST", "vpn/vpnservices", request)

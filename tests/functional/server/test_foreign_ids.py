@@ -209,3 +209,37 @@ def test_a_list_is_not_told_by_anothers_ids(homes, resource):
     ]
     assert pages[0] == pages[1]
     assert pages[0][0] == 404
+
+
+@pytest.mark.parametrize(
+    ("resource", "attribute"), [each for each in ATTRIBUTES if each[1] != "flavor_id"]
+)
+def test_an_id_in_capitals_is_nobodys(homes, resource, attribute):
+    """MariaDB finds the project's own by it; stored so, it would be another to all who compare."""
+    asks = homes[0]
+    before = everything(asks)
+    tried = (asks.ids.get(attribute) or asks.ids["subnet_id"]).upper()
+    collection = f"vpn/{COLLECTIONS[resource]}"
+    change = {attribute: value(attribute, tried)}
+    requests = [("POST", collection, {**asks.body(resource), **change})]
+    if (resource, attribute) not in FIXED:
+        requests.append(("PUT", f"{collection}/{asks.made[resource]['id']}", change))
+    for method, path, body in requests:
+        code, answer = asks.api.request(method, path, {resource: body})
+        assert code in {400, 404}, (method, answer)
+        assert tried in answer["NeutronError"]["message"]
+    assert everything(asks) == before
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("resource", COLLECTIONS)
+def test_a_path_with_an_id_written_otherwise_leads_nowhere(homes, resource, method):
+    """In capitals, or with a space behind it: 404, and what it nearly names is as before."""
+    asks = homes[0]
+    before = everything(asks)
+    own = asks.made[resource]["id"]
+    body = {resource: {"name": "renamed"}} if method == "PUT" else None
+    for tried in (own.upper(), f"{own}%20"):
+        path = f"vpn/{COLLECTIONS[resource]}/{tried}"
+        assert asks.api.request(method, path, body)[0] == 404, tried
+    assert everything(asks) == before
