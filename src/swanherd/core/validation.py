@@ -17,6 +17,7 @@ from swanherd.core.model import (
     DataPlane,
     IkePolicy,
     IkeVersion,
+    IPAddress,
     IPNetwork,
     IpsecPolicy,
     TrafficSelector,
@@ -27,6 +28,7 @@ MIN_MTU: Mapping[int, int] = {4: 68, 6: 1280}  # RFC 791, RFC 8200 §5; bytes
 MAX_MTU = 65535
 MAX_SECONDS = 2**31 - 1  # what the column holds
 MAX_TEXT = 255
+MAX_CIDR = 64  # characters; a prefix length may have any number of zeros before it
 
 # RFC 8221 and RFC 8247 (SHOULD NOT, MUST NOT or on the way to it), and for a key that is shared in
 # aggressive mode RFC 2409 §5.4: who listens can guess it.
@@ -121,7 +123,8 @@ def whole_number(field: str, value: object) -> int:
     """Return a number that a client may have sent as text; refuse anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    # Python converts no more than 4,300 digits.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < MAX_TEXT:
         return int(value)
     raise _value(field, f"must be a whole number, not {value!r}")
 
@@ -206,10 +209,7 @@ def check_policy_pair(ike: IkePolicy, ipsec: IpsecPolicy) -> None:
 
 
 def check_data_planes(ipsec: IpsecPolicy, planes: Collection[DataPlane | None]) -> None:
-    """Refuse a policy that no data plane of the cloud can do.
-
-    None stands for an agent that doesn't tell; without any agent nothing is known.
-    """
+    """Refuse a policy that no data plane of the cloud can do; None: an agent that doesn't tell."""
     causes = [plane and limitation(ipsec, plane) for plane in planes]
     if not causes or not (cause := causes[0]) or None in causes:
         return
@@ -230,14 +230,15 @@ def parse_network(text: str) -> IPNetwork:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise Invalid(Rule.PEER_CIDR, f"{text!r} is not a valid CIDR", peer_cidr=text) from None
-    if isinstance(network, ipaddress.IPv6Network) and network.network_address.scope_id:
+    if "%" in text:
         raise Invalid(Rule.PEER_CIDR, "a CIDR has no zone", peer_cidr=text)
     return network
 
 
 def peer_ip(text: str) -> int | None:
     """Return the family of an IP address, None for a host name; raises Invalid if neither."""
-    refused = Invalid(Rule.PEER_ADDRESS, "must be an IP address or a host name", peer_address=text)
+    why = "peer_address must be a host name, or an IP address that a host outside can have"
+    refused = Invalid(Rule.PEER_ADDRESS, why, peer_address=text, why=why)
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -247,9 +248,16 @@ def peer_ip(text: str) -> int | None:
         if not named or len(text) > MAX_TEXT or labels[-1].lower().startswith("0x"):
             raise refused from None
         return None
-    if address.is_multicast or (address.version == 6 and "%" in text):
+    if address.is_multicast or "%" in text or _is_of_nobody(address):
         raise refused
     return address.version
+
+
+def _is_of_nobody(address: IPAddress) -> bool:
+    """Tell whether no other host can be reached by it; 0.0.0.0 and :: stand for any peer."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.is_loopback or address.is_link_local or address.ipv4_mapped is not None
+    return address.is_loopback or address.is_reserved or 0 < int(address) < 2**24
 
 
 def check_sides(
@@ -314,7 +322,9 @@ def parse_peer_cidrs(texts: Sequence[str]) -> tuple[IPNetwork, ...]:
     """Return the networks in order; a network that is named twice is refused."""
     networks = tuple(parse_network(text) for text in texts)
     seen = set()
-    for network in networks:
+    for text, network in zip(texts, networks, strict=True):
+        if len(text) > MAX_CIDR:
+            raise _value("peer_cidrs", f"must have at most {MAX_CIDR} characters each")
         if network in seen:
             raise _value("peer_cidrs", f"must be unique: {network} is named twice")
         seen.add(network)
@@ -344,6 +354,8 @@ def _endpoint_key(group_type: str, endpoint: object) -> object:
     """Return what makes an endpoint the same as another; a database compares text loosely."""
     if not isinstance(endpoint, str):
         raise _bad_endpoint(endpoint, group_type, "it must be a string")
+    if len(endpoint) > MAX_CIDR:
+        raise _bad_endpoint(endpoint, group_type, f"it may have {MAX_CIDR} characters at most")
     if group_type == "cidr":
         if "/" not in endpoint:
             raise _bad_endpoint(endpoint, group_type, "Invalid CIDR: a prefix length is needed")

@@ -29,6 +29,12 @@ class IpsecValidationFailure(vpn_exc.IpsecValidationFailure):
     message = vpn_exc.IpsecValidationFailure.message + ": %(why)s"
 
 
+class VPNPeerAddressNotResolved(vpn_exc.VPNPeerAddressNotResolved):
+    """An address that no peer can have; says which can."""
+
+    message = vpn_exc.VPNPeerAddressNotResolved.message + ": %(why)s"
+
+
 class SelectorInUse(lib_exc.Conflict):
     """Two connections of a router may not protect the same pair of networks."""
 
@@ -49,7 +55,7 @@ _EXCEPTIONS: Mapping[Rule, Callable[..., Exception]] = {
     Rule.UNSUPPORTED: IpsecValidationFailure,
     Rule.DPD_TIMEOUT: vpn_exc.IPsecSiteConnectionDpdIntervalValueError,
     Rule.MTU: vpn_exc.IPsecSiteConnectionMtuError,
-    Rule.PEER_ADDRESS: vpn_exc.VPNPeerAddressNotResolved,
+    Rule.PEER_ADDRESS: VPNPeerAddressNotResolved,
     Rule.PEER_CIDR: vpn_exc.IPsecSiteConnectionPeerCidrError,
     Rule.MISSING_PEER_CIDRS: vpn_exc.MissingPeerCidrs,
     Rule.PEER_CIDRS_WITH_GROUPS: vpn_exc.PeerCidrsInvalid,

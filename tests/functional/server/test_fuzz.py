@@ -174,8 +174,11 @@ WRONG = {
         "1_500",
         " 1500",
         "\uff11\uff15\uff10\uff10",
+        "9" * 5000,
     ),
     "admin_state_up": ([], {}, [1], None, -1, 1.5, "", "x"),
+    "peer_address": ("127.0.0.1", "255.255.255.255", "::ffff:198.51.100.1", "ff02::1"),
+    "peer_cidrs": ([f"fd09::/{64:0>70}"], ["fd00::1%eth0/64"]),
     "peer_id": ("\U0001f600",),
     "local_id": ("\U0001f600",),
     "name": ("\U0001f600",),
@@ -199,6 +202,8 @@ def test_what_a_conversion_or_the_database_refuses_names_its_field(api, valid, f
     ("query", "code", "headers"),
     [
         (f"?limit={10**40}", 200, {}),
+        (f"?mtu={'9' * 5000}", 400, {}),
+        (".xml", 404, {}),
         ("/new", 404, {}),
         (f"/{WRONG_ID}/edit", 404, {}),
         ("?name=%ff", 400, {}),
@@ -215,6 +220,21 @@ def test_a_question_that_means_nothing_has_an_answer(api, resource, query, code,
     """What Neutron's own resources answer with 500 isn't one here."""
     path = f"vpn/{RESOURCES[resource]}{query}"
     assert api.request("GET", path, **headers)[0] == code
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_revision_of_neutrons_is_no_condition(api, valid, resource, method):
+    """VPN resources have no `revision_number` to match: 400, and it stays as it is."""
+    collection = f"vpn/{RESOURCES[resource]}"
+    made = api.create(collection, resource, **valid[resource])
+    path = f"{collection}/{made['id']}"
+    body = {resource: {"name": "renamed"}} if method == "PUT" else None
+    condition = {"If-Match": "revision_number=7"}
+    code, answer = api.request(method, path, body, **condition)
+    assert (code, "If-Match" in answer["NeutronError"]["message"]) == (400, True)
+    assert api.request("GET", path) == (200, {resource: made})
+    assert api.request("DELETE", path)[0] == 204
 
 
 @pytest.mark.parametrize("resource", RESOURCES)

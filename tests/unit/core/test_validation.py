@@ -103,7 +103,7 @@ def test_a_network_parses_to_itself_with_host_bits_cleared(network):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "10.0.0.0/33", "10.0.0.0/-1", "fe80::%x/64", " 1.1.1.1/8"]
+    "text", ["", "x", "10.0.0.0/33", "10.0.0.0/-1", "fe80::%x/64", "fd00::1%x/64", " 1.1.1.1/8"]
 )
 def test_what_is_no_network_is_refused(text):
     """A text that no firewall rule could hold never becomes a network."""
@@ -163,7 +163,7 @@ def test_mtu_follows_the_inner_family(mtu, version, ok):
         assert rule_of(check_mtu, mtu, version) in (Rule.MTU, Rule.VALUE)
 
 
-@pytest.mark.parametrize("value", [True, None, 1.5, "x", "", "-1", "٣", [1]])
+@pytest.mark.parametrize("value", [True, None, 1.5, "x", "", "-1", "٣", [1], "9" * 5000])
 def test_what_is_no_whole_number_is_refused(value):
     """Neutron's validators let text and fractions pass; a column doesn't."""
     assert rule_of(whole_number, "field", value) is Rule.VALUE
@@ -231,6 +231,10 @@ def test_a_lifetime_that_no_column_or_peer_takes_is_refused(lifetime):
         ("198.51.100.1", 4),
         ("2001:db8::1", 6),
         ("0.0.0.0", 4),
+        ("::", 6),
+        ("10.0.0.1", 4),
+        ("169.254.7.7", 4),
+        ("fd00::1", 6),
         ("vpn.example.org", None),
         ("vpn.example.org.", None),
         ("localhost", None),
@@ -246,11 +250,14 @@ def test_a_peer_is_an_address_or_a_name(text, family):
     [
         *("", ".", "a b", "a\nb", "-a", "a-.b", "%any", "ä.example"),
         *("1", "1.2.3", "0x7f000001", "127.0x1", "fe80::1%eth0", "224.0.0.1", "ff02::1"),
-        *("a" * 64, "a." * 200 + "b"),
+        *("a" * 64, "a." * 200 + "b", "127.0.0.1", "::1", "fe80::1", "255.255.255.255"),
+        *("::ffff:198.51.100.1", "0.0.0.1", "240.0.0.1"),
     ],
 )
 def test_what_is_neither_is_refused(text):
-    """No other notation of an address, no pattern, no zone, nothing that a resolver misreads."""
+    """No other notation of an address, no pattern, no zone, nothing that a resolver misreads,
+    and no address that only the gateway itself has, or nobody.
+    """
     assert rule_of(peer_ip, text) is Rule.PEER_ADDRESS
 
 
@@ -294,6 +301,22 @@ def test_a_network_is_named_once():
     assert rule_of(check_endpoints, "g", "cidr", ["10.0.0.0/8", "10.0.0.1/8"]) is Rule.ENDPOINT
     uuid = "0a0a0a0a-0000-0000-0000-000000000000"
     assert rule_of(check_endpoints, "g", "subnet", [uuid, uuid.upper()]) is Rule.ENDPOINT
+
+
+@pytest.mark.parametrize(
+    ("group_type", "endpoint"),
+    [
+        ("cidr", f"fd09::/{64:0>70}"),
+        ("vlan", f"{7:0>300}"),
+        ("vlan", "9" * 5000),
+        ("vlan", "4095"),
+    ],
+)
+def test_a_spelling_that_no_column_holds_is_refused(group_type, endpoint):
+    """Zeros before a number mean nothing, but a column ends."""
+    assert rule_of(check_endpoints, "g", group_type, [endpoint]) is Rule.ENDPOINT
+    if group_type == "cidr":
+        assert rule_of(parse_peer_cidrs, [endpoint]) is Rule.VALUE
 
 
 @given(

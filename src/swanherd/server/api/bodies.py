@@ -49,10 +49,12 @@ def _guarded(application: Any) -> Any:
 def _check_request(request: Any, controller: Any) -> None:
     _, route = request.environ.get("wsgiorg.routing_args", ((), {}))
     # Routes knows forms to make and edit (`…/new`, `…/edit`); an API has none.
-    if not hasattr(controller, route.get("action", "index")):
+    # It also knows other formats of a collection (`vpnservices.xml`).
+    known = hasattr(controller, route.get("action", "index"))
+    if not known or ("id" not in route and route.get("format") not in {None, "json"}):
         raise webob.exc.HTTPNotFound("The resource could not be found.")
-    if "id" not in route and "revision_number=" in request.headers.get("If-Match", ""):
-        raise webob.exc.HTTPBadRequest("If-Match must be sent to one resource")
+    if "revision_number=" in request.headers.get("If-Match", ""):
+        raise webob.exc.HTTPBadRequest("If-Match: VPN resources have no revision_number")
     try:
         list(request.GET.items())
     except UnicodeDecodeError:
