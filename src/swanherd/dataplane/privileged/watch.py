@@ -43,6 +43,8 @@ class _Watched(NamedTuple):
 
 # By the namespace's name. So nothing is missed between two calls of `wait`.
 _watched: dict[str, _Watched] = {}
+# By the namespace's name: those of its processes whose end was told.
+_ended: dict[str, set[int]] = {}
 _lock = threading.Lock()
 
 
@@ -52,7 +54,7 @@ def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> dict[str, list[by
 
     One whose name went, or went to another, has changed too; it is told once.
     With each come the notices that were heard there. `pids` are processes whose end is a change
-    too. One caller at a time.
+    too, which also is told once. One caller at a time.
     """
     with _lock, contextlib.ExitStack() as stack:
         changed = _sync(pids)
@@ -62,19 +64,34 @@ def wait(pids: Mapping[str, Sequence[int]], seconds: float) -> dict[str, list[by
             for sock in watched.sockets:
                 names[sock.fileno()] = name
                 poll.register(sock, select.POLLIN)
-        for name, numbers in pids.items():
-            for pid in numbers:
-                try:
-                    handle = descriptors.moved(os.pidfd_open(pid))
-                except OSError:
-                    changed.add(name)  # it has ended
-                    continue
-                stack.callback(os.close, handle)
-                names[handle] = name
-                poll.register(handle, select.POLLIN)
-        ready = poll.poll(0 if changed else seconds * 1000)
-        changed |= {names[descriptor] for descriptor, _ in ready}
+        ends: dict[int, int] = {}
+        for name, pid in _unended(pids):
+            try:
+                handle = descriptors.moved(os.pidfd_open(pid))
+            except ProcessLookupError:
+                _ended[name].add(pid)
+                changed.add(name)
+                continue
+            stack.callback(os.close, handle)
+            names[handle], ends[handle] = name, pid
+            poll.register(handle, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(0 if changed else seconds * 1000)]
+        for handle in ends.keys() & ready:
+            _ended[names[handle]].add(ends[handle])
+        changed |= {names[descriptor] for descriptor in ready}
         return {name: _take(name) for name in sorted(changed)}
+
+
+def _unended(pids: Mapping[str, Sequence[int]]) -> list[tuple[str, int]]:
+    """Return the processes whose end wasn't told; forget of the others who isn't asked for.
+
+    Who asks may not have taken note yet, and would be answered at once, again and again.
+    """
+    for name in _ended.keys() - pids.keys():
+        del _ended[name]
+    for name, numbers in pids.items():
+        _ended[name] = _ended.get(name, set()).intersection(numbers)
+    return [(n, pid) for n, numbers in pids.items() for pid in numbers if pid not in _ended[n]]
 
 
 @default.entrypoint
