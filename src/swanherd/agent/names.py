@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import dns.exception
 import dns.resolver
@@ -25,6 +26,8 @@ LEAST = 2.0
 # How often names are looked at whose time may be over.
 NAMES_INTERVAL = 1.0
 _PATIENCE = 3.0  # for all of a name's servers
+# So many names are asked for at once: a few that nobody answers hold the others up.
+_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,11 +86,15 @@ class Names:
         self._known: dict[str, _Known] = {}
 
     def resolve(self, name: str) -> Sequence[IPAddress]:
-        """Return the name's addresses, sorted; those of before while their time isn't over."""
+        """Return the name's addresses, sorted: of one that is known without a question.
+
+        `refresh` sees to those whose time is over: while the servers are away each question takes
+        many seconds, and turns of all routers would wait for some with such peers.
+        """
         with self._lock:
             known = self._known.get(name)
-        if known is None or known.until <= self._clock():
-            known = self._ask(name, known)
+        if known is None:
+            known = self._ask(name, None)
         return sorted(known.addresses, key=lambda address: (address.version, int(address)))
 
     def refresh(self, used: Iterable[str]) -> frozenset[str]:
@@ -100,7 +107,15 @@ class Names:
             self._known = {n: known for n, known in self._known.items() if n in names}
             now = self._clock()
             due = [(n, known) for n, known in self._known.items() if known.until <= now]
-        return frozenset(n for n, old in due if self._ask(n, old).addresses != old.addresses)
+        if not due:
+            return frozenset()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = pool.map(lambda each: self._ask(*each), due)
+            return frozenset(
+                n
+                for (n, old), new in zip(due, found, strict=True)
+                if new.addresses != old.addresses
+            )
 
     def _ask(self, name: str, old: _Known | None) -> _Known:
         """A name that is lost stays where it was: the servers may only be away."""

@@ -49,6 +49,32 @@ def test_a_name_is_asked_for_again_when_its_time_is_over_and_not_before(zone, na
     assert zone.asked == 2
 
 
+def test_a_name_that_is_known_keeps_no_turn_waiting(zone, names):
+    """Servers that are away answer after many seconds, and all routers share a few workers."""
+    names.resolve("vpn.example")
+    zone.address, zone.now = "198.51.100.8", 100.0
+    assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.7"]
+    assert zone.asked == 1
+    assert names.refresh({"vpn.example"}) == {"vpn.example"}
+    assert [str(a) for a in names.resolve("vpn.example")] == ["198.51.100.8"]
+
+
+def test_names_are_looked_up_several_at_once(zone):
+    """Some that nobody answers don't keep the others from being followed."""
+    together = threading.Barrier(4)
+
+    def find(name):
+        if zone.now:
+            together.wait(5)
+        return zone.find(name)
+
+    names, used = Names(find, lambda: zone.now), {f"{n}.example" for n in range(4)}
+    for name in used:
+        names.resolve(name)
+    zone.now = 100.0
+    assert names.refresh(used) == frozenset()
+
+
 def test_a_name_that_is_lost_stays_where_it_was(zone, names):
     """The tunnel goes on while the servers are away."""
     names.resolve("vpn.example")
