@@ -7,9 +7,9 @@ import pytest
 from oslo_config import cfg
 
 from swanherd.core.failures import Temporary
-from swanherd.core.model import RouterReport
+from swanherd.core.model import RouterReport, RowStatus, Status
 from swanherd.rpc import codec, server
-from swanherd.rpc.client import ServerClient
+from swanherd.rpc.client import MOST_ROWS, ServerClient
 from swanherd.rpc.patience import Patience
 from swanherd.rpc.topics import SERVER_TOPIC, VERSION
 from swanherd.rpc.transport import open_transport
@@ -136,6 +136,30 @@ class SlowHandler(Handler):
             self.overtaken.set()
         self.taken += [report.revision for report in reports]
         return {}
+
+
+def test_many_reports_are_told_in_several_messages(bus):
+    """The rows of all routers of one are locked at once, while requests for these wait."""
+    messages = []
+
+    class Taking(Handler):
+        def report_status(self, host, reports):
+            messages.append(list(reports))
+            return super().report_status(host, reports)
+
+    def of(number, rows):
+        row = RowStatus("c", Status.ACTIVE)
+        return RouterReport(f"r{number}", 1, 1, (row,), (row,) * rows, held=90.0)
+
+    client = ServerClient(bus, "host", 5.0)
+    listening = server.start(Taking(), bus, "server-1", workers=1)
+    try:
+        reports = [*(of(number, 99) for number in range(5)), of(5, 3 * MOST_ROWS), of(6, 0)]
+        assert answered(lambda: client.report(reports)) == {f"r{n}": 45.0 for n in range(7)}
+        assert [len(reports) for reports in messages] == [3, 2, 1, 1]
+        assert [report for told in messages for report in told] == reports
+    finally:
+        listening.stop()
 
 
 def test_no_report_is_taken_in_before_an_earlier_one(bus):
