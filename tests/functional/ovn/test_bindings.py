@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -28,6 +30,21 @@ class Seen:
 
     def of(self, port: str) -> Binding | None:
         return self.bindings.binding(ROUTER, PortId(port))
+
+    def columns_read(self, port: str) -> int:
+        """Return how many columns of rows are read when one port is asked for."""
+        count = 0
+
+        def counted(frame: FrameType, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event == "call" and frame.f_code.co_name == "__getattr__"
+
+        sys.setprofile(counted)
+        try:
+            self.of(port)
+        finally:
+            sys.setprofile(None)
+        return count
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +107,23 @@ def test_a_chassis_that_is_registered_anew_is_followed(
     until(lambda: two.of(port) is None)
     ovn.sb.run("ovn-sbctl", "chassis-add", "chassis-2", "geneve", "192.0.2.102")
     until(lambda: two.of(port) is not None)
+
+
+def test_a_row_is_read_once_until_it_changes(ovn: Northd, both: tuple[Seen, Seen]) -> None:
+    """Of hundreds of routers that move from node to node each asks while others change."""
+    one, _ = both
+    names = [str(uuid.uuid4()) for _ in range(20)]
+    added = (
+        f"-- lsp-add sw {n} -- lsp-set-options {n} requested-chassis=chassis-1" for n in names
+    )
+    ovn.nb.run("ovn-nbctl", "--may-exist", "ls-add", "sw", *" ".join(added).split())
+    until(lambda: all(one.of(name) for name in names))
+    ovn.sb.run("ovn-sbctl", "lsp-bind", names[0], "chassis-1")
+    until(lambda: names[0] in one.told[-2:])
+    columns = one.columns_read(names[0])
+    assert 0 < columns < 40
+    assert one.of(names[0]) == Binding("chassis-1", "chassis-1", up=True)
+    assert one.of(names[1]) == Binding("chassis-1", None, up=False)
 
 
 def test_a_database_that_is_away_is_remembered_and_its_silence_is_told(
