@@ -91,11 +91,14 @@ def _field(error: db_exc.DBError) -> str:
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Turn broken rules, and text that the database can't hold, into the API's exceptions."""
+    """Turn broken rules, and what the database refuses, into the API's exceptions."""
     try:
         yield
     except Invalid as invalid:
         raise api_error(invalid) from invalid
+    except db_exc.DBReferenceError as error:
+        # What was there when it was checked has gone, or is in use since: Neutron asks again.
+        raise db_exc.RetryRequest(error) from error
     except db_exc.DBError as error:
         if _code(error) in _UNSTORABLE:
             why = f"the database's character set can't hold a character of {_field(error)}"

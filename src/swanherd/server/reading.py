@@ -51,6 +51,15 @@ class Collection:
             raise self.not_found(row_id)
         return found
 
+    def locked(self, context: Any, session: Any, row_id: str) -> Any:
+        """Return the row, which nobody changes or newly refers to until the transaction ends.
+
+        It must come before the transaction's other reads: MariaDB answers them all as of the
+        first, so that what is committed while this waits would stay unseen.
+        """
+        session.get(self.model, row_id, with_for_update=True, populate_existing=True)
+        return self.row(context, row_id)
+
     def get(self, context: Any, row_id: str, fields: Any = None) -> dict[str, Any]:
         """Return one resource."""
         with db_api.CONTEXT_READER.using(context):

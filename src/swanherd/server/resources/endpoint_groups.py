@@ -49,7 +49,7 @@ class EndpointGroups(Room):
     def delete_endpoint_group(self, context: Any, endpoint_group_id: str) -> None:
         """Delete an endpoint group that no connection uses."""
         with answering(), db_api.CONTEXT_WRITER.using(context) as session:
-            row = ENDPOINT_GROUPS.row(context, endpoint_group_id)
+            row = ENDPOINT_GROUPS.locked(context, session, endpoint_group_id)
             users = sa.select(SiteConnectionRow.id).where(
                 (SiteConnectionRow.local_ep_group_id == endpoint_group_id)
                 | (SiteConnectionRow.peer_ep_group_id == endpoint_group_id)

@@ -121,12 +121,7 @@ class Policies(Room):
         ):
             # The policy's lock comes first: a connection that is being created with it either is
             # seen here, or is committed after this and sees the new policy.
-            collection.row(context, policy_id)
-            row = session.get(
-                collection.model, policy_id, with_for_update=True, populate_existing=True
-            )
-            if row is None:
-                raise collection.not_found(policy_id)
+            row = collection.locked(context, session, policy_id)
             changed = {
                 column: value
                 for column, value in _columns(body, fields).items()
@@ -149,7 +144,7 @@ class Policies(Room):
         context: Any, collection: Collection, policy_id: str, in_use: Callable[[], Exception]
     ) -> None:
         with answering(), db_api.CONTEXT_WRITER.using(context) as session:
-            row = collection.row(context, policy_id)
+            row = collection.locked(context, session, policy_id)
             if _users(session, row):
                 raise in_use()
             session.delete(row)

@@ -1,0 +1,145 @@
+"""Two requests at once, of which one waits for the other in the database."""
+
+import contextlib
+import threading
+import time
+
+import pymysql
+import pytest
+
+from tests.functional.server import stage
+from tests.functional.server.stage import connection, remove_all
+
+CONNECTIONS = "vpn/ipsec-site-connections"
+PARENTS = {
+    "vpnservice_id": ("vpnservices", "vpnservices"),
+    "ikepolicy_id": ("ikepolicies", "ikepolicies"),
+    "ipsecpolicy_id": ("ipsecpolicies", "ipsecpolicies"),
+    "peer_ep_group_id": ("endpoint-groups", "vpn_endpoint_groups"),
+}
+COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'api' AND "
+# Unlike information_schema.innodb_trx it is no older for being asked often.
+WAITING = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"
+
+
+@pytest.fixture
+def parents(api, cloud):
+    """What a connection with endpoint groups names, nothing of which is in use; and one in use."""
+    found = stage.parents(api, cloud)
+    api.create(CONNECTIONS, "ipsec_site_connection", **connection(found))
+    service = api.create("vpn/vpnservices", "vpnservice", router_id=cloud["router"])
+    groups = {
+        f"{side}_ep_group_id": api.create(
+            "vpn/endpoint-groups", "endpoint_group", type=kind, endpoints=endpoints
+        )["id"]
+        for side, kind, endpoints in (
+            ("local", "subnet", [cloud["subnet"]]),
+            ("peer", "cidr", ["10.77.0.0/24"]),
+        )
+    }
+    policies = {
+        f"{kind}_id": api.create(f"vpn/{PARENTS[f'{kind}_id'][0]}", kind)["id"]
+        for kind in ("ikepolicy", "ipsecpolicy")
+    }
+    yield {"vpnservice_id": service["id"], **policies, **groups}
+    remove_all(api)
+
+
+@contextlib.contextmanager
+def another(database, cloud):
+    """Begin a transaction that has the router's lock, as every change of its VPN has."""
+    session = pymysql.connect(unix_socket=str(database.socket), user="root", database="api")
+    with session, session.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(
+            "SELECT * FROM swanherd_routers WHERE router_id = %s FOR UPDATE", [cloud["router"]]
+        )
+        yield session, cursor
+
+
+def meanwhile(api, database, session, method, path, body=None):
+    """Ask, commit the session's transaction when the request waits for it; return the answer."""
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(api.request(method, path, body)))
+    asking.start()
+    deadline = time.monotonic() + stage.LIMIT
+    while asking.is_alive() and database.sql(WAITING).split()[1] != "1":
+        assert time.monotonic() < deadline, "the request doesn't wait for the transaction"
+    assert asking.is_alive(), answers
+    session.commit()
+    asking.join(stage.LIMIT)
+    return answers[0]
+
+
+def being_made(database, cursor, parents):
+    """Insert a connection as the API does: it isn't committed yet."""
+    columns = database.sql(COLUMNS + "table_name = 'ipsec_site_connections'").split()
+    new = {"id": "11111111-0000-4000-8000-000000000000", **parents}
+    values = ", ".join(f"'{new[c]}'" if c in new else c for c in columns)
+    cursor.execute(
+        f"INSERT INTO ipsec_site_connections ({', '.join(columns)}) "
+        f"SELECT {values} FROM ipsec_site_connections LIMIT 1"
+    )
+
+
+@pytest.mark.parametrize("resource", ["ikepolicy", "ipsecpolicy"])
+def test_a_policy_that_changes_concerns_a_connection_that_is_being_made(
+    api, cloud, database, parents, resource
+):
+    """Whoever read the connection's configuration before the change is told to read it anew."""
+    revision = f"SELECT revision FROM api.swanherd_routers WHERE router_id = '{cloud['router']}'"
+    before = int(database.sql(revision))
+    collection = PARENTS[f"{resource}_id"][0]
+    path = f"vpn/{collection}/{parents[f'{resource}_id']}"
+    with another(database, cloud) as (session, cursor):
+        being_made(database, cursor, parents)
+        change = {resource: {"lifetime": {"value": 7200}}}
+        code, answer = meanwhile(api, database, session, "PUT", path, change)
+    assert code == 200, answer
+    assert int(database.sql(revision)) == before + 1
+
+
+@pytest.mark.parametrize("attribute", PARENTS)
+def test_what_a_connection_that_is_being_made_needs_stays(
+    api, cloud, database, parents, attribute
+):
+    """It is in use, and refused as such."""
+    path = f"vpn/{PARENTS[attribute][0]}/{parents[attribute]}"
+    with another(database, cloud) as (session, cursor):
+        being_made(database, cursor, parents)
+        code, answer = meanwhile(api, database, session, "DELETE", path)
+    assert code == (400 if attribute == "peer_ep_group_id" else 409), answer
+    assert answer["NeutronError"]["type"].endswith("InUse")
+
+
+@pytest.mark.parametrize("attribute", PARENTS)
+def test_a_connection_whose_parent_goes_meanwhile_isn_t_made(
+    api, cloud, database, parents, attribute
+):
+    """It is not found, and nothing is left."""
+    before = api.request("GET", CONNECTIONS)
+    body = {"ipsec_site_connection": connection(parents, peer_cidrs=[])}
+    table = PARENTS[attribute][1]
+    with another(database, cloud) as (session, cursor):
+        cursor.execute(f"DELETE FROM {table} WHERE id = %s", [parents[attribute]])
+        code, answer = meanwhile(api, database, session, "POST", CONNECTIONS, body)
+    assert code == 404, answer
+    assert parents[attribute] in answer["NeutronError"]["message"]
+    assert api.request("GET", CONNECTIONS) == before
+
+
+@pytest.mark.parametrize("attribute", ["ikepolicy_id", "ipsecpolicy_id", "peer_ep_group_id"])
+def test_a_connection_isn_t_moved_to_what_goes_meanwhile(api, cloud, database, parents, attribute):
+    """It is not found, and the connection is as before."""
+    made = api.create(CONNECTIONS, "ipsec_site_connection", **connection(parents, peer_cidrs=[]))
+    path = f"{CONNECTIONS}/{made['id']}"
+    collection, table = PARENTS[attribute]
+    kind = attribute.removesuffix("_id").replace("peer_ep", "endpoint")
+    body = {"type": "cidr", "endpoints": ["10.78.0.0/24"]} if "endpoint" in kind else {}
+    other = api.create(f"vpn/{collection}", kind, **body)["id"]
+    with another(database, cloud) as (session, cursor):
+        cursor.execute(f"DELETE FROM {table} WHERE id = %s", [other])
+        change = {"ipsec_site_connection": {attribute: other}}
+        code, answer = meanwhile(api, database, session, "PUT", path, change)
+    assert (code, other in answer["NeutronError"]["message"]) == (404, True), answer
+    assert api.request("GET", path) == (200, {"ipsec_site_connection": made})
