@@ -101,6 +101,10 @@ class RouterStore(Protocol):
         """Return every row, those without vpnservices too."""
         ...
 
+    def list_rows_with_problem(self, context: Any, code: str) -> tuple[RouterRow, ...]:
+        """Return the rows of the routers whose problem has this code."""
+        ...
+
     def router_traffic(self, context: Any, router_id: RouterId) -> RouterTraffic:
         """Return what must be steered into the router's namespace."""
         ...

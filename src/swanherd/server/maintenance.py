@@ -173,9 +173,9 @@ class Looks:
     def _look_at(self, router_id: RouterId | None) -> None:
         context = n_context.get_admin_context()
         if router_id is None:
-            for row in self._store.list_router_rows(context):
-                if row.problem is not None and row.problem.code == self._no_address:
-                    self._look(row.router_id)
+            # Each port of the cloud that is deleted asks for this.
+            for row in self._store.list_rows_with_problem(context, self._no_address):
+                self._look(row.router_id)
         elif self._store.get_router_row(context, router_id) is not None:
             self._look(router_id)
 

@@ -9,7 +9,6 @@ from neutron_lib.callbacks import events, registry, resources
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-from swanherd.core.model import Reason
 from swanherd.server.maintenance import Apart, Line, Looks
 
 
@@ -99,15 +98,13 @@ class Row:
     """What `Looks` reads of a router's row."""
 
     router_id: str
-    problem: Reason | None
 
 
 class Rows:
-    """Three routers: one waits for an address, one for something else, one for nothing."""
+    """One router waits for an address."""
 
-    def list_router_rows(self, context):
-        reasons = (Reason("no_address", "."), Reason("no_agent", "."), None)
-        return tuple(map(Row, ("waiting", "other", "well"), reasons))
+    def list_rows_with_problem(self, context, code):
+        return (Row("waiting"),) if code == "no_address" else ()
 
 
 @pytest.mark.usefixtures("cloud")

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from neutron.db.models.agent import Agent
 from sqlalchemy import exc as sa_exc
 
-from swanherd.core.model import Role
+from swanherd.core.model import Reason, Role
 from swanherd.core.placement import Agents
 from swanherd.server import placement
 from swanherd.server.db.models import RouterStateRow
@@ -98,6 +98,26 @@ def test_an_agent_that_compares_has_no_other_hosts_routers_read(cloud, neutron, 
     finally:
         sa.event.remove(RouterStateRow, "load", note)
     assert loaded == [R1]
+
+
+def test_who_waits_for_an_address_is_found_without_the_others(cloud, engine):
+    """Each port that is deleted in the cloud may have freed it."""
+    cloud.create("vpnservice")
+    cloud.create("vpnservice", router_id=uuid("r2"))
+    cloud.store.set_problem(admin(), R1, Reason("no_address", "."))
+    loaded = []
+
+    def note(row, _context):
+        loaded.append(row.router_id)
+
+    sa.event.listen(RouterStateRow, "load", note)
+    try:
+        (row,) = cloud.store.list_rows_with_problem(admin(), "no_address")
+    finally:
+        sa.event.remove(RouterStateRow, "load", note)
+    assert row.router_id == R1
+    assert loaded == [R1]
+    assert cloud.store.list_rows_with_problem(admin(), "no_agent") == ()
 
 
 def test_what_each_look_asks_of_the_agents_makes_no_objects_of_them(cloud, neutron):

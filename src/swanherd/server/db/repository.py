@@ -61,6 +61,10 @@ class Repository:
         mine = sa.or_(RouterStateRow.host == host, RouterStateRow.router_id.in_(standing))
         return self._read(context, mine)
 
+    def list_rows_with_problem(self, context: Any, code: str) -> tuple[RouterRow, ...]:
+        """Return the rows of the routers whose problem has this code."""
+        return self._read(context, RouterStateRow.problem_code == code)
+
     def list_rows_of(
         self, context: Any, router_ids: Collection[RouterId]
     ) -> tuple[RouterRow, ...]:
