@@ -63,7 +63,7 @@ class L3Agent:
     def __init__(self, conf: Any, scope_marks: Callable[[RouterId], Sequence[ScopeMark]]) -> None:
         options_ = conf.swanherd
         self._conf = conf
-        self._life = Life()
+        self._life = Life(goes_on=True)
         self._announced = False
         self.plane = choose_data_plane(options_.data_plane)
         self._state = own_state(conf)

@@ -27,6 +27,9 @@ class Life:
     After a failure it is done again sooner than its interval says: by the `delay` of so many
     failures in a row, but not sooner than `after_failure` seconds later. `jitter` returns a number
     in [0, 1).
+
+    A thread that breaks ends, and with it an agent that is a process of its own (`agent.ovn`). In
+    somebody else's process work that breaks is done again: it `goes_on`.
     """
 
     def __init__(
@@ -34,11 +37,14 @@ class Life:
         after_failure: float = 1.0,
         jitter: Callable[[], float] = random.random,
         delay: Callable[[int, float], float] = _soon,
+        *,
+        goes_on: bool = False,
     ) -> None:
         self._over = threading.Event()
         self._after_failure = after_failure
         self._jitter = jitter
         self._delay = delay
+        self._goes_on = goes_on
 
     def end(self) -> None:
         """Let every thread end after what it does now."""
@@ -59,6 +65,11 @@ class Life:
                     failures = 0
                 except Failure as failure:
                     LOG.warning("%s: %s", name, failure)
+                    failures += 1
+                except Exception:
+                    if not self._goes_on:
+                        raise
+                    LOG.exception("%s broke", name)
                     failures += 1
                 if self._over.wait(self._pause(interval, failures)):
                     return

@@ -13,9 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 import dns.exception
 import dns.resolver
 
-from swanherd.core.model import IPAddress
+from swanherd.core.failures import Temporary
+from swanherd.core.model import IPAddress, Reason, RouterId
 
 LOG = logging.getLogger(__name__)
+
+# Of no router.
+NOBODY = RouterId("-")
 
 # Seconds for what has no TTL: the node's hosts file.
 WITHOUT_TTL = 60.0
@@ -100,7 +104,7 @@ class Names:
     def refresh(self, used: Iterable[str]) -> frozenset[str]:
         """Look up the names in use whose time is over; return those that moved.
 
-        Names that aren't in use are forgotten.
+        Names that aren't in use are forgotten. Temporary if that can't be done now.
         """
         names = frozenset(used)
         with self._lock:
@@ -109,13 +113,13 @@ class Names:
             due = [(n, known) for n, known in self._known.items() if known.until <= now]
         if not due:
             return frozenset()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda each: self._ask(*each), due)
-            return frozenset(
-                n
-                for (n, old), new in zip(due, found, strict=True)
-                if new.addresses != old.addresses
-            )
+        try:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                found = list(pool.map(lambda each: self._ask(*each), due))
+        except RuntimeError as error:  # no thread can be had
+            raise Temporary(NOBODY, Reason("names_unfollowed", str(error))) from error
+        before_and_now = zip(due, found, strict=True)
+        return frozenset(n for (n, old), new in before_and_now if new.addresses != old.addresses)
 
     def _ask(self, name: str, old: _Known | None) -> _Known:
         """A name that is lost stays where it was: the servers may only be away."""

@@ -49,3 +49,34 @@ def test_what_failed_is_never_put_off_for_long():
     life = Life(jitter=lambda: 1.0)
     assert max(life._pause(20.0, failures) for failures in range(1, 100)) <= 3.0
     assert life._pause(20.0, 0) == 20.0
+
+
+def test_what_breaks_in_somebody_elses_process_is_done_again(caplog):
+    """Nobody starts an L3 agent anew for a thread of ours, and half of us would cost the truth."""
+    life, again = Life(after_failure=0.0, goes_on=True), threading.Event()
+    turns = itertools.count()
+
+    def work():
+        if next(turns):
+            again.set()
+            return
+        raise RuntimeError("a bug")
+
+    life.every(0.0, work, "broken")
+    assert again.wait(5)
+    assert "a bug" in caplog.text
+    life.end()
+
+
+def test_what_breaks_in_our_own_process_ends_the_thread(monkeypatch):
+    """So that the agent ends, and is started anew."""
+    broke = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: broke.set())
+
+    def work():
+        raise RuntimeError("a bug")
+
+    life = Life(after_failure=0.0)
+    life.every(0.0, work, "broken")
+    assert broke.wait(5)
+    life.end()

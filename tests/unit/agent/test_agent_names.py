@@ -9,6 +9,7 @@ import dns.rrset
 import pytest
 
 from swanherd.agent.names import Found, Names, look_up
+from swanherd.core.failures import Temporary
 from swanherd.reconcile.resolver import ResolvingSource
 from swanherd.testing import builders as make
 
@@ -73,6 +74,21 @@ def test_names_are_looked_up_several_at_once(zone):
         names.resolve(name)
     zone.now = 100.0
     assert names.refresh(used) == frozenset()
+
+
+def test_where_no_thread_can_be_had_names_are_followed_later(zone, names, monkeypatch):
+    """A container may have so many; that is no reason to end the agent."""
+    names.resolve("vpn.example")
+    zone.address, zone.now = "198.51.100.8", 100.0
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as none:
+        none.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(Temporary):
+            names.refresh({"vpn.example"})
+    assert names.refresh({"vpn.example"}) == {"vpn.example"}
 
 
 def test_a_name_that_is_lost_stays_where_it_was(zone, names):

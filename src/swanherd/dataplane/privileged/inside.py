@@ -36,7 +36,10 @@ def check(result: int, what: str) -> None:
 
 
 def in_thread(work: Callable[[], T]) -> T:
-    """Do the work in a thread of its own and return what it returns, or raise what it raises."""
+    """Do the work in a thread of its own and return what it returns, or raise what it raises.
+
+    OSError (EAGAIN) if no thread can be had.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -47,11 +50,22 @@ def in_thread(work: Callable[[], T]) -> T:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="netns")
-    thread.start()
+    start(thread)
     thread.join()
     if errors:
         raise errors[0]
     return results[0]
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a thread; OSError (EAGAIN) if none can be had, which says nothing of our code.
+
+    A container or a unit may have so many processes and threads, those of our daemons among them.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, f"no thread can be had: {error}") from error
 
 
 def of_process(pid: int) -> str:

@@ -224,6 +224,7 @@ def _spawn(argv: Sequence[str], env: Mapping[str, str], output: str | None) -> i
     # While it works on a peer's answer, what the peer sends by the new SA already is lost.
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.setpriority(os.PRIO_PGRP, process.pid, _NICE)  # all its threads (setpriority(2))
-    # Reaps it, so that a dead daemon is no zombie.
-    threading.Thread(target=process.wait, name="reaper", daemon=True).start()
+    # Reaps it, so that a dead daemon is no zombie; if no thread can be had for that, it runs.
+    with contextlib.suppress(OSError):
+        inside.start(threading.Thread(target=process.wait, name="reaper", daemon=True))
     return process.pid

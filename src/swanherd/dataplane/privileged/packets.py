@@ -26,7 +26,13 @@ def send(namespace: str, device: str, frames: Sequence[bytes], pauses: Sequence[
     # The socket stays in the namespace where it was opened, whoever uses it.
     sock = inside.within(namespace, opened)
     arguments = (sock, frames, pauses)
-    threading.Thread(target=_repeat, args=arguments, name="announce", daemon=True).start()
+    try:
+        inside.start(
+            threading.Thread(target=_repeat, args=arguments, name="announce", daemon=True)
+        )
+    except OSError:
+        sock.close()
+        raise
 
 
 def _repeat(sock: socket.socket, frames: Sequence[bytes], pauses: Sequence[float]) -> None:
