@@ -25,12 +25,13 @@ def gateway(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> Gate
         router = nb.lookup("Logical_Router", f"neutron-{router_id}", default=None)
         pinned = router.options.get("chassis") if router else None
     with held(sb, router_id):
-        hostnames = {row.name: row.hostname for row in sb.tables["Chassis"].rows.values()}
+        # By name, since a cloud has hundreds of chassis and each look at a router asks.
+        candidates = (_hostname(sb, chassis) for _, chassis in ranked)
+        known = tuple(host for host in candidates if host is not None)
         redirect = sb.lookup("Port_Binding", f"cr-{name}", default=None)
         bound = redirect.chassis if redirect else ()
-        active = next((row.hostname for row in bound), None) or hostnames.get(pinned)
-    candidates = tuple(hostnames[c] for _, c in ranked if c in hostnames)
-    return Gateway(active, candidates)
+        active = next((row.hostname for row in bound), None) or _hostname(sb, pinned)
+    return Gateway(active, known)
 
 
 def heard(nb: Any, sb: Any, patience: float) -> frozenset[str]:
@@ -50,6 +51,12 @@ def heard(nb: Any, sb: Any, patience: float) -> frozenset[str]:
             for row in rows
             if asked - row.nb_cfg <= 1 or newest - row.nb_cfg_timestamp < patience * 1000
         )
+
+
+def _hostname(sb: Any, chassis: str | None) -> str | None:
+    """Return the hostname of the chassis of that name; None if there is none."""
+    row = sb.lookup("Chassis", chassis, default=None) if chassis else None
+    return row.hostname if row is not None else None
 
 
 def _candidates(port: Any) -> Iterator[tuple[int, str]]:

@@ -10,8 +10,9 @@ from ovs.db import idl
 from ovsdbapp.backend.ovs_idl import event as row_event
 
 from swanherd.core.model import RouterId
+from swanherd.core.placement import Gateway
 from swanherd.core.steering import Surroundings
-from swanherd.ovn import northbound
+from swanherd.ovn import northbound, southbound
 from swanherd.ovn.events import RouterChanged
 from swanherd.ovn.northbound import Outcome
 from tests.functional.ovn.daemons import Northd, until
@@ -96,3 +97,22 @@ def test_routes_of_our_own_bring_no_look(ovn: Northd, nb: Any, router: RouterId)
     until(lambda: told == [router])
     ovn.nb.run("ovn-nbctl", "lr-route-del", name, "10.100.1.0/24")
     until(lambda: told == [router, router])
+
+
+def test_where_a_gateway_is_costs_the_same_in_a_large_cloud(
+    ovn: Northd, nb: Any, sb: Any, router: RouterId, work: collections.Counter[str]
+) -> None:
+    """Each look at a router asks, and each compute node is a chassis too."""
+    name, port = f"neutron-{router}", "0000-of-many"
+    ovn.nb.run("ovn-nbctl", "lrp-add", name, f"lrp-{port}", "02:00:00:00:02:01", "198.51.100.9/24")
+    ovn.nb.run("ovn-nbctl", "lrp-set-gateway-chassis", f"lrp-{port}", "chassis-1", "10")
+    until(lambda: southbound.gateway(nb, sb, router, port) == Gateway(None, ("gateway-1",)))
+    costs = []
+    for _ in range(2):
+        work.clear()
+        assert southbound.gateway(nb, sb, router, port).candidates == ("gateway-1",)
+        costs.append(dict(work))
+        more = (f"-- --may-exist chassis-add more-{n} geneve 192.0.2.{n + 1}" for n in range(20))
+        ovn.sb.run("ovn-sbctl", "init", *" ".join(more).split())
+        until(lambda: len(sb.tables["Chassis"].rows) == 21)
+    assert costs[0] == costs[1]
