@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,9 @@ from swanherd.core.model import (
 from swanherd.core.planner import Observed, Plan
 from swanherd.reconcile.wheel import Wheel
 
-_AT_ONCE = 16
+# Half of what a privsep helper does at once (`dataplane.privileged`): a peer that is silent keeps
+# one of its threads for 1.5 s, and turns need others.
+_AT_ONCE = 8
 # More peers than this aren't asked for a whole router: it would take too long, and the table too.
 _MOST_PEERS = 64
 
@@ -40,6 +43,10 @@ class Doctor:
     probe: Probe
     clock: Callable[[], ClockSeen]
     now: Callable[[], float]
+    # For all who ask at the same time.
+    _places: threading.BoundedSemaphore = dataclasses.field(
+        default_factory=lambda: threading.BoundedSemaphore(_AT_ONCE)
+    )
 
     def examine(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the findings for the router or the connection whose id is asked for."""
@@ -86,7 +93,8 @@ class Doctor:
 
         def ask(ends: tuple[IPAddress, IPAddress]) -> PathSeen | None:
             try:
-                return self.probe(desired.id, *ends, mtu)
+                with self._places:
+                    return self.probe(desired.id, *ends, mtu)
             except Failure:
                 return None  # the namespace isn't there: another finding says so
 
