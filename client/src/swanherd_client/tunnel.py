@@ -164,8 +164,8 @@ def from_rows(
         peer_address=None if anyone else connection["peer_address"],
         peer_id=identity(connection["peer_id"]),
         peer_id_text=connection["peer_id"],
-        cloud_networks=tuple(networks[0]),
-        peer_networks=tuple(networks[1]),
+        cloud_networks=_networks(networks[0]),
+        peer_networks=_networks(networks[1]),
         version=2 if ike["ike_version"] == "v2" else 1,
         aggressive=ike["ike_version"] == "v1" and ike["phase1_negotiation_mode"] == "aggressive",
         ike=_policy(ike),
@@ -177,6 +177,11 @@ def from_rows(
         dpd_timeout=connection["dpd"]["timeout"],
         cloud_initiates=connection["initiator"] == "bi-directional",
     )
+
+
+def _networks(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the networks without host bits, which the API takes and devices don't."""
+    return tuple(str(ipaddress.ip_network(text, strict=False)) for text in texts)
 
 
 def _policy(row: Rows) -> Policy:

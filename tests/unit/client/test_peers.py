@@ -67,6 +67,13 @@ def test_every_pair_of_networks_and_the_address_are_told(device):
 
 
 @pytest.mark.parametrize("device", peers.DEVICES)
+@pytest.mark.parametrize("spelling", ["10.92.0.7/24", "10.92.0.0/255.255.255.0"])
+def test_a_network_is_told_in_its_one_spelling(device, spelling):
+    """The API takes host bits and masks; the device gets what the cloud's gateway has."""
+    assert text(device, sample.tunnel(peer=(spelling,))) == text(device, sample.tunnel())
+
+
+@pytest.mark.parametrize("device", peers.DEVICES)
 def test_a_hostile_name_stays_in_its_comment(device):
     """Whatever a connection is called, each line is one that a harmless name has too."""
     harmless = text(device, sample.tunnel(name="x")).splitlines()
