@@ -122,7 +122,9 @@ def test_a_body_that_is_no_object_is_refused(api, valid, resource):
     collection = f"vpn/{RESOURCES[resource]}"
     made = api.create(collection, resource, **valid[resource])
     word = f"NobodyLogsThis{resource}"
-    bodies = ([{resource: {"psk": word}}], [word], word, 7, True, [])
+    several = RESOURCES[resource].replace("-", "_")
+    inner = ({resource: word}, {several: [word]}, {resource: [word]}, {resource: {"Psk": word}})
+    bodies = ([{resource: {"psk": word}}], [word], word, 7, True, [], *inner)
     for method, path in (("POST", collection), ("PUT", f"{collection}/{made['id']}")):
         for body in bodies:
             code, answer = api.request(method, path, body)

@@ -36,6 +36,8 @@ def _numbers(text):
         (b"[]", "object"),
         (b"7", "object"),
         (b'{"r": {}, "rs": []}', "either 'r' or 'rs'"),
+        (b'{"r": "text"}', "'r' must be"),
+        (b'{"rs": [{}, "text"]}', "'rs' must be"),
         (b'{"r": {"dpd": {"interval": 1e999}}}', "'dpd'"),
         (b'{"r": {"name": ' + b"[" * 40 + b"]" * 40 + b"}}", "'name'"),
         (b"[" * 100_000, "nested"),

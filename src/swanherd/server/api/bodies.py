@@ -77,6 +77,12 @@ def refusal(text: bytes, resource: str, collection: str) -> str | None:
         return "The request's body must be a JSON object"
     if resource in body and collection in body:
         return f"The request's body must have either {resource!r} or {collection!r}"
+    # Neutron refuses these itself, but logs them first: a key may be in them by mistake.
+    if resource in body and not isinstance(body[resource], dict):
+        return f"{resource!r} must be a JSON object"
+    several = body.get(collection)
+    if isinstance(several, list) and not all(isinstance(each, dict) for each in several):
+        return f"{collection!r} must be a list of JSON objects"
     return next(_unfit(body), None)
 
 

@@ -12,13 +12,13 @@ import neutron_lib.rpc
 # neutron.api.v2.base.Controller.prepare_request_body, which pecan uses too; and Enforcer.enforce,
 # which has what it decides about as JSON.
 _LOGGERS = ("neutron.api.v2.base", "oslo_policy.policy")
-_IN_JSON = re.compile(r'("psk": )"(?:[^"\\]|\\.)*"')
+_IN_JSON = re.compile(r'("psk": )"(?:[^"\\]|\\.)*"', re.IGNORECASE)
 
 
 def masked(value: Any) -> Any:
-    """Return a copy in which every psk is hidden."""
+    """Return a copy in which every psk is hidden, one whose name is mistyped in capitals too."""
     if isinstance(value, dict):
-        return {k: "***" if k == "psk" else masked(v) for k, v in value.items()}
+        return {k: "***" if str(k).lower() == "psk" else masked(v) for k, v in value.items()}
     if isinstance(value, list):
         return [masked(item) for item in value]
     return value
