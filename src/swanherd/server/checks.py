@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import ipaddress
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -19,13 +21,30 @@ from swanherd.core import validation
 from swanherd.core.model import IPNetwork, TrafficSelector
 from swanherd.server.db import protected, succession, values
 from swanherd.server.db.models import (
+    EndpointGroupRow,
     IkePolicyRow,
     IpsecPolicyRow,
     SiteConnectionRow,
     StatusRow,
+    VpnServiceRow,
 )
-from swanherd.server.errors import SelectorInUse
+from swanherd.server.errors import SelectorInUse, VPNPeerAddressNotResolved
 from swanherd.server.reading import ENDPOINT_GROUPS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Home:
+    """Where a connection belongs: its service's router, subnet and public addresses."""
+
+    router_id: str
+    subnet_id: str | None
+    addresses: frozenset[str]
+
+
+def home_of(service: VpnServiceRow) -> Home:
+    """Return what a service says of its connections' home."""
+    addresses = (service.external_v4_ip, service.external_v6_ip)
+    return Home(service.router_id, service.subnet_id, frozenset(filter(None, addresses)))
 
 
 def check_router(context: Any, router_id: str) -> None:
@@ -53,7 +72,7 @@ def check_subnets_on_router(router_id: str, subnet_ids: Iterable[str]) -> None:
             raise vpn_exc.SubnetIsNotConnectedToRouter(subnet_id=subnet_id, router_id=router_id)
 
 
-def peer_family(router_id: str, peer_address: str) -> int:
+def peer_family(home: Home, peer_address: str) -> int:
     """Return the family to reach the peer by; refuse a name that doesn't resolve (400).
 
     The router's external network must have a subnet of that family, since the VPN's public
@@ -61,12 +80,15 @@ def peer_family(router_id: str, peer_address: str) -> int:
     """
     family = validation.peer_ip(peer_address)
     candidates = _families_of_name(peer_address) if family is None else (family,)
-    available = _external_families(router_id)
+    if family is not None and str(ipaddress.ip_address(peer_address)) in home.addresses:
+        why = "it is the VPN service's own address"
+        raise VPNPeerAddressNotResolved(peer_address=peer_address, why=why)
+    available = _external_families(home.router_id)
     for candidate in candidates:
         if candidate in available:
             return candidate
     raise vpn_exc.ExternalNetworkHasNoSubnet(
-        router_id=router_id, ip_version="IPv6" if candidates[0] == 6 else "IPv4"
+        router_id=home.router_id, ip_version="IPv6" if candidates[0] == 6 else "IPv4"
     )
 
 
@@ -101,35 +123,40 @@ def check_scalars(row: SiteConnectionRow) -> None:
 
 
 def check_connection(
-    context: Any, session: Any, router_id: str, subnet_id: str | None, row: SiteConnectionRow
+    context: Any, session: Any, home: Home, row: SiteConnectionRow, named: Collection[str]
 ) -> tuple[str, ...]:
     """Refuse a connection that can't be honoured; return those whose networks it takes over.
 
-    Call it under the router's lock.
+    `named`: the attributes that the request names, which must be what the context may see. Call
+    it under the router's lock.
     """
     cidrs = [peer.cidr for peer in row.peer_cidrs]
     validation.check_sides(
-        has_subnet=subnet_id is not None,
+        has_subnet=home.subnet_id is not None,
         peer_cidrs=cidrs,
         local_group=row.local_ep_group_id,
         peer_group=row.peer_ep_group_id,
     )
-    if subnet_id is not None:
+    if home.subnet_id is not None:
         remote = validation.parse_peer_cidrs(cidrs)
         family = validation.family_of_cidrs(remote)
-        local = _networks(session, [subnet_id])
+        local = _networks(session, [home.subnet_id])
     else:
-        local, remote, family = _group_sides(context, session, router_id, row)
+        groups = {
+            field: ENDPOINT_GROUPS.named(context, session, getattr(row, field), field in named)
+            for field in ("local_ep_group_id", "peer_ep_group_id")
+        }
+        local, remote, family = _group_sides(session, home.router_id, *groups.values())
     validation.check_families(next(iter(local.values())).version, family)
     validation.check_mtu(row.mtu, family)
-    return _overtaken(session, router_id, row, validation.make_selectors(local.values(), remote))
+    return _overtaken(
+        session, home.router_id, row, validation.make_selectors(local.values(), remote)
+    )
 
 
 def _group_sides(
-    context: Any, session: Any, router_id: str, row: SiteConnectionRow
+    session: Any, router_id: str, here: EndpointGroupRow, there: EndpointGroupRow
 ) -> tuple[Mapping[str, IPNetwork], tuple[IPNetwork, ...], int]:
-    here = ENDPOINT_GROUPS.row(context, row.local_ep_group_id or "")
-    there = ENDPOINT_GROUPS.row(context, row.peer_ep_group_id or "")
     validation.check_group_type(here.id, here.endpoint_type, "subnet")
     validation.check_group_type(there.id, there.endpoint_type, "cidr")
     subnet_ids = [endpoint.endpoint for endpoint in here.endpoints]

@@ -60,6 +60,11 @@ class Collection:
         session.get(self.model, row_id, with_for_update=True, populate_existing=True)
         return self.row(context, row_id)
 
+    def named(self, context: Any, session: Any, row_id: str, by_request: bool) -> Any:
+        """Return a row that another one refers to: whosever it is, unless a request names it."""
+        found = None if by_request else session.get(self.model, row_id)
+        return found or self.row(context, row_id)
+
     def get(self, context: Any, row_id: str, fields: Any = None) -> dict[str, Any]:
         """Return one resource."""
         with db_api.CONTEXT_READER.using(context):

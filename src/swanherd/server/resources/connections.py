@@ -9,6 +9,7 @@ from neutron_lib.db import api as db_api
 from swanherd.core import validation
 from swanherd.core.model import Status
 from swanherd.server import checks
+from swanherd.server.checks import Home, home_of
 from swanherd.server.db import vault
 from swanherd.server.db.models import PeerCidrRow, SiteConnectionRow
 from swanherd.server.errors import answering
@@ -43,21 +44,21 @@ class Connections(Room):
             validation.check_psk(body["psk"])
             row = _new_row(body)
             checks.check_scalars(row)
-            router_id, subnet_id = self._parents(context, row)
-            family = checks.peer_family(router_id, row.peer_address)
+            home = self._parents(context, row)
+            family = checks.peer_family(home, row.peer_address)
             connection_id = row.id
             with (
                 db_api.CONTEXT_WRITER.using(context) as session,
-                self.store.changing(session, router_id) as change,
+                self.store.changing(session, home.router_id) as change,
             ):
-                older = checks.check_connection(context, session, router_id, subnet_id, row)
+                older = checks.check_connection(context, session, home, row, body)
                 session.add(row)
                 session.flush()
                 vault.current().write(session, row, body["psk"])
                 change.peer_family(connection_id, family)
                 change.concern([connection_id])
                 change.supersede({each: connection_id for each in older})
-        self._look(router_id)
+        self._look(home.router_id)
         return CONNECTIONS.get(context, connection_id)
 
     def update_ipsec_site_connection(
@@ -66,36 +67,34 @@ class Connections(Room):
         """Update a connection in every status: what doesn't come up must be correctable."""
         body = ipsec_site_connection["ipsec_site_connection"]
         connection_id = ipsec_site_connection_id
-        router_id, subnet_id = self._home(context, connection_id)
+        home = self._home(context, connection_id)
         with answering():
             family = (
-                checks.peer_family(router_id, body["peer_address"])
-                if "peer_address" in body
-                else None
+                checks.peer_family(home, body["peer_address"]) if "peer_address" in body else None
             )
             with (
                 db_api.CONTEXT_WRITER.using(context) as session,
-                self.store.changing(session, router_id) as change,
+                self.store.changing(session, home.router_id) as change,
                 session.no_autoflush,
             ):
                 row = CONNECTIONS.row(context, connection_id)
                 before = _effect(row)
                 rename(row, body)
                 _write(row, body)
-                self._move(context, row, body)
+                self._move(context, session, row, body)
                 checks.check_scalars(row)
                 if _rekeyed(session, row, body) or _effect(row) != before:
-                    checks.check_connection(context, session, router_id, subnet_id, row)
+                    checks.check_connection(context, session, home, row, body)
                     change.concern([connection_id])
                 if family is not None:
                     change.peer_family(connection_id, family)
         if change.needed:
-            self._look(router_id)
+            self._look(home.router_id)
         return CONNECTIONS.get(context, connection_id)
 
     def delete_ipsec_site_connection(self, context: Any, ipsec_site_connection_id: str) -> None:
         """Delete a connection at once; what is left of it elsewhere is planned away."""
-        router_id, _ = self._home(context, ipsec_site_connection_id)
+        router_id = self._home(context, ipsec_site_connection_id).router_id
         with (
             answering(),
             db_api.CONTEXT_WRITER.using(context) as session,
@@ -123,35 +122,38 @@ class Connections(Room):
         """Return how many connections the filters choose."""
         return CONNECTIONS.count(context, filters)
 
-    def _parents(self, context: Any, row: SiteConnectionRow) -> tuple[str, str | None]:
-        """Return router and subnet of the service; refuse parents that the context can't see."""
+    def _parents(self, context: Any, row: SiteConnectionRow) -> Home:
+        """Return the connection's home; refuse parents that the context can't see."""
         with db_api.CONTEXT_READER.using(context):
             service = VPNSERVICES.row(context, row.vpnservice_id)
             ike = IKEPOLICIES.row(context, row.ikepolicy_id)
             ipsec = IPSECPOLICIES.row(context, row.ipsecpolicy_id)
             checks.check_pair(ike, ipsec)
             self._check_capable(context, ipsec)
-            return service.router_id, service.subnet_id
+            return home_of(service)
 
-    def _move(self, context: Any, row: SiteConnectionRow, body: dict[str, Any]) -> None:
+    def _move(
+        self, context: Any, session: Any, row: SiteConnectionRow, body: dict[str, Any]
+    ) -> None:
         """Change to other policies; refuse those that the context can't see or that don't fit."""
         if not any(field in body for field in _POLICIES):
             return
         for field in _POLICIES:
             setattr(row, field, body.get(field, getattr(row, field)))
-        ike = IKEPOLICIES.row(context, row.ikepolicy_id)
-        ipsec = IPSECPOLICIES.row(context, row.ipsecpolicy_id)
+        ike, ipsec = (
+            collection.named(context, session, getattr(row, field), field in body)
+            for field, collection in zip(_POLICIES, (IKEPOLICIES, IPSECPOLICIES), strict=True)
+        )
         checks.check_pair(ike, ipsec)
         if "ipsecpolicy_id" in body:
             self._check_capable(context, ipsec)
 
     @staticmethod
-    def _home(context: Any, connection_id: str) -> tuple[str, str | None]:
-        """Return router and subnet of a connection's service."""
-        with db_api.CONTEXT_READER.using(context):
+    def _home(context: Any, connection_id: str) -> Home:
+        """Return the home of a connection that the context can see, whosever its service is."""
+        with db_api.CONTEXT_READER.using(context) as session:
             row = CONNECTIONS.row(context, connection_id)
-            service = VPNSERVICES.row(context, row.vpnservice_id)
-            return service.router_id, service.subnet_id
+            return home_of(VPNSERVICES.named(context, session, row.vpnservice_id, False))
 
 
 def _new_row(body: dict[str, Any]) -> SiteConnectionRow:
