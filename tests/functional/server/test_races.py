@@ -119,9 +119,9 @@ def test_a_connection_whose_parent_goes_meanwhile_isn_t_made(
     """It is not found, and nothing is left."""
     before = api.request("GET", CONNECTIONS)
     body = {"ipsec_site_connection": connection(parents, peer_cidrs=[])}
-    table = PARENTS[attribute][1]
     with another(database, cloud) as (session, cursor):
-        cursor.execute(f"DELETE FROM {table} WHERE id = %s", [parents[attribute]])
+        for table in (PARENTS[attribute][1], "swanherd_statuses"):
+            cursor.execute(f"DELETE FROM {table} WHERE id = %s", [parents[attribute]])
         code, answer = meanwhile(api, database, session, "POST", CONNECTIONS, body)
     assert code == 404, answer
     assert parents[attribute] in answer["NeutronError"]["message"]
