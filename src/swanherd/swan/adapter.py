@@ -31,7 +31,6 @@ from swanherd.core.ike import (
 from swanherd.core.loading import outdated
 from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.core.tally import DEAD, Tally
-from swanherd.core.tunnels import carrying
 from swanherd.swan import causes, codec, counting, since
 from swanherd.swan.charon import CharonLife, Surroundings
 from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
@@ -214,11 +213,7 @@ class StrongSwan:
         with router.lock:
             router.facts = listed.facts
             failing = router.memory.known | {fault.config for fault in before}
-            up = [
-                config.name
-                for config in (listed.configs if failing else ())
-                if config.name in failing and config.children <= carrying(config.name, listed.sas)
-            ]
+            up = since.lacking_nothing(listed, failing) if failing else frozenset()
             memory = router.memory.seen(listed.established).keep_only(router.facts)
             router.memory = memory = memory.outlived(up, asked)
             router.tally = counting.counted(router.tally, listed)
@@ -277,10 +272,10 @@ class StrongSwan:
                 ids = router.memory.established.get(getattr(event, "config", ""), ())
                 router.silence = router.silence.feed(event, ids, now)
                 router.tally = counting.told(router.tally, event)
-            changed = router.memory.faults != before
-            if changed:
-                router.tally = counting.failures(router.tally, before, router.memory.faults, now)
-        if any(f.code == "dpd_timeout" and f not in before for f in router.memory.faults):
+            after = router.memory.faults
+            new, changed = counting.new_faults(before, after), after != before
+            router.tally = counting.failures(router.tally, new, now)
+        if any(fault.code == DEAD for fault in new):
             router.lists.forget()  # what else goes to that peer is judged by its age
         if changed or any(map(_matters, events)):
             self._on_event(router_id)

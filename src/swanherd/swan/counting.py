@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from swanherd.core.ike import ChildSa, Fault
 from swanherd.core.tally import Tally
 from swanherd.swan import causes
@@ -34,11 +36,18 @@ def told(tally: Tally, event: Event) -> Tally:
             return tally
 
 
-def failures(
-    tally: Tally, before: tuple[Fault, ...], after: tuple[Fault, ...], now: float
-) -> Tally:
-    """Return the tally after the faults have changed."""
-    for fault in after:
-        if fault not in before:
-            tally = tally.failed(fault.config, fault.code, now)
+def new_faults(before: Iterable[Fault], after: Iterable[Fault]) -> list[Fault]:
+    """Return the faults that weren't there before; a config has one at most.
+
+    Mostly one of all: a peer of a thousand that has gone silent.
+    """
+    known = {fault.config: fault for fault in before}
+    others = [fault for fault in after if known.get(fault.config) is not fault]
+    return [fault for fault in others if known.get(fault.config) != fault]
+
+
+def failures(tally: Tally, new: Iterable[Fault], now: float) -> Tally:
+    """Return the tally after these faults have come."""
+    for fault in new:
+        tally = tally.failed(fault.config, fault.code, now)
     return tally

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from swanherd.core.ike import COMING
 from swanherd.core.index import by_config
@@ -29,6 +29,14 @@ def ranked(before: Mapping[str, int], name: str, rank: int) -> Mapping[str, int]
     """Return the ranks that configs were loaded with last, of those that have one."""
     others = {each: of for each, of in before.items() if each != name}
     return {**others, name: rank} if rank else others
+
+
+def lacking_nothing(listed: Listed, names: Collection[str]) -> frozenset[str]:
+    """Return which of these configs have all of their children."""
+    sas = by_config(listed.sas)
+    asked = (config for config in listed.configs if config.name in names)
+    found = (c.name for c in asked if c.children <= carrying(c.name, sas.get(c.name, ())))
+    return frozenset(found)
 
 
 def lacking(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str, float]:
