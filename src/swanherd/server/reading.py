@@ -61,9 +61,15 @@ class Collection:
         return self.row(context, row_id)
 
     def named(self, context: Any, session: Any, row_id: str, by_request: bool) -> Any:
-        """Return a row that another one refers to: whosever it is, unless a request names it."""
-        found = None if by_request else session.get(self.model, row_id)
-        return found or self.row(context, row_id)
+        """Return a row that another one refers to: whosever it is, unless a request names it.
+
+        It is as it is now, and nobody changes it until the transaction ends.
+        """
+        as_it_is = {"with_for_update": {"read": True}, "populate_existing": True}
+        found = session.get(self.model, row_id, **as_it_is)
+        if by_request or found is None:
+            found = self.row(context, row_id)
+        return found
 
     def get(self, context: Any, row_id: str, fields: Any = None) -> dict[str, Any]:
         """Return one resource."""

@@ -17,6 +17,7 @@ PARENTS = {
     "ipsecpolicy_id": ("ipsecpolicies", "ipsecpolicies"),
     "peer_ep_group_id": ("endpoint-groups", "vpn_endpoint_groups"),
 }
+POLICIES = ("ikepolicy", "ipsecpolicy")
 COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'api' AND "
 # Unlike information_schema.innodb_trx it is no older for being asked often.
 WAITING = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"
@@ -39,7 +40,7 @@ def parents(api, cloud):
     }
     policies = {
         f"{kind}_id": api.create(f"vpn/{PARENTS[f'{kind}_id'][0]}", kind)["id"]
-        for kind in ("ikepolicy", "ipsecpolicy")
+        for kind in POLICIES
     }
     yield {"vpnservice_id": service["id"], **policies, **groups}
     remove_all(api)
@@ -82,7 +83,7 @@ def being_made(database, cursor, parents):
     )
 
 
-@pytest.mark.parametrize("resource", ["ikepolicy", "ipsecpolicy"])
+@pytest.mark.parametrize("resource", POLICIES)
 def test_a_policy_that_changes_concerns_a_connection_that_is_being_made(
     api, cloud, database, parents, resource
 ):
@@ -126,6 +127,24 @@ def test_a_connection_whose_parent_goes_meanwhile_isn_t_made(
     assert code == 404, answer
     assert parents[attribute] in answer["NeutronError"]["message"]
     assert api.request("GET", CONNECTIONS) == before
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_connection_has_the_policies_as_they_are_when_it_is_made_or_moved(
+    api, cloud, database, parents, method
+):
+    """Not as they were when the request came: IKEv1 has no word for AES-CMAC."""
+    path, body = CONNECTIONS, connection(parents, peer_cidrs=[])
+    if method == "PUT":
+        path += "/" + api.create(CONNECTIONS, "ipsec_site_connection", **body)["id"]
+        new = {kind: api.create(f"vpn/{PARENTS[f'{kind}_id'][0]}", kind) for kind in POLICIES}
+        body = {f"{kind}_id": row["id"] for kind, row in new.items()}
+    change = "UPDATE ipsecpolicies SET auth_algorithm = 'aes-cmac' WHERE id = %s"
+    with another(database, cloud) as (session, cursor):
+        cursor.execute(change, [body["ipsecpolicy_id"]])
+        request = {"ipsec_site_connection": body}
+        code, answer = meanwhile(api, database, session, method, path, request)
+    assert (code, "aes-cmac" in answer["NeutronError"]["message"]) == (400, True), answer
 
 
 @pytest.mark.parametrize("attribute", ["ikepolicy_id", "ipsecpolicy_id", "peer_ep_group_id"])

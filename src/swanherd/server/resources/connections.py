@@ -11,7 +11,13 @@ from swanherd.core.model import Status
 from swanherd.server import checks
 from swanherd.server.checks import Home, home_of
 from swanherd.server.db import vault
-from swanherd.server.db.models import PeerCidrRow, SiteConnectionRow
+from swanherd.server.db.models import (
+    IkePolicyRow,
+    IpsecPolicyRow,
+    PeerCidrRow,
+    SiteConnectionRow,
+    VpnServiceRow,
+)
 from swanherd.server.errors import answering
 from swanherd.server.reading import CONNECTIONS, IKEPOLICIES, IPSECPOLICIES, VPNSERVICES
 from swanherd.server.resources.room import Room, named, rename
@@ -51,6 +57,7 @@ class Connections(Room):
                 db_api.CONTEXT_WRITER.using(context) as session,
                 self.store.changing(session, home.router_id) as change,
             ):
+                checks.check_pair(*_policies(context, session, row, body))
                 older = checks.check_connection(context, session, home, row, body)
                 session.add(row)
                 session.flush()
@@ -140,10 +147,7 @@ class Connections(Room):
             return
         for field in _POLICIES:
             setattr(row, field, body.get(field, getattr(row, field)))
-        ike, ipsec = (
-            collection.named(context, session, getattr(row, field), field in body)
-            for field, collection in zip(_POLICIES, (IKEPOLICIES, IPSECPOLICIES), strict=True)
-        )
+        ike, ipsec = _policies(context, session, row, body)
         checks.check_pair(ike, ipsec)
         if "ipsecpolicy_id" in body:
             self._check_capable(context, ipsec)
@@ -153,7 +157,17 @@ class Connections(Room):
         """Return the home of a connection that the context can see, whosever its service is."""
         with db_api.CONTEXT_READER.using(context) as session:
             row = CONNECTIONS.row(context, connection_id)
-            return home_of(VPNSERVICES.named(context, session, row.vpnservice_id, False))
+            return home_of(session.get(VpnServiceRow, row.vpnservice_id))
+
+
+def _policies(
+    context: Any, session: Any, row: SiteConnectionRow, body: dict[str, Any]
+) -> tuple[IkePolicyRow, IpsecPolicyRow]:
+    """Return a connection's policies; those that a request names must be the context's to see."""
+    return (
+        IKEPOLICIES.named(context, session, row.ikepolicy_id, "ikepolicy_id" in body),
+        IPSECPOLICIES.named(context, session, row.ipsecpolicy_id, "ipsecpolicy_id" in body),
+    )
 
 
 def _new_row(body: dict[str, Any]) -> SiteConnectionRow:
