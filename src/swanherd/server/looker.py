@@ -21,6 +21,8 @@ NOT_SERVED = Reason(
     "Use a router of the default flavor.",
 )
 
+_EXPECTED = (Failure, lib_exc.NeutronException, db_exc.DBError)
+
 Hint = Callable[[str, RouterId], None]
 
 
@@ -68,7 +70,7 @@ class Looker:
                     raise Permanent(router_id, NOT_SERVED)
                 self.backend.ensure(context, router_id)
                 after = self._store.get_router_row(context, router_id)
-        except (Failure, lib_exc.NeutronException, db_exc.DBError) as error:
+        except _EXPECTED as error:
             LOG.warning("Router %s isn't served yet: %s", router_id, error)
             self._record(context, router_id, error)
         return before, after
@@ -79,15 +81,20 @@ class Looker:
         rows = [row for row in (before, after) if row is not None]
         hosts = {host for row in rows for host in row.hosts}
         if self.backend is not None and rows:
-            hosts |= set(self.backend.hosts(n_context.get_admin_context(), rows[-1]))
+            try:
+                hosts |= set(self.backend.hosts(n_context.get_admin_context(), rows[-1]))
+            except _EXPECTED as error:
+                LOG.warning("Who has router %s isn't known: %s", router_id, error)
         for host in sorted(hosts):
             self._hint(host, router_id)
 
     def _record(self, context: object, router_id: RouterId, error: Exception) -> None:
+        # An error of the database has statements with what they are about; users read reasons.
+        failure = type(error).__name__ if isinstance(error, db_exc.DBError) else error
         reason = (
             error.reason
             if isinstance(error, Failure)
-            else Reason("server_failure", f"The Neutron server failed: {error}")
+            else Reason("server_failure", f"The Neutron server failed: {failure}")
         )
         try:
             row = self._store.get_router_row(context, router_id)
