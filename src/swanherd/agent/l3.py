@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -136,8 +135,8 @@ class L3Agent:
         self._life.every(SHORTEST, self._catch_up, "swanherd-late")
         self._life.every(0.0, self._watch, "swanherd-watch")
         Drift(self.wheel.looks, self._look_at, self._life, namespace.wait_for_removals).start()
-        for name, work in (("announce", self._announce), ("ask", self._ask)):
-            threading.Thread(target=work, name=f"swanherd-{name}", daemon=True).start()
+        self._life.work_off(self._announcements, self._announce, "swanherd-announce")
+        self._life.work_off(self._questions, self._ask, "swanherd-ask")
         LOG.info("VPN of L3 agent %s is running; data plane: %s", self._conf.host, self.plane)
 
     def stop(self) -> None:
@@ -264,28 +263,18 @@ class L3Agent:
     def _speak_up(self, key: RouterId) -> None:
         self._announcements.add((key, 0))
 
-    def _ask(self) -> None:
-        """Ask the server of redundant routers, for which no turn waits, and look at them again."""
-        while (router_id := self._questions.take()) is not None:
-            try:
-                self._cache.get_router(router_id)
-            except Failure as failure:
-                LOG.warning("Router %s: %s", router_id, failure)
-            finally:
-                self._questions.done(router_id)
+    def _ask(self, router_id: RouterId) -> None:
+        """Ask the server of a redundant router, for which no turn waits, and look at it again."""
+        try:
+            self._cache.get_router(router_id)
+        finally:
             self.look_again(router_id)
 
-    def _announce(self) -> None:
-        while (item := self._announcements.take()) is not None:
-            key, number = item
-            try:
-                if self._tell(key) and number + 1 < len(_ANNOUNCEMENTS):
-                    pause = _ANNOUNCEMENTS[number + 1] - _ANNOUNCEMENTS[number]
-                    self._announcements.add_after((key, number + 1), pause)
-            except Failure as failure:
-                LOG.warning("Not announced: %s", failure)
-            finally:
-                self._announcements.done(item)
+    def _announce(self, item: tuple[RouterId, int]) -> None:
+        key, number = item
+        if self._tell(key) and number + 1 < len(_ANNOUNCEMENTS):
+            pause = _ANNOUNCEMENTS[number + 1] - _ANNOUNCEMENTS[number]
+            self._announcements.add_after((key, number + 1), pause)
 
     def _tell(self, key: RouterId) -> bool:
         """Say that the router is served here, or that it was; return if there was anything."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 from swanherd.core.failures import Failure
 from swanherd.reconcile import backoff
+from swanherd.reconcile.queue import KeyedQueue
+
+K = TypeVar("K", bound=Hashable)
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +77,24 @@ class Life:
                     failures += 1
                 if self._over.wait(self._pause(interval, failures)):
                     return
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
+
+    def work_off(self, keys: KeyedQueue[K], work: Callable[[K], None], name: str) -> None:
+        """Do `work` for each key of the queue until that is closed; a Failure is logged."""
+
+        def loop() -> None:
+            while (key := keys.take()) is not None:
+                try:
+                    work(key)
+                except Failure as failure:
+                    LOG.warning("%s: %s", name, failure)
+                except Exception:
+                    if not self._goes_on:
+                        raise
+                    LOG.exception("%s broke", name)
+                finally:
+                    keys.done(key)
 
         threading.Thread(target=loop, name=name, daemon=True).start()
 

@@ -1,9 +1,13 @@
 import itertools
 import threading
+import time
+
+import pytest
 
 from swanherd.agent.life import Life
 from swanherd.core.failures import Temporary
 from swanherd.core.model import Reason, RouterId
+from swanherd.reconcile.queue import KeyedQueue
 
 
 def test_a_failure_is_told_and_the_work_goes_on_until_the_end(caplog):
@@ -80,3 +84,23 @@ def test_what_breaks_in_our_own_process_ends_the_thread(monkeypatch):
     life.every(0.0, work, "broken")
     assert broke.wait(5)
     life.end()
+
+
+@pytest.mark.parametrize(
+    "error", [Temporary(RouterId("r"), Reason("code", "lost")), KeyError("a bug")], ids=str
+)
+def test_what_fails_for_one_key_keeps_no_other_waiting(error, caplog):
+    """Whom the neighbours are told of next is none of its matter."""
+    keys, done = KeyedQueue(time.monotonic), threading.Event()
+
+    def work(key):
+        if key == "bad":
+            raise error
+        done.set()
+
+    Life(goes_on=True).work_off(keys, work, "announce")
+    keys.add("bad")
+    keys.add("good")
+    assert done.wait(5)
+    keys.close()
+    assert "announce" in caplog.text
