@@ -256,7 +256,7 @@ def peer_ip(text: str) -> int | None:
 def _is_of_nobody(address: IPAddress) -> bool:
     """Tell whether no other host can be reached by it; 0.0.0.0 and :: stand for any peer."""
     if isinstance(address, ipaddress.IPv6Address):
-        return address.is_loopback or address.is_link_local or address.ipv4_mapped is not None
+        return address.is_loopback or address.ipv4_mapped is not None
     return address.is_loopback or address.is_reserved or 0 < int(address) < 2**24
 
 
