@@ -52,6 +52,11 @@ class Surroundings:
     binary: str = f"/usr/sbin/{process.BINARY}"
 
 
+# malloc(3) without a cache for each of sixteen threads: what one of them takes another frees, so
+# each look at a daemon left some in them, 1.4 MB in the end. Packets don't pass slower either.
+_MEMORY = "glibc.malloc.tcache_count=0"
+
+
 class CharonLife:
     """Starts, finds and stops the charon of each router."""
 
@@ -261,6 +266,7 @@ class CharonLife:
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "STRONGSWAN_CONF": str(paths.conf),
             "NOTIFY_SOCKET": str(paths.ready),
+            "GLIBC_TUNABLES": _MEMORY,
         }
         namespace = self._namespace_inode(router_id)
         pid = self._spawn(router_id, (self._binary,), environment, str(paths.output))

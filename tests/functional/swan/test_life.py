@@ -267,3 +267,22 @@ def test_what_is_open_to_a_charon_has_no_low_number(started: Stage) -> None:
     assert len(low()) == len(few)
     # The listener's own: epoll, and two to wake it.
     assert len(few) <= len(before) + 3
+
+
+def test_looks_at_a_daemon_cost_it_no_memory(started: Stage) -> None:
+    """An agent looks some thousand times a day at each of its daemons."""
+
+    def own() -> int:
+        status = Path(f"/proc/{started.pid(started.west)}/status").read_text()
+        return int(status.split("RssAnon:")[1].split()[0])  # kB
+
+    def look(times: int) -> None:
+        for _ in range(times):
+            started.swan.observe(started.west)
+            started.swan._routers[started.west].lists.forget()
+
+    bring_up(started)
+    look(100)
+    before = own()
+    look(300)
+    assert own() - before < 60
