@@ -7,6 +7,7 @@ from typing import Any
 
 from swanherd.core.model import RouterId
 from swanherd.core.placement import Gateway
+from swanherd.ovn import raw
 from swanherd.ovn.database import EVERY_ROUTER, held
 
 
@@ -44,12 +45,16 @@ def heard(nb: Any, sb: Any, patience: float) -> frozenset[str]:
     with held(nb, EVERY_ROUTER):
         asked = max((row.nb_cfg for row in nb.tables["NB_Global"].rows.values()), default=0)
     with held(sb, EVERY_ROUTER):
-        rows = [row for row in sb.tables["Chassis_Private"].rows.values() if row.chassis]
-        newest = max((row.nb_cfg_timestamp for row in rows), default=0)
+        answers = [
+            (chassis, raw.value(row, "nb_cfg"), raw.value(row, "nb_cfg_timestamp"))
+            for row in sb.tables["Chassis_Private"].rows.values()
+            for chassis in raw.referred(row, "chassis")
+        ]
+        newest = max((at for _, _, at in answers), default=0)
         return frozenset(
-            row.chassis[0].hostname
-            for row in rows
-            if asked - row.nb_cfg <= 1 or newest - row.nb_cfg_timestamp < patience * 1000
+            raw.value(chassis, "hostname")
+            for chassis, answer, at in answers
+            if asked - answer <= 1 or newest - at < patience * 1000
         )
 
 

@@ -116,3 +116,26 @@ def test_where_a_gateway_is_costs_the_same_in_a_large_cloud(
         ovn.sb.run("ovn-sbctl", "init", *" ".join(more).split())
         until(lambda: len(sb.tables["Chassis"].rows) == 21)
     assert costs[0] == costs[1]
+
+
+def test_whose_controllers_answer_is_read_without_making_values_of_all(
+    ovn: Northd, nb: Any, sb: Any, work: collections.Counter[str]
+) -> None:
+    """While an agent is silent each look at a router asks that of every chassis."""
+    now = 1_000_000
+    for number, (answer, at) in enumerate([(10, now), (3, now - 2000), (3, now - 90_000)]):
+        name = f"heard-{number}"
+        ovn.sb.run(
+            "ovn-sbctl", "--may-exist", "chassis-add", name, "geneve", f"203.0.113.{number}"
+        )
+        ovn.sb.run("ovn-sbctl", "set", "Chassis", name, f"hostname=host-{number}")
+        (row,) = ovn.sb.run(
+            "ovn-sbctl", "--bare", "--columns=_uuid", "find", "Chassis", f"name={name}"
+        ).split()
+        values = f"name={name}", f"chassis={row}", f"nb_cfg={answer}", f"nb_cfg_timestamp={at}"
+        ovn.sb.run("ovn-sbctl", "create", "Chassis_Private", *values)
+    ovn.nb.run("ovn-nbctl", "set", "NB_Global", ".", "nb_cfg=11")
+    until(lambda: southbound.heard(nb, sb, 75) == {"host-0", "host-1"})
+    work.clear()
+    southbound.heard(nb, sb, 75)
+    assert work["__getattr__"] <= 1  # how often northd was asked
