@@ -73,6 +73,12 @@ def test_a_network_is_told_in_its_one_spelling(device, spelling):
     assert text(device, sample.tunnel(peer=(spelling,))) == text(device, sample.tunnel())
 
 
+def test_an_identity_is_no_option():
+    """One that begins with a hyphen is the option's value, on either side."""
+    said = text("openstack", sample.tunnel(peer_id="--x", local_id="-y"))
+    assert {"--local-id=--x", "--peer-id=-y"} <= set(shlex.split(said))
+
+
 @pytest.mark.parametrize("device", peers.DEVICES)
 def test_a_hostile_name_stays_in_its_comment(device):
     """Whatever a connection is called, each line is one that a harmless name has too."""

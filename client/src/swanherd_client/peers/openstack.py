@@ -93,7 +93,7 @@ def _groups(tunnel: Tunnel) -> list[str]:
 def _connection(tunnel: Tunnel, address: str) -> str:
     own = tunnel.peer_id_text
     # The other cloud names itself by its address unless it is told another name.
-    local = "" if own == address else f"--local-id {shlex.quote(own)} "
+    local = "" if own == address else f"--local-id={shlex.quote(own)} "
     return (
         'openstack vpn ipsec site connection create --vpnservice "$service" --ikepolicy "$ike" '
         '--ipsecpolicy "$ipsec" --local-endpoint-group "$here" --peer-endpoint-group "$there" '
