@@ -91,3 +91,14 @@ def test_each_resource_has_its_four_rules():
     scheduling = {"get_vpn-routers", "create_vpn-router", "delete_vpn-router", "get_vpn-agents"}
     assert scheduling <= names
     assert len(names) == 21 + len(scheduling)
+
+
+def test_what_the_database_says_of_a_key_is_not_logged(caplog):
+    """MariaDB quotes the bytes that it can't store, with what follows; oslo.db warns of it."""
+    install()
+    log = logging.getLogger("oslo_db.sqlalchemy.exc_filters")
+    for column, told in (("psk", False), ("name", True)):
+        why = f"Incorrect string value: '\\xF0sec...' for column `n`.`t`.`{column}` at row 1"
+        log.warning("DBAPIError exception wrapped.", exc_info=ValueError(why))
+        assert ("sec" in caplog.text) is told
+    assert caplog.text.count("exception wrapped") == 2

@@ -10,8 +10,10 @@ from typing import Any
 import neutron_lib.rpc
 
 # neutron.api.v2.base.Controller.prepare_request_body, which pecan uses too; and Enforcer.enforce,
-# which has what it decides about as JSON.
-_LOGGERS = ("neutron.api.v2.base", "oslo_policy.policy")
+# which has what it decides about as JSON; and what oslo.db makes of a database's error, which
+# quotes what can't be stored.
+_LOGGERS = ("neutron.api.v2.base", "oslo_policy.policy", "oslo_db.sqlalchemy.exc_filters")
+_COLUMN = "`psk`"
 _IN_JSON = re.compile(r'("psk": )"(?:[^"\\]|\\.)*"', re.IGNORECASE)
 
 
@@ -29,13 +31,15 @@ def _masked_json(value: Any) -> Any:
 
 
 class _PskFilter(logging.Filter):
-    """Hides each psk in a record's arguments."""
+    """Hides each psk in a record's arguments, and an error that a database has with one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, dict):
             record.args = masked(record.args)
         elif record.args:
             record.args = tuple(_masked_json(argument) for argument in record.args)
+        if isinstance(record.exc_info, tuple) and _COLUMN in str(record.exc_info[1]):
+            record.exc_info = None
         return True
 
 
