@@ -114,6 +114,11 @@ class CachedSource:
         revisions = self._source.get_revisions()
         with self._lock:
             self._quiet_until = float("-inf")
+            # Of those that another host has nobody tells any more, not even when they are gone.
+            elsewhere = [i for i, a in self._answers.items() if not a.desired.services]
+            for router_id in set(elsewhere) - revisions.keys():
+                for known in (self._answers, self._hints, self._late):
+                    known.pop(router_id, None)
             different = [
                 router_id
                 for router_id, answer in self._answers.items()

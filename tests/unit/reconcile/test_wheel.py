@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 
 import pytest
@@ -240,6 +241,21 @@ def test_a_server_that_does_not_answer_is_not_asked_for_each_look():
     assert source.get_router(make.ROUTER).revision == 1
     now[0] = 200.0
     assert source.get_router(make.ROUTER).revision == 2
+
+
+def test_of_a_router_that_another_host_has_nothing_is_kept():
+    """Routers go from host to host for weeks; what is wanted of one that is here stays known."""
+    server = Server(make.desired(), dataclasses.replace(make.desired(), id=OTHER, services=()))
+    source = CachedSource(server, lambda: 0.0, max_age=60)
+    for router_id in (make.ROUTER, OTHER):
+        source.get_router(router_id)
+        source.forget(router_id)
+    del server.routers[OTHER], server.routers[make.ROUTER]
+    source.get_revisions()
+    assert source.recall(make.ROUTER) is not None
+    assert source.recall(OTHER) is None
+    assert set(source._hints) == {make.ROUTER}
+    assert source.get_router(OTHER) is None
 
 
 def test_who_must_not_wait_can_know_whether_it_would():
