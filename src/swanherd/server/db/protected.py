@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +13,16 @@ from sqlalchemy import orm
 from swanherd.core.model import TrafficSelector
 from swanherd.core.validation import make_selectors, parse_network
 from swanherd.server.backend import RouterTraffic
+from swanherd.server.db.lately import lately
 from swanherd.server.db.models import (
     EndpointGroupRow,
     PeerCidrRow,
     SiteConnectionRow,
     VpnServiceRow,
 )
+
+# Networks and pairs of them: 40 MB or so.
+_KEPT = 2**17
 
 _LINE = (
     SiteConnectionRow.id,
@@ -145,7 +148,7 @@ def _remotes(peer_cidrs: Iterable[str], group: EndpointGroupRow | None) -> tuple
 
 
 # A change of a router asks for those of all its connections, of which nearly all are as before.
-@functools.lru_cache(2**14)
+@lately(_KEPT)
 def _selectors(local: tuple[str, ...], remote: tuple[str, ...]) -> tuple[TrafficSelector, ...]:
     return make_selectors(map(parse_network, local), map(parse_network, remote))
 
