@@ -121,7 +121,7 @@ class HomeNode:
                     raise Temporary(router_id, NO_ADDRESS)
             case net.RemoveNamespace():
                 homes.remove_ours(router_id, self._firewall)
-                network.forget(router_id)
+                network.forget(router_id, self._firewall)
                 with self._lock:
                     self._touched.discard(router_id)
             case net.EnsureGuard(net.RouterGuard() as guard):

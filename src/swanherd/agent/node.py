@@ -117,7 +117,7 @@ class OvnNode:
                 for device in _OUTER:
                     self._remove_link(router_id, device)
                 namespace.remove(router_id, self._maker)
-                network.forget(router_id)
+                network.forget(router_id, self._firewall)
             case net.EnsureGuard(net.Guard() as guard):
                 network.ensure_guard(router_id, guard, self._firewall)
             case net.EnsureGuard() | net.NameNamespace() | net.AwaitAddress():

@@ -46,6 +46,10 @@ class Firewall(Protocol):
         """Make it the namespace's guard; what both have in common isn't touched."""
         ...
 
+    def forget(self, namespace: str) -> None:
+        """Forget what was read of a namespace that isn't there any more."""
+        ...
+
 
 class Nft:
     """The guard as a table of nf_tables."""
@@ -77,6 +81,10 @@ class Nft:
         self._write(namespace, old, guard)
         reading = nft.read(privileged_nft.listing(namespace))
         privileged_nft.load(namespace, nft.mark(guard, reading.digest))
+
+    def forget(self, namespace: str) -> None:
+        """Forget what was read of a namespace that isn't there any more."""
+        self._read.pop(namespace, None)
 
     def _write(self, namespace: str, old: Guard | None, new: Guard) -> None:
         if old:
@@ -110,6 +118,9 @@ class Iptables:
         privileged_iptables.load(namespace, iptables.replacement(guard, now))
         reading = iptables.read(privileged_iptables.listing(namespace))
         privileged_iptables.load(namespace, iptables.mark(guard, reading.digest))
+
+    def forget(self, namespace: str) -> None:
+        """Nothing is known by a namespace."""
 
 
 @functools.cache

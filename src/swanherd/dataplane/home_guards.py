@@ -52,6 +52,10 @@ class RouterFirewall(Protocol):
         """Leave nothing of ours; idempotent."""
         ...
 
+    def forget(self, namespace: str) -> None:
+        """Forget what was read of a namespace that isn't there any more."""
+        ...
+
 
 class Nft:
     """The guard as a table of nf_tables."""
@@ -98,6 +102,10 @@ class Nft:
     def remove(self, namespace: str) -> None:
         """Remove the table."""
         privileged_nft.load(namespace, router_nft.REMOVAL)
+        self.forget(namespace)
+
+    def forget(self, namespace: str) -> None:
+        """Forget what was read of a namespace that isn't there any more."""
         self._read.pop(namespace, None)
 
 
@@ -128,6 +136,9 @@ class Iptables:
         removal = router_iptables.removal(self._listing(namespace))
         if removal:
             privileged_iptables.load(namespace, removal)
+
+    def forget(self, namespace: str) -> None:
+        """Nothing is known by a namespace."""
 
     @staticmethod
     def _listing(namespace: str) -> router_iptables.Listing:

@@ -53,7 +53,7 @@ def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
             guard = firewall.observe(key)
             sas, policies = transforms.observe(key)
         except FileNotFoundError:
-            network.forget(key)
+            network.forget(key, firewall)
             return ObservedNetwork(exists=False)
     return ObservedNetwork(
         exists=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from swanherd.core import network as net
 from swanherd.core.model import IPAddress, IPInterface, RouterId, TrafficSelector
@@ -86,7 +86,7 @@ def observe(router_id: RouterId, outer: Mapping[str, Sequence[str]], firewall: F
             guard = firewall.observe(name)
             sas, policies = transforms.observe(name)
         except FileNotFoundError:
-            forget(router_id)
+            forget(router_id, firewall)
             return Seen(prepared=False)
     if seen["state"] != known.state:
         known = _Routing(
@@ -130,9 +130,18 @@ def observe_transforms(router_id: RouterId, known: ObservedNetwork) -> ObservedN
     return dataclasses.replace(known, kernel_sas=sas, kernel_policies=policies)
 
 
-def forget(router_id: RouterId) -> None:
+class Remembering(Protocol):
+    """Who knows by a namespace what was read of it: a packet filter."""
+
+    def forget(self, namespace: str) -> None:
+        """Forget what was read of a namespace that isn't there any more."""
+        ...
+
+
+def forget(router_id: RouterId, firewall: Remembering) -> None:
     """Forget what was read of a router's namespace that isn't there any more, or not ours."""
     name = name_of(router_id)
+    firewall.forget(name)
     _ROUTING.pop(name, None)
     transforms.forget(name)
 
