@@ -17,10 +17,47 @@ from swanherd.dataplane.privileged import default, inside, xtables
 _PREFIX = {4: "iptables", 6: "ip6tables"}
 _SECONDS = 20
 
-# What was printed of which rules, the oldest first: a look at a guard needs no process.
-_KEPT = 256
-_printed: dict[str, dict[int, str]] = {}
-_lock = threading.Lock()
+# Characters: some thousand routers have less, each with a few connections.
+_KEPT = 1 << 25
+
+
+class Printed:
+    """What was printed of which rules, so that a look at a guard needs no process.
+
+    What wasn't asked for lately goes, if it becomes more than so many characters.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._tables: dict[str, dict[int, str]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, fingerprint: str) -> dict[int, str] | None:
+        """Return what was printed of these rules; None if that isn't known."""
+        with self._lock:
+            tables = self._tables.pop(fingerprint, None)
+            if tables is None:
+                return None
+            self._tables[fingerprint] = tables
+            return dict(tables)
+
+    def keep(self, fingerprint: str, tables: Mapping[int, str]) -> None:
+        """Remember it; of the same rules the same is printed."""
+        with self._lock:
+            if fingerprint in self._tables:
+                return
+            self._tables[fingerprint] = dict(tables)
+            self._size += _length(tables)
+            while self._size > self._most and len(self._tables) > 1:
+                self._size -= _length(self._tables.pop(next(iter(self._tables))))
+
+
+def _length(tables: Mapping[int, str]) -> int:
+    return sum(map(len, tables.values()))
+
+
+_printed = Printed(_KEPT)
 
 
 @default.entrypoint
@@ -54,19 +91,15 @@ def restore(tables: Mapping[int, str]) -> None:
 def save(names: Sequence[str] = ("filter",)) -> dict[int, str]:
     """Return the tables of this thread's namespace; the same rules aren't printed again."""
     fingerprint = xtables.fingerprint(names)
-    with _lock:
-        if tables := _printed.get(fingerprint):
-            return dict(tables)
+    if (known := _printed.get(fingerprint)) is not None:
+        return known
     # One process for all tables that there are, if more than one is asked for.
     chosen = ["-t", *names] if len(names) == 1 else []
     tables = {v: _run([_program(v, "save"), *chosen], "") for v in _PREFIX}
-    with _lock:
-        # Unless somebody changed them meanwhile.
-        if fingerprint and fingerprint == xtables.fingerprint(names):
-            while len(_printed) >= _KEPT:
-                del _printed[next(iter(_printed))]
-            _printed[fingerprint] = tables
-    return dict(tables)
+    # Unless somebody changed them meanwhile.
+    if fingerprint and fingerprint == xtables.fingerprint(names):
+        _printed.keep(fingerprint, tables)
+    return tables
 
 
 def _run(argv: list[str], text: str) -> str:
