@@ -21,7 +21,7 @@ from swanherd.core.model import (
     TrafficSelector,
 )
 from swanherd.core.naming import reqid_of
-from swanherd.swan import identity, negotiated, proposals
+from swanherd.swan import identity, negotiated, proposals, wire
 
 Message = dict[str, Any]
 
@@ -80,9 +80,13 @@ def render(config: IkeConfig, plane: DataPlane, *, quiet: bool = False, rank: in
     if connection.local_address is None:
         raise Unrenderable("The public port has no address of the peer's family.")
     try:
-        return {config.name: _render_ike(config, plane, quiet=quiet, rank=rank)}
+        message = {config.name: _render_ike(config, plane, quiet=quiet, rank=rank)}
     except ValueError as error:
         raise Unrenderable(f"strongSwan can't be told this: {error}.") from error
+    if wire.size_of(message) > wire.MOST:
+        many = f"{len(config.children)} pairs of networks are too many for one peer"
+        raise Unrenderable(f"{many}: strongSwan takes about 1,700.")
+    return message
 
 
 def render_secret(connection: SiteConnection) -> Message:

@@ -6,16 +6,27 @@ that takes longer than all else of a look.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vici.exception import DeserializationException
+from vici.protocol import Message
 
 _SECTION_START, _SECTION_END, _KEY_VALUE, _LIST_START, _LIST_ITEM, _LIST_END = range(1, 7)
+
+# charon closes the connection on a longer packet ("vici message length … exceeds 524288 bytes
+# limit"); its head is the name of a command.
+MOST = (1 << 19) - 64
 
 # charon's own lists are five sections deep.
 _DEEPEST = 32
 
 _ENDED_EARLY = "the message ends within an element"
+
+
+def size_of(message: Mapping[str, Any]) -> int:
+    """Return of how many bytes a message is."""
+    return len(Message.serialize(message))
 
 
 def read_message(data: bytes) -> dict[str, Any]:
