@@ -78,6 +78,7 @@ def look_up(name: str, resolver: dns.resolver.Resolver | None = None) -> Found:
 class _Known:
     addresses: frozenset[IPAddress]
     until: float
+    lost: bool = False  # it wasn't found when it was asked for last
 
 
 class Names:
@@ -111,6 +112,10 @@ class Names:
             self._known = {n: known for n, known in self._known.items() if n in names}
             now = self._clock()
             due = [(n, known) for n, known in self._known.items() if known.until <= now]
+        due.sort(key=lambda each: each[1].until)
+        # Those that nobody answers take many seconds each: only a few of them at a time.
+        lost = [each for each in due if each[1].lost]
+        due = [each for each in due if not each[1].lost] + lost[:_AT_ONCE]
         if not due:
             return frozenset()
         try:
@@ -126,7 +131,8 @@ class Names:
         found = self._find(name)
         before = old.addresses if old is not None else frozenset()
         kept = frozenset(address for address in before if address.version in found.untold)
-        known = _Known(found.addresses | kept or before, self._clock() + found.ttl)
+        addresses, until = found.addresses | kept or before, self._clock() + found.ttl
+        known = _Known(addresses, until, lost=not found.addresses)
         with self._lock:
             self._known[name] = known
         return known

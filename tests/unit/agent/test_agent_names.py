@@ -76,6 +76,22 @@ def test_names_are_looked_up_several_at_once(zone):
     assert names.refresh(used) == frozenset()
 
 
+def test_names_that_nobody_answers_are_asked_for_a_few_at_a_time(zone, names):
+    """The longest lost first; else hundreds of them would keep the others from being followed."""
+    used = {f"{number:02}.example" for number in range(20)}
+    for name in used:
+        names.resolve(name)
+    zone.address, zone.now = None, 100.0
+    names.refresh(used)
+    assert zone.asked == 40
+    zone.now, zone.address, zone.asked = 200.0, "198.51.100.8", 0
+    moved = names.refresh(used)
+    assert zone.asked == 8
+    zone.now = 201.0
+    moved |= names.refresh(used) | names.refresh(used)
+    assert moved == used
+
+
 def test_where_no_thread_can_be_had_names_are_followed_later(zone, names, monkeypatch):
     """A container may have so many; that is no reason to end the agent."""
     names.resolve("vpn.example")
