@@ -75,3 +75,22 @@ def test_tables_that_are_there_are_taken_over_with_their_rows(database, settings
     assert database.sql("SELECT auth_algorithm FROM migrated.ikepolicies") == "sha1"
     assert database.sql("SELECT COUNT(*) FROM migrated.swanherd_statuses") == "0"
     assert differences(database) == ""
+
+
+def test_ids_in_capitals_become_those_of_what_they_refer_to(database, settings):
+    """neutron-vpnaas and Swanherd took them so on MariaDB; compared elsewhere they are others."""
+    router = "abcdef00-0000-4000-8000-00000000000a"
+    table = "migrated.alembic_version_swanherd"
+    database.sql(
+        "SET FOREIGN_KEY_CHECKS = 0;"
+        f"INSERT INTO migrated.routers (id, standard_attr_id) VALUES ('{router}', 1);"
+        "INSERT INTO migrated.vpnservices (id, status, admin_state_up, router_id) "
+        f"VALUES ('s', 'ACTIVE', 1, '{router.upper()}');"
+        "INSERT INTO migrated.swanherd_candidates (router_id, host, `rank`, pinned) "
+        f"VALUES ('{router.upper()}', 'h', 0, 0);"
+        f"UPDATE {table} SET version_num = '5a7e0de00105' WHERE version_num = '5a7e0de00106'"
+    )
+    manage(settings, "--subproject", "swanherd", "upgrade", "heads")
+    for name in ("vpnservices", "swanherd_candidates"):
+        assert database.sql(f"SELECT router_id FROM migrated.{name}") == router
+    assert differences(database) == ""
