@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 from swanherd.core.model import RouterId
 
@@ -62,10 +63,21 @@ def hear(notice: bytes, now: float) -> tuple[RouterId, Tenure] | None:
     try:
         # A frame may be filled up to its least length (IEEE 802.3).
         told = json.loads(notice.rstrip(b"\0"))
-        began = None if told["began"] is None else now - float(told["began"])
-        return RouterId(str(told["key"])), Tenure(began, now - float(told["ended"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        began = None if told["began"] is None else now - _ago(told["began"])
+        return RouterId(str(told["key"])), Tenure(began, now - _ago(told["ended"]))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+
+
+def _ago(told: float | str) -> float:
+    """Return how long ago something was: what ends later would be doubted at each look till then.
+
+    JSON as Python reads it has infinities and numbers that no float holds.
+    """
+    seconds = float(told)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"nothing was {seconds} s ago")
+    return seconds
 
 
 def doubted(own: Tenure, other: Tenure) -> float | None:

@@ -1,6 +1,7 @@
 """Two nodes that were cut off from each other served a router at once; who keeps it renews."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,12 @@ from tests.unit.core.seen import DESIRED, charon, ike_sa
 KEY = RouterId("qrouter-x")
 seconds = st.floats(0, 1e6)
 NOW = 1000.0
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+
+
+def within(values):
+    names = st.sampled_from(("key", "began", "ended"))
+    return st.lists(values) | st.dictionaries(names, values)
 
 
 def told(tenure, *, ended_at, here_later=0.0, clock=0.0):
@@ -29,6 +36,7 @@ def told(tenure, *, ended_at, here_later=0.0, clock=0.0):
 @given(seconds, seconds, st.floats(-1e6, 1e6))
 def test_a_notice_tells_the_same_by_the_clock_of_who_hears_it(began, ended, clock):
     """Clocks of nodes have nothing in common but their pace."""
+    began, ended = sorted((began, ended))
     heard = told(Tenure(began), ended_at=ended, clock=clock)
     assert heard.began == pytest.approx(began + clock, abs=1e-3)
     assert heard.ended == pytest.approx(ended + clock, abs=1e-3)
@@ -39,6 +47,22 @@ def test_a_notice_tells_the_same_by_the_clock_of_who_hears_it(began, ended, cloc
 )
 def test_what_is_no_notice_is_none(notice):
     assert hear(notice, NOW) is None
+
+
+@pytest.mark.parametrize("ago", ["-1", "-1e9", "-Infinity", "Infinity", "NaN", "1e999", "9" * 400])
+@pytest.mark.parametrize("what", ["began", "ended"])
+def test_what_was_not_before_now_is_no_notice(what, ago):
+    """What ends in a year would be doubted for a year: each look would end every IKE SA."""
+    other = {"began": "ended", "ended": "began"}[what]
+    notice = f'{{"key": "{KEY}", "{what}": {ago}, "{other}": 1}}'
+    assert hear(notice.encode(), NOW) is None
+
+
+@given(st.binary(max_size=40) | st.recursive(scalars, within).map(json.dumps).map(str.encode))
+def test_whatever_is_heard_it_is_a_notice_or_nothing(notice):
+    """A frame of whoever is on that network raises nothing."""
+    hear(notice, NOW)
+    hear(b'{"key": 1, "began": ' + notice + b', "ended": 1}', NOW)
 
 
 def test_who_began_first_and_keeps_the_address_doubts_what_is_older_than_the_others_end():
