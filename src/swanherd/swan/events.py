@@ -8,6 +8,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from vici.exception import DeserializationException
+
 from swanherd.core.ike import ChildSa, SaState
 from swanherd.swan import codec
 
@@ -128,7 +130,16 @@ class EventReader:
         self._peers: dict[bytes, str] = {}
 
     def read(self, kind: str, message: Mapping[str, Any]) -> tuple[Event, ...]:
-        """Return what the event means to us; nothing if it doesn't matter."""
+        """Return what the event means to us; nothing if it doesn't matter.
+
+        Raises vici's DeserializationException for what is no such event.
+        """
+        try:
+            return self._read(kind, message)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DeserializationException(f"what is told of {kind} isn't as known") from error
+
+    def _read(self, kind: str, message: Mapping[str, Any]) -> tuple[Event, ...]:
         match kind:
             case "log":
                 event = self._read_log(message)
