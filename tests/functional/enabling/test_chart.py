@@ -1,6 +1,7 @@
 """What the chart makes is what Kubernetes takes, and what the agent needs."""
 
 import functools
+import json
 import pathlib
 import subprocess
 
@@ -84,6 +85,8 @@ def test_a_disruption_budget_is_of_the_clusters_api(version, policy):
         (("--set", "podDisruptionBudget.maxUnavailable=1"), "maxUnavailable"),
         (("--set", "probes.liveness.periodSeconds=0"), "periodSeconds"),
         (("--set", "resources.agent.requests.ram=1"), "ram"),
+        (("--set", "config.DEFAULT.transport_url=rabbit://u:p@bus/"), "transport_url"),
+        (("--set", "config.ovs.other=two\nlines"), "config/ovs/other"),
     ],
 )
 def test_wrong_values_are_refused_by_name(wrong, named):
@@ -160,6 +163,24 @@ def part(text, section):
     """Return the lines of a section."""
     lines = text.split(f"[{section}]\n", 1)[1].split("\n[", 1)[0].splitlines()
     return [line for line in lines if " = " in line]
+
+
+@pytest.mark.parametrize("name", ["2026", "1e3", "true"])
+def test_a_name_that_yaml_takes_for_another_kind_stays_text(name):
+    """Of the release, which Kubernetes makes labels of, and of the bus' Secret."""
+    command = [ROOT / "build" / "helm", "template", name, CHART, *NEEDED]
+    given = f"bus.existingSecret={name},bus.key={name},priorityClassName={name}"
+    text = subprocess.run([*command, "--set-string", given], capture_output=True, check=True)
+    for each in filter(None, yaml.safe_load_all(text.stdout)):
+        kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("value", [1500000, 0.5, 0, "07", "a, b"])
+def test_an_options_value_is_written_as_it_is_given(value, tmp_path):
+    """In a file of values too, where helm takes each number for a fraction."""
+    (tmp_path / "values.yaml").write_text(json.dumps({"config": {"ovs": {"option": value}}}))
+    text = rendered("--values", str(tmp_path / "values.yaml"))["ConfigMap"]["data"]
+    assert f"\noption = {value}\n" in text["swanherd.conf"] + "\n"
 
 
 def test_probes_ask_what_swanherdctl_tells():

@@ -4,7 +4,7 @@
 
 {{- define "swanherd.selector" -}}
 app.kubernetes.io/name: swanherd
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: ovn-agent
 {{- end -}}
 
