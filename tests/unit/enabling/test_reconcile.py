@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from swanherd_operator.controller.cluster import Away, Denied, Ref, kinds
-from swanherd_operator.controller.plan import FORCE, VERSION, Settings, agents
+from swanherd_operator.controller.plan import FORCE, VERSION, Settings, agents, chart_values
 from swanherd_operator.controller.reconcile import Surroundings, look
 from swanherd_operator.document import parse
 from swanherd_operator.enabling import Images
@@ -184,3 +184,32 @@ def test_agents_are_ready_where_those_that_are_wanted_are(status, holds):
     """Not those of an earlier image or configuration."""
     found = {"metadata": {"generation": 2}, "status": STATUS | status}
     assert agents(parse(deployment()), found).holds is holds
+
+
+def test_a_job_that_gave_up_is_made_anew():
+    """A database that was away for longer than its attempts last is not the end."""
+    cluster = MemoryCluster(deployment())
+    look(world(cluster), "openstack", "cloud")
+    (ref,) = (ref for ref in cluster.objects if ref.kind == "Job")
+    gave_up = {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}
+    cluster.objects[ref] = {**cluster.objects[ref], "status": gave_up}
+    assert not look(world(cluster), "openstack", "cloud")
+    assert conditions(cluster)["DatabaseReady"]["reason"] == "Failed"
+    look(world(cluster), "openstack", "cloud")
+    assert "status" not in cluster.objects[ref]
+    assert conditions(cluster)["DatabaseReady"]["reason"] == "Migrating"
+
+
+@pytest.mark.parametrize(
+    ("image", "values"),
+    [
+        ("r.example/swanherd:v1", {"repository": "r.example/swanherd", "tag": "v1"}),
+        ("r.example/swanherd", {"repository": "r.example/swanherd", "tag": "latest"}),
+        ("r.example:5000/swanherd", {"repository": "r.example:5000/swanherd", "tag": "latest"}),
+        ("r:5000/s:v1@sha256:0a", {"repository": "r:5000/s:v1", "digest": "sha256:0a"}),
+    ],
+)
+def test_an_image_without_a_tag_is_the_latest(image, values):
+    """As Kubernetes has it; a registry's port is no tag."""
+    settings = Settings(Images("r/neutron:1", image), "bus")
+    assert chart_values(settings)["image"] == values

@@ -66,7 +66,9 @@ def chart_values(settings: Settings) -> dict[str, Any]:
     if separator:
         image = {"repository": repository, "digest": rest}
     else:
-        repository, _, rest = settings.images.agent.rpartition(":")
+        repository, colon, rest = settings.images.agent.rpartition(":")
+        if not colon or "/" in rest:  # a registry's port, if anything
+            repository, rest = settings.images.agent, "latest"
         image = {"repository": repository, "tag": rest}
     return {
         "image": image,
@@ -174,8 +176,16 @@ def accepted(deployment: Deployment) -> Condition:
     return Condition("Accepted", True, reason, f"{FLAG} is {str(deployment.enabled).lower()}")
 
 
+def gave_up(found: Object) -> bool:
+    """Tell whether a job has used up its attempts: Kubernetes makes no more."""
+    told = found.get("status", {}).get("conditions", ())
+    return any((each["type"], each["status"]) == ("Failed", "True") for each in told)
+
+
 def database(found: Object | None) -> Condition:
     """Tell how far the job is."""
+    if found and gave_up(found):
+        return Condition("DatabaseReady", False, "Failed", "The job gave up; it is made anew.")
     status = (found or {}).get("status", {})
     if status.get("succeeded"):
         return Condition("DatabaseReady", True, "Migrated", "The tables are the server image's.")

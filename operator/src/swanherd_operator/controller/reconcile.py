@@ -74,7 +74,11 @@ def _enabled(world: Surroundings, document: Object, deployment: Deployment) -> l
     for each in applied:
         there[each["kind"]] = cluster.apply(each)
     _sweep(world, document, keep={Ref.of(each) for each in wanted})
-    database = plan.database(there["Job"])
+    job = there["Job"]
+    database = plan.database(job)
+    if job and plan.gave_up(job):
+        # Its end is an event, and the next look makes another. Its pod's log is gone already.
+        cluster.delete(Ref.of(job))
     agents = plan.agents(deployment, there.get("DaemonSet"))
     return [plan.accepted(deployment), database, agents]
 
