@@ -129,6 +129,14 @@ def test_a_shell_reads_the_key_of_the_script_as_it_is(psk):
         ("cisco-ios-xe", {"local": ("fd91::/64",), "peer": ("fd92::/64",)}, "IPv6"),
         ("fortigate", {"ike": {"auth_algorithm": "aes-xcbc"}}, "aes-xcbc"),
         ("fortigate", {"ipsec": {"transform_protocol": "ah"}}, "ah"),
+        (
+            "cisco-ios-xe",
+            {
+                "ike": {"ike_version": "v1", "encryption_algorithm": "aes-256-gcm-16"},
+                "local_id": "192.0.2.1",
+            },
+            "aes-256-gcm-16",
+        ),
         ("vyos", {"peer_id": "it's"}, "identity"),
         ("vyos", {"peer_address": "0.0.0.0"}, "peer_address"),
         ("openstack", {"peer_address": "0.0.0.0"}, "peer_address"),

@@ -34,6 +34,9 @@ COMMAND = re.compile(
     rf"|site-to-site peer {NAME} ({PEER}))"
 )
 
+# The node's constraint: an address, or "any"; no host name.
+LOCAL_ADDRESS = re.compile(r"local-address '([0-9a-f.:]+|any)'")
+
 CIPHERS = ["3des", "aes-128", "aes-256-ctr"]
 CIPHERS += [
     f"aes-{bits}-{mode}-{n}" for bits in (192, 256) for mode in ("ccm", "gcm") for n in (8, 16)
@@ -76,3 +79,11 @@ def test_every_kind_of_connection_is_said_in_its_grammar(changes):
     (file,) = peers.export("vyos", sample.tunnel(**changes), "correct horse battery")
     commands = [line for line in file.text.splitlines() if not line.startswith("#")]
     assert [line for line in commands if not COMMAND.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize("address", ["192.0.2.2", "2001:db8::2", "office.example"])
+def test_the_device_listens_on_an_address_or_on_any(address):
+    """A peer that the cloud knows by a host name may have another address tomorrow."""
+    (file,) = peers.export("vyos", sample.tunnel(peer_address=address))
+    (line,) = (line for line in file.text.splitlines() if " local-address " in line)
+    assert LOCAL_ADDRESS.search(line)

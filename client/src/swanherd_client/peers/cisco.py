@@ -87,6 +87,8 @@ def _ikev1(tunnel: Tunnel) -> list[str]:
     policy = tunnel.ike
     mode, bits, _ = policy.cipher
     hashed = look_up(DEVICE, "auth_algorithm", policy.integrity, _ESP_HASHES)
+    if mode not in ("cbc", "3des"):
+        raise Unsayable(f"{DEVICE} has no IKEv1 encryption_algorithm {policy.encryption}")
     if not (is_address(tunnel.cloud_id.kind) and is_address(tunnel.peer_id.kind)):
         raise Unsayable(f"{DEVICE}: identities of IKEv1 must be addresses here")
     lines = ["crypto isakmp policy 10"]

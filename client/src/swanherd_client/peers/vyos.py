@@ -6,6 +6,7 @@ from swanherd_client.peers.words import (
     UNTESTED,
     File,
     identity_text,
+    is_ip,
     known_group,
     look_up,
     need_address,
@@ -101,7 +102,7 @@ def _peer(tunnel: Tunnel) -> list[str]:
         f"{peer} connection-type initiate",
         f"{peer} ike-group {tunnel.label}",
         f"{peer} default-esp-group {tunnel.label}",
-        f"{peer} local-address {_quoted('address', need_address(DEVICE, tunnel))}",
+        f"{peer} local-address '{_local_address(tunnel)}'",
         f"{peer} remote-address {tunnel.cloud_address}",
     ]
     for number, (here, there) in enumerate(tunnel.pairs, 1):
@@ -110,6 +111,12 @@ def _peer(tunnel: Tunnel) -> list[str]:
             f"{peer} tunnel {number} remote prefix {there}",
         ]
     return lines
+
+
+def _local_address(tunnel: Tunnel) -> str:
+    """Return the device's address; it takes no host name, but any address."""
+    address = need_address(DEVICE, tunnel)
+    return address if is_ip(address) else "any"
 
 
 def _id(tunnel: Tunnel, side: str) -> str:

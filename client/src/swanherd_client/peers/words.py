@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Collection, Mapping
 
@@ -82,6 +83,15 @@ def need_address(device: str, tunnel: Tunnel) -> str:
     if tunnel.peer_address is None:
         raise Unsayable(f"{device} needs a peer_address; the connection takes any")
     return tunnel.peer_address
+
+
+def is_ip(text: str) -> bool:
+    """Whether a peer's address is one, and no host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_address(kind: Kind) -> bool:
