@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from swanherd_operator.document import API_GROUP
 
 # More than any cluster takes: etcd's limit is 1.5 MiB. What is larger would be read for minutes.
@@ -41,6 +43,7 @@ def from_cluster(namespace: str, name: str) -> str:
     """Return the resource as the cluster of the current kubeconfig has it, as JSON."""
     try:
         from kubernetes import client, config
+        from urllib3.exceptions import HTTPError
     except ImportError:
         raise Unreadable("reading a cluster needs swanherd-operator[cluster]") from None
     try:
@@ -48,8 +51,10 @@ def from_cluster(namespace: str, name: str) -> str:
         found: Any = client.CustomObjectsApi().get_namespaced_custom_object(
             API_GROUP, "v1alpha1", namespace, "openstackdeployments", name
         )
-    except (config.ConfigException, client.ApiException, OSError) as error:
+    except (config.ConfigException, client.ApiException, HTTPError, OSError) as error:
         raise Unreadable(f"cluster: {_sentence(error)}") from None
+    except yaml.YAMLError:
+        raise Unreadable("cluster: the kubeconfig isn't YAML") from None
     return json.dumps(found)
 
 

@@ -39,6 +39,24 @@ def test_a_resource_is_read_from_the_cluster(cluster, capsys):
     assert not cluster.changes
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [(kubeconfig("http://127.0.0.1:9"), "Connection refused"), ("clusters: [", "isn't YAML")],
+)
+def test_a_cluster_that_does_not_answer_is_said_in_a_line(
+    config, told, tmp_path, monkeypatch, capsys
+):
+    """Whether nobody listens there, or the kubeconfig is broken."""
+    pytest.importorskip("kubernetes", reason="needs swanherd-operator[cluster]")
+    (tmp_path / "kubeconfig").write_text(config)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    assert cmd.main(["enable", "--cluster", "cloud"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("swanherd-enable: cluster: ")
+    assert told in said
+    assert said.count("\n") == 1
+
+
 def test_without_the_client_it_says_what_to_install(capsys):
     """One line."""
     with contextlib.suppress(ImportError):

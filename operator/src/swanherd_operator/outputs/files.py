@@ -12,7 +12,7 @@ def render(deployment: Deployment, images: Images | None, *, enabled: bool) -> s
     """Return what each file gets, under its name; nothing if disabled."""
     if not enabled:
         return (
-            "# Take the vpnaas parts out of service_plugins and extensions, and restart.\n"
+            "# Take swanherd out of service_plugins and extensions, and restart.\n"
             "# The tables and their rows stay where they are.\n"
         )
     wanted = settings(deployment.backend)
