@@ -6,7 +6,7 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from osc_lib import exceptions
@@ -14,6 +14,8 @@ from osc_lib.command import command
 
 from swanherd_client import peers
 from swanherd_client.tunnel import Unsayable, gather
+
+CONNECTIONS = "vpn/ipsec-site-connections"
 
 
 class ExportConnection(command.Command):  # type: ignore[misc]
@@ -38,11 +40,9 @@ class ExportConnection(command.Command):  # type: ignore[misc]
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Read the connection and write what its device needs."""
         network = self.app.client_manager.network
-        found = network.find_vpn_ipsec_site_connection(
-            parsed_args.connection, ignore_missing=False
-        )
+        found = find(network, parsed_args.connection)
         try:
-            tunnel, psk = gather(lambda path: read(network, path), found.id)
+            tunnel, psk = gather(lambda path: read(network, path), found)
             key = psk if parsed_args.with_psk else None
             files = peers.export(parsed_args.device, tunnel, key)
         except Unsayable as error:
@@ -54,14 +54,27 @@ class ExportConnection(command.Command):  # type: ignore[misc]
                 sys.stdout.write(file.text)
 
 
-def read(network: Any, path: str) -> Mapping[str, Any]:
-    """Return a resource of Neutron's API without its envelope."""
-    reply = network.get(f"/{path}")
+def find(network: Any, name: str) -> str:
+    """Return the id of the connection of that id or name; its key isn't asked for."""
+    for key in ("id", "name"):
+        found = read(network, CONNECTIONS, [("fields", "id"), (key, name)])
+        if len(found) > 1:
+            raise exceptions.CommandError(
+                f"there are several connections named {name}: say the ID"
+            )
+        if found:
+            return str(found[0]["id"])
+    raise exceptions.CommandError(f"there is no connection {name}")
+
+
+def read(network: Any, path: str, params: Sequence[tuple[str, str]] = ()) -> Any:
+    """Return a resource of Neutron's API, or several, without the envelope."""
+    # log=False: keystoneauth writes bodies, keys too, into its log at the level debug.
+    reply = network.request(f"/{path}", "GET", params=list(params), log=False)
     if reply.status_code != 200:
         raise exceptions.CommandError(f"{path}: {reply.status_code} {reply.text}")
-    (body,) = reply.json().values()
-    found: Mapping[str, Any] = body
-    return found
+    (body,) = (value for key, value in reply.json().items() if not key.endswith("_links"))
+    return body
 
 
 def write(path: pathlib.Path, text: str) -> None:
