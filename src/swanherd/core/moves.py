@@ -34,7 +34,7 @@ from swanherd.core.model import (
     TrafficSelector,
     Transform,
 )
-from swanherd.core.naming import peering_of, reqid_of
+from swanherd.core.naming import is_child_name, peering_of, reqid_of
 from swanherd.core.network import (
     Direction,
     EnsureKernelPolicy,
@@ -98,6 +98,8 @@ def _wanted(
         for sa in charon.ike_sas
         for child in sa.children
         if child.state in _THERE and child.name not in children[sa.config]
+        # The kernel tells those of a strange one by a number that charon chose.
+        if is_child_name(child.name)
     ]
     if not old:
         return

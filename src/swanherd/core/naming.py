@@ -25,6 +25,7 @@ from swanherd.core.model import (
 )
 
 _NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9a-f]{16})")
+_CHILD = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
 
 
 def _digest(key: Secret, *parts: str) -> bytes:
@@ -73,6 +74,11 @@ def child_name(selector: TrafficSelector, policy: IpsecPolicy) -> str:
     parts = (policy.transform, policy.mode, policy.encryption, policy.integrity, policy.dh_group)
     text = "\0".join((*parts, str(policy.lifetime)))
     return f"{pair_name(selector)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def is_child_name(name: str) -> bool:
+    """Tell whether it is a name that `child_name` gives: others may load what they like."""
+    return _CHILD.fullmatch(name) is not None
 
 
 def pair_name(selector: TrafficSelector) -> str:

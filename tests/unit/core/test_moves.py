@@ -383,3 +383,12 @@ def ranks_of(actions):
 
 def outward_of(actions):
     return {policy for policy in added(actions) if policy.direction is Direction.OUT}
+
+
+@pytest.mark.parametrize("name", ["by-hand", "x", "", "-1234567"])
+def test_a_child_that_others_have_loaded_into_our_config_is_ended_like_any_other(name):
+    """No policy of ours is of it, whose name tells no reqid."""
+    strange = ike_sa(config=CONFIG, children=(ChildSa(name, 7, SaState.INSTALLED),))
+    actions = planned(strange, loaded=0.0)
+    assert TerminateChild(7) in actions
+    assert added(actions) == set()
