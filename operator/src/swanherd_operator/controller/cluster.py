@@ -194,12 +194,14 @@ class ApiCluster:
         meta = about["metadata"]
         told = f"{meta['uid']} {meta.get('generation')} {reason} {message}"
         digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+        # At most 253 letters, as any name in Kubernetes.
+        begin = meta["name"][:200].rstrip("-.")
         names = {key: meta[key] for key in ("name", "namespace", "uid")}
         regarding = {"apiVersion": about["apiVersion"], "kind": about["kind"], **names}
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{meta['name']}.{digest}", "namespace": meta["namespace"]},
+            "metadata": {"name": f"{begin}.{digest}", "namespace": meta["namespace"]},
             "involvedObject": regarding,
             "type": "Warning",
             "reason": reason,
