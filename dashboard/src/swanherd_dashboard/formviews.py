@@ -64,7 +64,7 @@ class FormView(views.HorizonTemplateView):
         context: dict[str, Any] = super().get_context_data(**kwargs)
         context.setdefault("form", self.form())
         context["routers_of_subnets"] = {
-            each.id: each.router_id for each in self.around.subnets.values()
+            each.id: each.routers for each in self.around.subnets.values()
         }
         context["notes"] = {key: _(each.note) for key, each in profiles.PROFILES.items()}
         return context
@@ -182,5 +182,5 @@ class EditView(FormView):
 
 def _of_router(around: surroundings.Surroundings, router_id: str) -> surroundings.Surroundings:
     """Return the surroundings with the subnets of one router."""
-    chosen = {key: each for key, each in around.subnets.items() if each.router_id == router_id}
+    chosen = {key: each for key, each in around.subnets.items() if router_id in each.routers}
     return dataclasses.replace(around, subnets=chosen)

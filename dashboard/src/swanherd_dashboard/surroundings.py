@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from swanherd_dashboard import neutron
 from swanherd_dashboard.core import rows
-from swanherd_dashboard.core.rules import Subnet
+from swanherd_dashboard.core.rules import Subnet, homes
 
 # The ports by which a router is in a subnet (neutron_lib.constants.ROUTER_INTERFACE_OWNERS).
 _INTERFACES = (
@@ -36,12 +36,7 @@ def look(cloud: neutron.Neutron) -> Surroundings:
         if row.get("external_gateway_info")
     }
     ports = cloud.mine("ports", ("device_id", "fixed_ips"), device_owner=_INTERFACES)
-    home = {
-        fixed["subnet_id"]: port["device_id"]
-        for port in ports
-        if port["device_id"] in routers
-        for fixed in port["fixed_ips"]
-    }
+    home = homes(ports, routers)
     names = {row["id"]: row["name"] for row in cloud.get("networks", ("id", "name"))}
     # Not `mine`: a subnet of another project may be shared, and be on one's router.
     listed = cloud.get("subnets", ("id", "name", "cidr", "network_id")) if home else []

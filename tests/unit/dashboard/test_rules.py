@@ -121,7 +121,7 @@ def test_a_policy_that_a_profile_made_is_found_again():
 
 
 def subnet(cidr, router="r"):
-    return rules.Subnet(cidr, "", cidr, router)
+    return rules.Subnet(cidr, "", cidr, (router,))
 
 
 def test_a_connection_for_each_ip_version():
@@ -161,3 +161,18 @@ def test_subnets_are_the_chosen_routers():
     for chosen in (["a", "b"], ["c"]):
         with pytest.raises(rules.Wrong, match="router above"):
             rules.on_router(known, chosen, "r")
+
+
+def test_a_subnet_may_be_on_several_routers():
+    """Each router with an interface in it can be given a VPN for it; a foreign one is none."""
+    ports = [
+        {"device_id": each, "fixed_ips": [{"subnet_id": "s"}]} for each in ("a", "b", "b", "x")
+    ]
+    found = rules.homes(ports, {"a", "b", "c"})
+    assert found == {"s": ("a", "b")}
+    chosen = rules.Subnet("s", "", "10.1.0.0/24", found["s"])
+    for router in ("a", "b"):
+        assert rules.on_router({"s": chosen}, ["s"], router) == [chosen]
+    for router in ("c", "x"):
+        with pytest.raises(rules.Wrong, match="router above"):
+            rules.on_router({"s": chosen}, ["s"], router)

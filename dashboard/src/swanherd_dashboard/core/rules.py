@@ -9,7 +9,8 @@ import dataclasses
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
 
 from swanherd_dashboard.core.words import gettext_noop
 
@@ -34,12 +35,12 @@ class Wrong(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet of the project that a router has an interface in."""
+    """A subnet that routers of the project have an interface in: one, or several."""
 
     id: str
     name: str
     cidr: str
-    router_id: str
+    routers: tuple[str, ...]
 
     @property
     def version(self) -> int:
@@ -198,12 +199,26 @@ def _check_overlap(here: Sequence[Subnet], there: Sequence[Network]) -> None:
                 )
 
 
+def homes(
+    ports: Iterable[Mapping[str, Any]], routers: Container[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return by subnet those of the routers that have an interface of these ports in it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for port in ports:
+        router_id = port["device_id"]
+        for fixed in port["fixed_ips"] if router_id in routers else ():
+            there = found.get(fixed["subnet_id"], ())
+            if router_id not in there:
+                found[fixed["subnet_id"]] = (*there, router_id)
+    return found
+
+
 def on_router(
     subnets: Mapping[str, Subnet], chosen: Sequence[str], router_id: str
 ) -> list[Subnet]:
     """Return the chosen subnets; refuse one in which the router has no interface."""
     found = [subnets[each] for each in chosen if each in subnets]
-    if len(found) != len(chosen) or any(subnet.router_id != router_id for subnet in found):
+    if len(found) != len(chosen) or any(router_id not in subnet.routers for subnet in found):
         raise Wrong("subnets", gettext_noop("Choose subnets of the router above."))
     return found
 

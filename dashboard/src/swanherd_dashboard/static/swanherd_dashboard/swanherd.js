@@ -211,7 +211,7 @@
     function subnets() {
       if (!router) { return; }
       root.querySelectorAll('[data-sh-field="subnets"] [data-sh-choice]').forEach(function (choice) {
-        var here = homes[choice.dataset.shChoice] === router.value, box = choice.querySelector('input');
+        var here = homes[choice.dataset.shChoice].indexOf(router.value) >= 0, box = choice.querySelector('input');
         choice.hidden = !here;
         if (!here) { box.checked = false; }
       });
