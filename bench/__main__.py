@@ -26,7 +26,7 @@ from lab import up as lifecycle
 from lab.boxes import Box
 from lab.cloud import Cloud
 from lab.layout import ROOT, Lab, LabError, Shape
-from lab.processes import processes, wait_for
+from lab.processes import beside, wait_for
 from lab.sites import Workload, boot, make_public, make_site
 from lab.user import enter
 from lab.vpn import End, connect, make_end, wait_status
@@ -215,16 +215,7 @@ def agent_memory(cloud: Cloud) -> float:
 
 def charons(box: Box) -> list[int]:
     """Return the process ids (outside) of the box's IKE daemons."""
-    space = os.readlink(f"/proc/{box.init().pid}/ns/mnt")
-    found = []
-    for process in processes():
-        try:
-            inside = os.readlink(f"/proc/{process.pid}/ns/mnt") == space
-        except OSError:
-            continue
-        if inside and process.argv and process.argv[0].endswith("charon-systemd"):
-            found.append(process.pid)
-    return found
+    return beside(box.init().pid, "charon-systemd")
 
 
 def rss(pid: int) -> float:

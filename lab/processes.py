@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -78,10 +79,10 @@ class Process:
 
     @property
     def program(self) -> str:
-        """The file that it runs; empty if it's gone."""
+        """The file that it runs; empty if it's gone, or none of ours to look at."""
         try:
             return str((PROC / str(self.pid) / "exe").readlink())
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             return ""
 
 
@@ -90,6 +91,21 @@ def processes() -> Iterator[Process]:
     for entry in PROC.iterdir():
         if entry.name.isdigit() and (process := Process.of(int(entry.name))):
             yield process
+
+
+def beside(pid: int, name: str) -> list[int]:
+    """Return the ids of the processes of that program which are in the same box as `pid`.
+
+    Any of them may end while it is looked at.
+    """
+    space = os.readlink(PROC / str(pid) / "ns/mnt")
+    found = []
+    for process in processes():
+        if process.program.endswith(f"/{name}"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+                if os.readlink(PROC / str(process.pid) / "ns/mnt") == space:
+                    found.append(process.pid)
+    return found
 
 
 def wait_gone(gone: Iterable[Process], limit: float) -> bool:

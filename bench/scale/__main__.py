@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 import time
 import urllib.request
@@ -20,6 +19,7 @@ from bench import planes
 from bench.scale import wanted
 from bench.scale.pings import Pings
 from bench.scale.stage import Stage, staged
+from lab.processes import beside
 from swanherd.cmd.swanherdctl import ask
 from swanherd.core.model import DataPlane, DesiredRouter
 
@@ -257,16 +257,7 @@ def rss(pid: int) -> float:
 
 def charons(stage: Stage) -> list[int]:
     """Return the process ids of the agent's daemons."""
-    from lab.processes import processes
-
-    space = os.readlink(f"/proc/{stage.node.init().pid}/ns/mnt")
-    return [
-        p.pid
-        for p in processes()
-        if p.argv
-        and p.argv[0].endswith("charon-systemd")
-        and os.readlink(f"/proc/{p.pid}/ns/mnt") == space
-    ]
+    return beside(stage.node.init().pid, "charon-systemd")
 
 
 def median(values: list[float]) -> float:

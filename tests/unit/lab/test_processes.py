@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lab.layout import LabError
-from lab.processes import Process, kill, wait_for, wait_gone
+from lab.processes import Process, beside, kill, wait_for, wait_gone
 
 
 def test_a_process_is_known_by_its_start() -> None:
@@ -52,3 +52,18 @@ def test_a_worker_is_what_a_program_forked_and_no_other_program() -> None:
             assert [worker.pid for worker in main.workers()] == [forked]
         finally:
             kill(main.workers())
+
+
+def test_a_program_is_found_in_its_box_though_others_end_meanwhile() -> None:
+    """Programs come and go by the hundred beside a measurement of an hour."""
+    box = os.getpid()
+    with subprocess.Popen(["sleep", "60"]) as program:
+        ended = [subprocess.Popen(["true"]) for _ in range(100)]
+        try:
+            for _ in range(20):
+                assert program.pid in beside(box, "sleep")
+            assert beside(box, "leep") == []
+        finally:
+            program.kill()
+            for each in ended:
+                each.wait()
