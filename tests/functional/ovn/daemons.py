@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 SCHEMAS = {
     "Open_vSwitch": "/usr/share/openvswitch/vswitch.ovsschema",
@@ -128,3 +130,19 @@ def central(directory: pathlib.Path) -> Iterator[Northd]:
             yield northd
         finally:
             northd.stop()
+
+
+def columns_read(work: Callable[[], object]) -> int:
+    """Return how many columns of rows are read while the work is done."""
+    count = 0
+
+    def counted(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code.co_name == "__getattr__"
+
+    sys.setprofile(counted)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count

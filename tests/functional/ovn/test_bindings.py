@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Iterator
-from types import FrameType
 
 import pytest
 
@@ -14,7 +12,7 @@ from swanherd.core.failures import Temporary
 from swanherd.core.model import PortId, RouterId
 from swanherd.core.takeover import Binding
 from swanherd.ovn.bindings import Bindings, Where
-from tests.functional.ovn.daemons import Northd, until
+from tests.functional.ovn.daemons import Northd, columns_read, until
 
 ROUTER = RouterId("7f5b6d0a-0000-4000-8000-000000000001")
 
@@ -33,18 +31,7 @@ class Seen:
 
     def columns_read(self, port: str) -> int:
         """Return how many columns of rows are read when one port is asked for."""
-        count = 0
-
-        def counted(frame: FrameType, event: str, _argument: object) -> None:
-            nonlocal count
-            count += event == "call" and frame.f_code.co_name == "__getattr__"
-
-        sys.setprofile(counted)
-        try:
-            self.of(port)
-        finally:
-            sys.setprofile(None)
-        return count
+        return columns_read(lambda: self.of(port))
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import pathlib
-import sys
 from collections.abc import Iterator
 from concurrent import futures
-from types import FrameType
 
 import pytest
 
 from swanherd.core.failures import Temporary
 from swanherd.core.model import PortId, RouterId
 from swanherd.ovn.vswitch import PluggedPort, Vswitch
-from tests.functional.ovn.daemons import OvsdbServer, ovsdb_server, until
+from tests.functional.ovn.daemons import OvsdbServer, columns_read, ovsdb_server, until
 
 ROUTER = RouterId("6d0ba1c8-92de-4af4-a34f-20a1bb5c8f2d")
 MAC = "02:00:00:00:00:01"
@@ -117,27 +115,11 @@ def test_a_row_is_read_once_until_it_changes(server: OvsdbServer, vswitch: Vswit
     for number in range(3):
         vswitch.plug(f"vp{number}", PortId(f"port-{number}"), MAC, ROUTER)
     assert len(vswitch.ports()) == 3
-    assert rows_read(vswitch) == 0
+    assert columns_read(vswitch.ports) == 0
     vsctl(server, "set", "Interface", "vp1", "external_ids:iface-id=other")
     until(lambda: vswitch.ports()["vp1"].port_id == "other")
     vswitch.unplug("vp2")
     assert vswitch.ports().keys() == {"vp0", "vp1"}
-
-
-def rows_read(vswitch: Vswitch) -> int:
-    """Return how many columns of rows are read when the ports are asked for."""
-    count = 0
-
-    def counted(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event == "call" and frame.f_code.co_name == "__getattr__"
-
-    sys.setprofile(counted)
-    try:
-        vswitch.ports()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def test_the_chassis_is_known(vswitch: Vswitch) -> None:

@@ -240,6 +240,16 @@ def connection(parents, **body):
     }
 
 
+def endpoint_groups(api, subnet_id, peer_cidr):
+    """Make the two groups of a connection; return their ids by its fields."""
+    return {
+        f"{side}_ep_group_id": api.create(
+            "vpn/endpoint-groups", "endpoint_group", type=kind, endpoints=[endpoint]
+        )["id"]
+        for side, kind, endpoint in (("local", "subnet", subnet_id), ("peer", "cidr", peer_cidr))
+    }
+
+
 def remove_all(api):
     """Delete every VPN resource of the project."""
     children_first = ("ipsec-site-connections", "vpnservices", "ikepolicies", "ipsecpolicies")

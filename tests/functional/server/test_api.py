@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from tests.functional.server.stage import connection, remove_all, served
+from tests.functional.server.stage import connection, endpoint_groups, remove_all, served
 
 # Older definitions name no filter, so that none can be refused (`swanherd.server.compat`).
 FILTERS_ARE_NAMED = int(metadata.version("neutron-lib").split(".")[0]) >= 4
@@ -88,15 +88,7 @@ def test_two_services_of_a_router_live_side_by_side(api, cloud, database, parent
     """Both have connections; the one stays when the other goes."""
     collection, resource = "vpn/ipsec-site-connections", "ipsec_site_connection"
     second = api.create("vpn/vpnservices", "vpnservice", router_id=cloud["router"], name="second")
-    groups = {
-        f"{side}_ep_group_id": api.create(
-            "vpn/endpoint-groups", "endpoint_group", type=kind, endpoints=endpoints
-        )["id"]
-        for side, kind, endpoints in (
-            ("local", "subnet", [cloud["subnet6"]]),
-            ("peer", "cidr", ["fd09::/64"]),
-        )
-    }
+    groups = endpoint_groups(api, cloud["subnet6"], "fd09::/64")
     kept = api.create(collection, resource, **connection(parents))
     body = {**connection(parents), **groups, "vpnservice_id": second["id"], "peer_cidrs": []}
     gone = api.create(collection, resource, **body)

@@ -8,7 +8,7 @@ import pymysql
 import pytest
 
 from tests.functional.server import stage
-from tests.functional.server.stage import connection, remove_all
+from tests.functional.server.stage import connection, endpoint_groups, remove_all
 
 CONNECTIONS = "vpn/ipsec-site-connections"
 PARENTS = {
@@ -29,15 +29,7 @@ def parents(api, cloud):
     found = stage.parents(api, cloud)
     api.create(CONNECTIONS, "ipsec_site_connection", **connection(found))
     service = api.create("vpn/vpnservices", "vpnservice", router_id=cloud["router"])
-    groups = {
-        f"{side}_ep_group_id": api.create(
-            "vpn/endpoint-groups", "endpoint_group", type=kind, endpoints=endpoints
-        )["id"]
-        for side, kind, endpoints in (
-            ("local", "subnet", [cloud["subnet"]]),
-            ("peer", "cidr", ["10.77.0.0/24"]),
-        )
-    }
+    groups = endpoint_groups(api, cloud["subnet"], "10.77.0.0/24")
     policies = {
         f"{kind}_id": api.create(f"vpn/{PARENTS[f'{kind}_id'][0]}", kind)["id"]
         for kind in POLICIES
