@@ -236,6 +236,22 @@ class Edit(Forms):
         assert group["endpoints"] == ["10.8.0.0/24"]
         assert old not in self.cloud.rows[GROUPS]
 
+    def test_a_row_with_two_spellings_of_a_network_can_be_edited(self):
+        """Rows may be older than the rule: what is one network is shown and compared as one."""
+        group = self.cloud.rows[GROUPS][self.shown["peer_ep_group_id"]]
+        (subnet,) = self.cloud.rows["subnets"].values()
+        subnet["cidr"], spelt = "fd00:1::/64", ["2001:DB8::/32", "2001:db8::1/32"]
+        group["endpoints"] = spelt
+        page = self.client.get(self.address).content.decode()
+        assert "2001:db8::/32" in page
+        assert not any(each in page for each in spelt)
+        assert self.change(name="renamed", peer_cidrs="2001:db8::/32").json()["location"]
+        assert [method for method, _ in self.written()] == ["PUT"]
+        assert (self.shown["name"], group["endpoints"]) == ("renamed", spelt)
+        self.change(peer_cidrs="2001:db8::/32 2001:db9::/32")
+        group = self.cloud.rows[GROUPS][self.shown["peer_ep_group_id"]]
+        assert group["endpoints"] == ["2001:db8::/32", "2001:db9::/32"]
+
     def test_other_policies(self):
         """A live connection moves to a profile's policies, which are made if need be."""
         self.change(profile="aws")

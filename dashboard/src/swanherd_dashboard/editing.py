@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 
 from swanherd_dashboard import making, neutron
 from swanherd_dashboard.core import changes, profiles, rows
-from swanherd_dashboard.core.rules import parse_networks
 from swanherd_dashboard.forms import EditForm
 from swanherd_dashboard.surroundings import Surroundings
 
@@ -58,7 +57,7 @@ def edit_of(form: EditForm) -> Edit:
 
 def _networks_differ(form: EditForm) -> bool:
     data, before = form.cleaned_data, form.before
-    peers = set(data["networks"]) != set(parse_networks(before["peer_cidrs"]))
+    peers = set(map(str, data["networks"])) != set(before["peer_cidrs"].splitlines())
     return peers or set(data["subnets"]) != set(before["subnets"])
 
 

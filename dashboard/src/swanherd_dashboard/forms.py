@@ -246,7 +246,7 @@ class EditForm(ConnectionForm):
             "name": found.name,
             "description": found.description,
             "subnets": list(networks[0]),
-            "peer_cidrs": "\n".join(networks[1]),
+            "peer_cidrs": "\n".join(rules.spelt_once(networks[1])),
             "peer_address": found.peer_address,
             "peer_id": found.peer_id,
             "local_id": found.local_id,

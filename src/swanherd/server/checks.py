@@ -138,7 +138,7 @@ def check_connection(
         peer_group=row.peer_ep_group_id,
     )
     if home.subnet_id is not None:
-        remote = validation.parse_peer_cidrs(cidrs)
+        remote = _peer_networks(cidrs)
         family = validation.family_of_cidrs(remote)
         local = _networks(session, [home.subnet_id])
     else:
@@ -162,12 +162,20 @@ def _group_sides(
     subnet_ids = [endpoint.endpoint for endpoint in here.endpoints]
     check_subnets_on_router(router_id, subnet_ids)
     local = _networks(session, subnet_ids)
-    remote = validation.parse_peer_cidrs([endpoint.endpoint for endpoint in there.endpoints])
+    remote = _peer_networks(endpoint.endpoint for endpoint in there.endpoints)
     validation.check_families(
         validation.family_of_group(here.id, (network.version for network in local.values())),
         family := validation.family_of_group(there.id, (network.version for network in remote)),
     )
     return local, remote, family
+
+
+def _peer_networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
+    """Return the peer's networks of rows, each once.
+
+    Rows of neutron-vpnaas may have one in two spellings; what requests name is checked before.
+    """
+    return tuple(dict.fromkeys(map(validation.parse_network, texts)))
 
 
 def _networks(session: Any, subnet_ids: Collection[str]) -> Mapping[str, IPNetwork]:

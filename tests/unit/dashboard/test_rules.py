@@ -80,6 +80,20 @@ def test_networks_that_the_form_takes_are_taken_by_the_server(word):
         assert not refused(validation.check_endpoints, "peer", "cidr", [word])
 
 
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ([], ()),
+        (["2001:DB8::/32", "2001:db8:0::/32"], ("2001:db8::/32",)),
+        (["10.1.2.3/24", "10.0.0.0/8", "10.1.2.0/24"], ("10.1.2.0/24", "10.0.0.0/8")),
+        (["10.1.2.3", "fe80::%eth0/64"], ("10.1.2.3", "fe80::%eth0/64")),
+    ],
+)
+def test_a_network_of_a_row_is_shown_once(row, shown):
+    """What an edit page begins with is what its reader takes; what is no network stays."""
+    assert rules.spelt_once(row) == shown
+
+
 @pytest.mark.parametrize("name", profiles.PROFILES)
 def test_the_server_takes_each_profile(name):
     """Each is a pair of policies that can be negotiated; only the old device's is weak."""

@@ -150,6 +150,17 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
+def spelt_once(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return a row's networks, each in one spelling: rows may be older than the API's rules."""
+    found = []
+    for text in texts:
+        try:
+            found.append(str(_network(text)))
+        except Wrong:
+            found.append(text)
+    return tuple(dict.fromkeys(found))
+
+
 def _network(word: str) -> Network:
     wrong = Wrong(
         "peer_cidrs",
