@@ -87,6 +87,10 @@ def test_a_disruption_budget_is_of_the_clusters_api(version, policy):
         (("--set", "resources.agent.requests.ram=1"), "ram"),
         (("--set", "config.DEFAULT.transport_url=rabbit://u:p@bus/"), "transport_url"),
         (("--set", "config.ovs.other=two\nlines"), "config/ovs/other"),
+        (("--set", "terminationGracePeriodSeconds=0"), "terminationGracePeriodSeconds"),
+        (("--set", "maxUnavailable=0"), "maxUnavailable"),
+        (("--set", "maxUnavailable=0%"), "maxUnavailable"),
+        (("--set", "maxUnavailable=some"), "maxUnavailable"),
     ],
 )
 def test_wrong_values_are_refused_by_name(wrong, named):
@@ -95,6 +99,18 @@ def test_wrong_values_are_refused_by_name(wrong, named):
     assert done.returncode == 1
     assert named in done.stderr
     assert not done.stdout
+
+
+def test_no_node_waits_for_an_agents_end_for_days():
+    """A drain lasts as long as a pod may; the refusal says how long that is."""
+    field = "terminationGracePeriodSeconds"
+    assert helm(*NEEDED, "--set", f"{field}=300").returncode == 0
+    done = helm(*NEEDED, "--set", f"{field}=1000000")
+    assert done.returncode == 1
+    assert f"'/{field}'" in done.stderr
+    assert "want 300" in done.stderr
+    for each in ("1", "100%"):
+        assert helm(*NEEDED, "--set", f"maxUnavailable={each}").returncode == 0
 
 
 def test_nothing_is_made_without_an_image_and_a_bus():
