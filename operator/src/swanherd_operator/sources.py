@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from swanherd_operator.document import API_GROUP
 # More than any cluster takes: etcd's limit is 1.5 MiB. What is larger would be read for minutes.
 SIZE = 2 * 1024 * 1024
 LINE = b"\n"
+_PATIENCE = 30.0
+# How Python shows what has no words of its own: with an address that is another one each time.
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>:? ?")
 
 
 class Unreadable(Exception):
@@ -58,19 +62,23 @@ def from_cluster(namespace: str, name: str) -> str:
     return json.dumps(found)
 
 
-def vpn_services(cloud: str) -> int:
-    """Return how many VPN services all projects of a cloud have (an entry of clouds.yaml)."""
+def vpn_services(cloud: str, patience: float = _PATIENCE) -> int:
+    """Return how many VPN services all projects of a cloud have (an entry of clouds.yaml).
+
+    A request that isn't answered for `patience` seconds fails.
+    """
     try:
         import openstack
         from keystoneauth1.exceptions import ClientException
     except ImportError:
         raise Unreadable("asking a cloud needs swanherd-operator[cloud]") from None
     try:
-        return sum(1 for _ in openstack.connect(cloud=cloud).network.vpn_services())
+        connection = openstack.connect(cloud=cloud, api_timeout=patience)
+        return sum(1 for _ in connection.network.vpn_services())
     except (openstack.exceptions.SDKException, ClientException, OSError) as error:
         raise Unreadable(f"cloud {cloud}: {_sentence(error)}") from None
 
 
 def _sentence(error: BaseException) -> str:
     reason = getattr(error, "reason", None)
-    return str(reason or error).strip().partition("\n")[0]
+    return _OBJECT.sub("", str(reason or error)).strip().partition("\n")[0]

@@ -5,6 +5,7 @@ import pathlib
 import kubernetes_validate
 import pytest
 import yaml
+from openstack.config import loader
 
 from swanherd_operator.controller import plan
 from swanherd_operator.controller.cluster import KINDS, PLURALS
@@ -28,6 +29,25 @@ def test_the_command_line_is_one():
     (container,) = BY_KIND["Deployment"]["spec"]["template"]["spec"]["containers"]
     options = parser().parse_args(container["args"])
     assert options.namespace == ["openstack"]
+
+
+def test_the_clouds_file_is_where_the_sdk_looks_for_it():
+    """In a Secret that may come later: what isn't disabled needs no cloud."""
+    spec = BY_KIND["Deployment"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    mounts = {each["name"]: each for each in container["volumeMounts"]}
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    assert f"{mounts['clouds']['mountPath']}/clouds.yaml" in loader.CONFIG_FILES
+    # One file of a Secret (subPath) would stay as it was when the password changes.
+    assert "subPath" not in mounts["clouds"]
+    assert mounts["clouds"]["readOnly"] is True
+    secret = volumes["clouds"]["secret"]
+    assert secret["optional"] is True
+    cloud = parser().parse_args(container["args"]).os_cloud
+    page = (OPERATOR.parent / "docs" / "enabling.md").read_text()
+    command = f"kubectl --namespace openstack create secret generic {secret['secretName']} \\\n"
+    assert f"{command}    --from-file clouds.yaml" in page
+    assert f"clouds:\n  {cloud}:\n" in page
 
 
 def test_the_role_lets_it_do_what_it_does_and_not_write_the_users_resource():

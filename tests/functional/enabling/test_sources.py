@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import socket
 import threading
 
 import pytest
@@ -104,8 +105,7 @@ def test_services_of_a_cloud_are_counted_by_its_sdk(tmp_path, monkeypatch):
         "network_api_version": "2",
     }
     (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"here": here}}))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OS_CLIENT_CONFIG_FILE", raising=False)
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
     try:
         assert sources.vpn_services("here") == 3
     finally:
@@ -113,5 +113,19 @@ def test_services_of_a_cloud_are_counted_by_its_sdk(tmp_path, monkeypatch):
         server.server_close()
         thread.join()
     for cloud in ("here", "unknown"):
-        with pytest.raises(sources.Unreadable, match=f"cloud {cloud}: "):
+        with pytest.raises(sources.Unreadable, match=f"cloud {cloud}: ") as told:
             sources.vpn_services(cloud)
+        # An operator tells a sentence that is new, so it has to be the same each time.
+        assert " at 0x" not in str(told.value)
+
+
+@pytest.mark.timeout(20)
+def test_a_cloud_that_is_silent_is_given_up(tmp_path, monkeypatch):
+    """An operator that waits for it would do nothing else."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v2.0"
+        here = {"auth_type": "none", "network_endpoint_override": url}
+        (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"here": here}}))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+        with pytest.raises(sources.Unreadable, match="cloud here: "):
+            sources.vpn_services("here", patience=0.2)

@@ -7,7 +7,7 @@ import yaml
 
 from swanherd_operator.controller.cluster import Away, Denied, Ref, kinds
 from swanherd_operator.controller.plan import FORCE, VERSION, Settings, agents, chart_values
-from swanherd_operator.controller.reconcile import Surroundings, look
+from swanherd_operator.controller.reconcile import Surroundings, Unknown, look
 from swanherd_operator.document import parse
 from swanherd_operator.enabling import Images
 
@@ -83,8 +83,12 @@ def rendered(name, namespace, values, version):
     ]
 
 
-def world(cluster):
-    return Surroundings(cluster, SETTINGS, rendered, lambda: None, lambda: "now")
+def unknown():
+    raise Unknown("nobody asks")
+
+
+def world(cluster, vpn_services=unknown):
+    return Surroundings(cluster, SETTINGS, rendered, vpn_services, lambda: "now")
 
 
 def conditions(cluster, name="cloud"):
@@ -160,6 +164,28 @@ def test_what_is_taken_away_is_looked_for_in_the_clusters_api(version):
     assert [kind for api, kind in kinds(version) if api.startswith("policy/")] == [
         "PodDisruptionBudget"
     ]
+
+
+def test_why_nothing_is_removed_is_told():
+    """Where the cloud can't be asked: with the cause, and tried again; the objects stay."""
+    cluster = MemoryCluster(deployment())
+    look(world(cluster), "openstack", "cloud")
+    before = made(cluster)
+    off = deployment(enabled=False)
+    cluster.objects[Ref.of(off)] = off
+
+    def away():
+        raise Unknown("cloud swanherd: Service Unavailable")
+
+    assert not look(world(cluster, away), "openstack", "cloud")
+    assert made(cluster) == before
+    told = conditions(cluster)["Accepted"]["message"]
+    assert "isn't known: cloud swanherd: Service Unavailable" in told
+    assert FORCE in told
+    assert not look(world(cluster, lambda: 2), "openstack", "cloud")
+    assert "2 VPN service(s)" in conditions(cluster)["Accepted"]["message"]
+    assert look(world(cluster, lambda: 0), "openstack", "cloud")
+    assert not made(cluster)
 
 
 STATUS = {

@@ -24,7 +24,7 @@ import yaml
 
 from swanherd_operator import sources
 from swanherd_operator.controller import cluster, plan
-from swanherd_operator.controller.reconcile import DEPLOYMENTS, Away, Surroundings, look
+from swanherd_operator.controller.reconcile import DEPLOYMENTS, Away, Surroundings, Unknown, look
 from swanherd_operator.document import API_GROUP
 from swanherd_operator.enabling import Images
 
@@ -160,13 +160,13 @@ def surroundings(options: argparse.Namespace) -> Surroundings:
         Images(server, options.agent_image or server), options.bus_secret, options.bus_key
     )
 
-    def vpn_services() -> int | None:
+    def vpn_services() -> int:
         if not options.os_cloud:
-            return None
+            raise Unknown("the operator isn't told the cloud (--os-cloud)")
         try:
             return sources.vpn_services(options.os_cloud)
         except sources.Unreadable as error:
-            raise Away(str(error)) from error
+            raise Unknown(str(error).rstrip(".")) from error
 
     return Surroundings(
         cluster.ApiCluster(access),

@@ -32,7 +32,6 @@ class Settings:
     bus_secret: str
     bus_key: str = "transport_url"
     neutron_secret: str = "neutron-etc"  # noqa: S105 - a name, as openstack-helm has it
-    os_cloud: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,22 +13,26 @@ from swanherd_operator.document import API_GROUP, FLAG, KIND, Backend, Deploymen
 
 DEPLOYMENTS = f"{API_GROUP}/v1alpha1"
 UNKNOWN_USE = (
-    "whether VPN services exist isn't known: tell the operator the cloud, or set the annotation "
-    f"{plan.FORCE}=true. Nothing is removed until then"
+    "whether VPN services exist isn't known: {why}. Nothing is removed until it is, or until the "
+    f"annotation {plan.FORCE}=true says that it may be"
 )
+
+
+class Unknown(Exception):
+    """Whether the cloud has VPN services isn't known; the sentence says why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a look needs. `render` makes the chart's objects of a name, a namespace and values.
 
-    `vpn_services` counts those of the cloud, None if that isn't known; `now` is RFC 3339.
+    `vpn_services` counts those of the cloud, or raises Unknown; `now` is RFC 3339.
     """
 
     cluster: Cluster
     settings: Settings
     render: Callable[[str, str, Mapping[str, Any], Version], Sequence[Object]]
-    vpn_services: Callable[[], int | None]
+    vpn_services: Callable[[], int]
     now: Callable[[], str]
 
 
@@ -90,9 +94,10 @@ def _disabled(world: Surroundings, document: Object, deployment: Deployment) -> 
         return [accepted]
     forced = document["metadata"].get("annotations", {}).get(plan.FORCE) == "true"
     if not forced:
-        count = world.vpn_services()
-        if count is None:
-            raise Refused(FLAG, UNKNOWN_USE)
+        try:
+            count = world.vpn_services()
+        except Unknown as error:
+            raise Refused(FLAG, UNKNOWN_USE.format(why=error)) from error
         if count:
             raise Refused(FLAG, f"{count} VPN service(s) exist; delete them first")
     _sweep(world, document, keep=set())
@@ -138,4 +143,4 @@ def _report(world: Surroundings, document: Object, conditions: Sequence[Conditio
         world.cluster.apply_status({**base, "status": {"conditions": after}})
 
 
-__all__ = ["DEPLOYMENTS", "Away", "Denied", "Surroundings", "look"]
+__all__ = ["DEPLOYMENTS", "Away", "Denied", "Surroundings", "Unknown", "look"]
