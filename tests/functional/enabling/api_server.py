@@ -11,6 +11,8 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.unit.enabling.contract import generated
+
 # Group and version: plural, kind.
 RESOURCES = {
     "v1": {
@@ -19,6 +21,7 @@ RESOURCES = {
         "serviceaccounts": "ServiceAccount",
         "events": "Event",
         "namespaces": "Namespace",
+        "pods": "Pod",
     },
     "apps/v1": {"daemonsets": "DaemonSet"},
     "batch/v1": {"jobs": "Job"},
@@ -49,6 +52,8 @@ class ApiServer:
             old = self.objects.get(key)
             merged = merge(old or {}, found)
             merged["apiVersion"], merged["kind"] = version, RESOURCES[version][plural]
+            if old is None:
+                merged = generated(merged)
             merged["metadata"].setdefault("uid", f"uid-{next(self._numbers)}")
             if old is None or old.get("spec") != merged.get("spec"):
                 merged["metadata"]["generation"] = (old or {}).get("metadata", {}).get(
@@ -70,26 +75,21 @@ class ApiServer:
             return found
 
     def listed(self, version, plural, namespace, selector=""):
-        """Return the objects; a selector is `name=value` or a name."""
-        name, _, value = selector.partition("=")
+        """Return the objects; a selector is of `name=value` and names, by commas."""
         with self._lock:
             return [
                 found
                 for (v, p, n, _), found in sorted(self.objects.items())
-                if (v, p) == (version, plural)
-                and namespace in ("", n)
-                and (not name or fits(found, name, value))
+                if (v, p) == (version, plural) and namespace in ("", n) and fits(found, selector)
             ]
 
     def watch(self, version, plural, namespace, selector):
         """Return a queue of what changes from now on."""
         events = queue.Queue()
-        name, _, value = selector.partition("=")
 
         def wanted(found):
-            return namespace in ("", found["metadata"].get("namespace", "")) and (
-                not name or fits(found, name, value)
-            )
+            here = namespace in ("", found["metadata"].get("namespace", ""))
+            return here and fits(found, selector)
 
         with self._lock:
             self._watchers.append((version, plural, wanted, events))
@@ -101,9 +101,10 @@ class ApiServer:
                 events.put({"type": kind, "object": found})
 
 
-def fits(found, name, value):
+def fits(found, selector):
     labels = found["metadata"].get("labels", {})
-    return name in labels and (not value or labels[name] == value)
+    parts = [each.partition("=") for each in selector.split(",") if each]
+    return all(name in labels and value in ("", labels[name]) for name, _, value in parts)
 
 
 def merge(old, new):
@@ -159,7 +160,9 @@ class Handler(BaseHTTPRequestHandler):
         selector = query.get("labelSelector", "")
         if query.get("watch") in ("true", "1"):
             return self.stream(api.watch(version, plural, namespace, selector))
-        items = api.listed(version, plural, namespace, selector)
+        listed = api.listed(version, plural, namespace, selector)
+        bare = ("apiVersion", "kind")  # which the real one leaves out too
+        items = [{k: v for k, v in each.items() if k not in bare} for each in listed]
         kind = RESOURCES[version][plural]
         return self.answer(
             200,

@@ -59,6 +59,7 @@ def test_the_role_lets_it_do_what_it_does_and_not_write_the_users_resource():
     for version, kind in KINDS:
         group = version.rpartition("/")[0]
         assert may[group, PLURALS[kind]] >= {"get", "list", "create", "patch", "delete"}
+    assert may["", "pods"] == {"list"}
     assert may["lcm.mirantis.com", "openstackdeployments"] == {"get", "list", "watch"}
     assert may[plan.GROUP, "enablements/status"] >= {"patch"}
 

@@ -15,6 +15,7 @@ import yaml
 from swanherd_operator.controller.plan import FORCE, GROUP, LABEL, VERSION
 from tests.functional.enabling.api_server import kubeconfig, serving
 from tests.functional.ovn.daemons import until
+from tests.unit.enabling.contract import PULL
 
 ROOT = pathlib.Path(__file__).parents[3]
 OSDPL = ("lcm.mirantis.com/v1alpha1", "openstackdeployments")
@@ -147,6 +148,27 @@ def test_it_follows_the_flag_and_tells_when_all_is_there(stage):
         stage.until(lambda: stage.conditions()["Accepted"]["reason"] == "Disabled")
     touched = {change[2] for change in stage.api.changes}
     assert "openstackdeployments" not in touched
+
+
+def test_an_image_that_is_not_there_is_told(stage):
+    """In the status, until the job goes on."""
+
+    def told():
+        return stage.conditions()["DatabaseReady"]
+
+    stage.put(**ON)
+    with stage.operator():
+        stage.until(lambda: stage.state("DatabaseReady") == "False")
+        (job,) = stage.api.listed("batch/v1", "jobs", "openstack")
+        meta = {"name": "p", "namespace": "openstack"}
+        labels = job["spec"]["selector"]["matchLabels"]
+        waits = {"containerStatuses": [{"state": PULL}]}
+        stage.api.put("v1", "pods", {"metadata": {**meta, "labels": labels}, "status": waits})
+        meta["name"] = job["metadata"]["name"]
+        stage.api.put("batch/v1", "jobs", {"metadata": meta, "status": {"active": 1}})
+        stage.until(lambda: "ImagePullBackOff: Back-off pulling image" in told()["message"])
+        finish(stage)
+        stage.until(lambda: stage.state("Ready") == "True")
 
 
 def test_a_killed_operator_goes_on_where_it_was(stage):

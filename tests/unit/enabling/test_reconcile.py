@@ -10,6 +10,8 @@ from swanherd_operator.controller.plan import FORCE, VERSION, Settings, agents, 
 from swanherd_operator.controller.reconcile import Surroundings, Unknown, look
 from swanherd_operator.document import parse
 from swanherd_operator.enabling import Images
+from tests.unit.enabling.contract import pod
+from tests.unit.enabling.memory import MemoryCluster
 
 ROOT = pathlib.Path(__file__).parents[3]
 SETTINGS = Settings(Images("r/neutron:1", "r/swanherd:1"), "bus")
@@ -23,62 +25,16 @@ def deployment(name="cloud", *, enabled=True):
     return found
 
 
-class MemoryCluster:
-    """Objects by their place; it denies what it is told to, and is away for what it is told."""
-
-    def __init__(self, *objects, version=(1, 30)):
-        self.objects = {Ref.of(each): each for each in objects}
-        self.told = []
-        self.denied = ()
-        self.away = ()
-        self._version = version
-
-    def version(self):
-        return self._version
-
-    def serves(self, version):
-        return True
-
-    def get(self, ref):
-        return self.objects.get(ref)
-
-    def apply(self, wanted, *, rehearse=False):
-        ref = Ref.of(wanted)
-        if ref.kind in self.denied:
-            raise Denied(f"{ref.kind}: exceeded quota")
-        if not rehearse:
-            self.objects[ref] = {**self.objects.get(ref, {}), **wanted}
-        return self.objects.get(ref, wanted)
-
-    def apply_status(self, wanted):
-        if "status" in self.away:
-            raise Away("503")
-        self.apply(wanted)
-
-    def labelled(self, version, kind, namespace, label):
-        name, _, value = label.partition("=")
-        return [
-            ref
-            for ref, found in self.objects.items()
-            if (ref.version, ref.kind, ref.namespace) == (version, kind, namespace)
-            and found["metadata"].get("labels", {}).get(name) == value
-        ]
-
-    def delete(self, ref):
-        self.objects.pop(ref, None)
-
-    def tell(self, about, reason, message):
-        if "events" in self.away:
-            raise Away("503")
-        if (reason, message) not in self.told:
-            self.told.append((reason, message))
-
-
 def rendered(name, namespace, values, version):
     """Return what stands for the chart's objects."""
     policy = "policy/v1" if version >= (1, 21) else "policy/v1beta1"
     return [
-        {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": name},
+            "spec": {"selector": {"matchLabels": {"app.kubernetes.io/instance": name}}},
+        },
         {"apiVersion": policy, "kind": "PodDisruptionBudget", "metadata": {"name": name}},
     ]
 
@@ -224,6 +180,73 @@ def test_a_job_that_gave_up_is_made_anew():
     look(world(cluster), "openstack", "cloud")
     assert "status" not in cluster.objects[ref]
     assert conditions(cluster)["DatabaseReady"]["reason"] == "Migrating"
+
+
+def waits(reason, message=None):
+    told = {"reason": reason} | ({"message": message} if message else {})
+    return {"containerStatuses": [{"name": "db-sync", "state": {"waiting": told}}]}
+
+
+UNSCHEDULABLE = {
+    "conditions": [
+        {"type": "Ready", "status": "False"},
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "told"),
+    [
+        (waits("ImagePullBackOff", "r/n:1"), "Waiting", "its pod waits: ImagePullBackOff: r/n:1"),
+        (waits("ErrImagePull", "code =\n NotFound"), "Waiting", "ErrImagePull: code = NotFound"),
+        (waits("ErrImagePull", "x" * 9999), "Waiting", "ErrImagePull: xxx"),
+        (waits("CreateContainerConfigError"), "Waiting", "pod waits: CreateContainerConfigError"),
+        (waits("CrashLoopBackOff", "back-off 10s"), "Waiting", "CrashLoopBackOff: back-off 10s"),
+        (UNSCHEDULABLE, "Waiting", "its pod waits: Unschedulable: 0/3"),
+        ({"initContainerStatuses": waits("ErrImagePull")["containerStatuses"]}, "Waiting", "Err"),
+        (waits("ContainerCreating"), "Migrating", "The job hasn't ended yet."),
+        ({"containerStatuses": [{"state": {"running": {}}}]}, "Migrating", "hasn't ended"),
+        ({}, "Migrating", "The job hasn't ended yet."),
+    ],
+)
+def test_a_job_that_waits_says_why_and_goes_on(status, reason, told):
+    """For an image that isn't there, a Secret, a node; once that is mended it needs nobody."""
+    cluster = MemoryCluster(deployment())
+    assert not look(world(cluster), "openstack", "cloud")
+    (job,) = (found for found in cluster.objects.values() if found["kind"] == "Job")
+    waiting = {**pod("tables", job["spec"]["selector"]["matchLabels"]), "status": status}
+    gone = {**waiting, "status": waits("ImageInspectError")}
+    gone["metadata"] = {**gone["metadata"], "name": "a", "deletionTimestamp": "then"}
+    strange = {**pod("other", {"x": "y"}), "status": waits("ImageInspectError")}
+    for each in (gone, waiting, strange):
+        cluster.objects[Ref.of(each)] = each
+    assert not look(world(cluster), "openstack", "cloud")
+    found = conditions(cluster)["DatabaseReady"]
+    assert (found["status"], found["reason"]) == ("False", reason)
+    assert told in found["message"]
+    assert len(found["message"]) <= 1024
+    cluster.objects[Ref.of(waiting)] = {**waiting, "status": {}}
+    look(world(cluster), "openstack", "cloud")
+    assert conditions(cluster)["DatabaseReady"]["reason"] == "Migrating"
+    cluster.apply_status({**job, "status": {"succeeded": 1}})
+    look(world(cluster), "openstack", "cloud")
+    assert conditions(cluster)["DatabaseReady"]["status"] == "True"
+
+
+def test_agents_that_wait_say_why():
+    """By the DaemonSet's own selector."""
+    cluster = MemoryCluster(deployment())
+    labels = {"app.kubernetes.io/name": "swanherd", "app.kubernetes.io/instance": "cloud"}
+    waiting = {**pod("agent-1", labels), "status": waits("ImagePullBackOff", "r/swanherd:1")}
+    cluster.objects[Ref.of(waiting)] = waiting
+    look(world(cluster), "openstack", "cloud")
+    (agents_,) = (found for found in cluster.objects.values() if found["kind"] == "DaemonSet")
+    cluster.apply_status({**agents_, "status": {"desiredNumberScheduled": 2, "numberReady": 1}})
+    look(world(cluster), "openstack", "cloud")
+    told = conditions(cluster)["AgentsReady"]["message"]
+    assert told.startswith("0 of 2 gateway nodes")
+    assert told.endswith("; a pod waits: ImagePullBackOff: r/swanherd:1")
 
 
 @pytest.mark.parametrize(

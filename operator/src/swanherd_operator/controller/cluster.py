@@ -17,13 +17,14 @@ from typing import Any, Protocol
 MANAGER = "swanherd-operator"
 _PATIENCE = 30.0
 _LONGEST = 64 * 1024
-# Each kind that is applied, and the word for it in a path.
+# Each kind that is applied or looked at, and the word for it in a path.
 PLURALS = {
     "ConfigMap": "configmaps",
     "DaemonSet": "daemonsets",
     "Enablement": "enablements",
     "Job": "jobs",
     "OpenStackDeployment": "openstackdeployments",
+    "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
@@ -114,8 +115,8 @@ class Cluster(Protocol):
         """Let the object's status be this."""
         ...
 
-    def labelled(self, version: str, kind: str, namespace: str, label: str) -> list[Ref]:
-        """Return the objects of a kind that have the label `name=value`."""
+    def labelled(self, version: str, kind: str, namespace: str, label: str) -> list[Object]:
+        """Return the objects of a kind that have the label `name=value`, or several by commas."""
         ...
 
     def delete(self, ref: Ref) -> None:
@@ -177,12 +178,13 @@ class ApiCluster:
         """Let the object's status be this."""
         self._patch(f"{Ref.of(wanted).path}/status", wanted)
 
-    def labelled(self, version: str, kind: str, namespace: str, label: str) -> list[Ref]:
-        """Return the objects of a kind that have the label `name=value`."""
+    def labelled(self, version: str, kind: str, namespace: str, label: str) -> list[Object]:
+        """Return the objects of a kind that have the label `name=value`, or several by commas."""
         place = Ref(version, kind, namespace, "").collection
         answer = self._call("GET", place, query=[("labelSelector", label)], missing={})
-        names = [each["metadata"]["name"] for each in answer.get("items", ())]
-        return [Ref(version, kind, namespace, name) for name in names]
+        # In a list they don't say what they are.
+        named = {"apiVersion": version, "kind": kind}
+        return [{**each, **named} for each in answer.get("items", ())]
 
     def delete(self, ref: Ref) -> None:
         """Remove the object and what it owns; idempotent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swanherd_operator.document import FLAG, Backend, Deployment, Refused
@@ -19,6 +19,9 @@ FORCE = f"{GROUP}/force-disable"
 TOLD = {"Refused": "VpnRefused", "Denied": "VpnDenied"}
 # The job's name, which Kubernetes makes a label of its pods of.
 _JOB = "{name}-swanherd-db-{digest:.10}"
+# A container that is about to start waits so too. What Kubernetes says may be long.
+_USUAL = ("", "ContainerCreating", "PodInitializing")
+_MOST = 800
 _LONGEST = 63 - len(_JOB.format(name="", digest="0" * 10))
 
 Object = Mapping[str, Any]
@@ -181,20 +184,44 @@ def gave_up(found: Object) -> bool:
     return any((each["type"], each["status"]) == ("Failed", "True") for each in told)
 
 
-def database(found: Object | None) -> Condition:
-    """Tell how far the job is."""
+def waiting(pods: Sequence[Object]) -> str:
+    """Return why one of the pods can't start, in Kubernetes' words; empty if none says it."""
+    for pod in sorted(pods, key=lambda each: str(each["metadata"]["name"])):
+        if "deletionTimestamp" in pod["metadata"]:
+            continue
+        for told in _causes(pod.get("status", {})):
+            if (reason := told.get("reason", "")) not in _USUAL:
+                words = f"{reason}: {told.get('message') or ''}".split()
+                return " ".join(words)[:_MOST].rstrip(":")
+    return ""
+
+
+def _causes(status: Object) -> Iterator[Object]:
+    for told in status.get("conditions", ()):
+        if (told["type"], told["status"]) == ("PodScheduled", "False"):
+            yield told
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind, ()):
+            yield container.get("state", {}).get("waiting") or {}
+
+
+def database(found: Object | None, pods: Sequence[Object] = ()) -> Condition:
+    """Tell how far the job is, and what its pod waits for."""
     if found and gave_up(found):
         return Condition("DatabaseReady", False, "Failed", "The job gave up; it is made anew.")
     status = (found or {}).get("status", {})
     if status.get("succeeded"):
         return Condition("DatabaseReady", True, "Migrated", "The tables are the server image's.")
     failed = status.get("failed", 0)
-    text = f"{failed} attempts failed" if failed else "The job hasn't ended yet."
+    text = f"{failed} attempts failed." if failed else "The job hasn't ended yet."
+    if why := waiting(pods):
+        # Kubernetes tries again by itself, and the operator looks again.
+        return Condition("DatabaseReady", False, "Waiting", f"{text[:-1]}; its pod waits: {why}")
     return Condition("DatabaseReady", False, "Migrating", text)
 
 
-def agents(deployment: Deployment, found: Object | None) -> Condition:
-    """Tell how many agents of how many work."""
+def agents(deployment: Deployment, found: Object | None, pods: Sequence[Object] = ()) -> Condition:
+    """Tell how many agents of how many work, and what one of the others waits for."""
     if deployment.backend is not Backend.OVN:
         return Condition("AgentsReady", None, "L3Agents", "The L3 agents of Neutron have the VPN.")
     status = (found or {}).get("status", {})
@@ -207,8 +234,11 @@ def agents(deployment: Deployment, found: Object | None) -> Condition:
     text = f"{ready} of {wanted} gateway nodes have an agent that is ready and as wanted"
     if not wanted:
         return Condition("AgentsReady", False, "NoNode", "No node is labelled as a gateway.")
+    if ready == wanted:
+        return Condition("AgentsReady", True, "Ready", text)
+    why = waiting(pods)
     return Condition(
-        "AgentsReady", ready == wanted, "Ready" if ready == wanted else "Waiting", text
+        "AgentsReady", False, "Waiting", f"{text}; a pod waits: {why}" if why else text
     )
 
 

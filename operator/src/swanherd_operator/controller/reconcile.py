@@ -78,13 +78,30 @@ def _enabled(world: Surroundings, document: Object, deployment: Deployment) -> l
     for each in applied:
         there[each["kind"]] = cluster.apply(each)
     _sweep(world, document, keep={Ref.of(each) for each in wanted})
-    job = there["Job"]
-    database = plan.database(job)
+    job, daemons = there["Job"], there.get("DaemonSet")
+    database = _told(world, job, lambda pods: plan.database(job, pods))
     if job and plan.gave_up(job):
         # Its end is an event, and the next look makes another. Its pod's log is gone already.
         cluster.delete(Ref.of(job))
-    agents = plan.agents(deployment, there.get("DaemonSet"))
+    agents = _told(world, daemons, lambda pods: plan.agents(deployment, daemons, pods))
     return [plan.accepted(deployment), database, agents]
+
+
+def _told(
+    world: Surroundings, of: Object | None, told: Callable[[Sequence[Object]], Condition]
+) -> Condition:
+    """Return what is told of a job or DaemonSet; its pods are looked at where it isn't ready."""
+    condition = told(())
+    return told(_pods(world, of)) if condition.holds is False else condition
+
+
+def _pods(world: Surroundings, of: Object | None) -> Sequence[Object]:
+    """Return the pods that a job or DaemonSet selects; Kubernetes gives a job its selector."""
+    if of is None:
+        return ()
+    wanted = of.get("spec", {}).get("selector", {}).get("matchLabels", {})
+    label = ",".join(f"{name}={value}" for name, value in sorted(wanted.items()))
+    return world.cluster.labelled("v1", "Pod", of["metadata"]["namespace"], label) if label else ()
 
 
 def _disabled(world: Surroundings, document: Object, deployment: Deployment) -> list[Condition]:
@@ -109,7 +126,7 @@ def _ours(world: Surroundings, document: Object) -> list[Ref]:
     label = f"{plan.LABEL}={plan.label(meta['name'])}"
     looked = kinds(world.cluster.version())
     found = (world.cluster.labelled(*kind, meta["namespace"], label) for kind in looked)
-    return [ref for refs in found for ref in refs]
+    return [Ref.of(each) for objects in found for each in objects]
 
 
 def _sweep(world: Surroundings, document: Object, keep: set[Ref]) -> None:
