@@ -10,7 +10,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron_lib import constants as lib_const
 from neutron_lib import context as n_context
 from neutron_lib.exceptions import l3 as l3_exc
 from neutron_lib.exceptions import vpn as vpn_exc
@@ -19,6 +18,7 @@ from neutron_lib.plugins import directory
 
 from swanherd.core import validation
 from swanherd.core.model import IPNetwork, TrafficSelector
+from swanherd.server import held
 from swanherd.server.db import protected, succession, values
 from swanherd.server.db.models import (
     EndpointGroupRow,
@@ -54,22 +54,6 @@ def check_router(context: Any, router_id: str) -> None:
         raise l3_exc.RouterNotFound(router_id=router_id)
     if not router.get("external_gateway_info"):
         raise vpn_exc.RouterIsNotExternal(router_id=router_id)
-
-
-def check_subnets_on_router(router_id: str, subnet_ids: Iterable[str]) -> None:
-    """Refuse a subnet in which the router has no interface."""
-    ports = directory.get_plugin().get_ports(
-        n_context.get_admin_context(),
-        filters={
-            "device_id": [router_id],
-            "device_owner": list(lib_const.ROUTER_INTERFACE_OWNERS),
-        },
-        fields=["fixed_ips"],
-    )
-    connected = {ip["subnet_id"] for port in ports for ip in port["fixed_ips"]}
-    for subnet_id in subnet_ids:
-        if subnet_id not in connected:
-            raise vpn_exc.SubnetIsNotConnectedToRouter(subnet_id=subnet_id, router_id=router_id)
 
 
 def peer_family(home: Home, peer_address: str) -> int:
@@ -160,7 +144,7 @@ def _group_sides(
     validation.check_group_type(here.id, here.endpoint_type, "subnet")
     validation.check_group_type(there.id, there.endpoint_type, "cidr")
     subnet_ids = [endpoint.endpoint for endpoint in here.endpoints]
-    check_subnets_on_router(router_id, subnet_ids)
+    held.interfaces(session, router_id, subnet_ids)
     local = _networks(session, subnet_ids)
     remote = _peer_networks(endpoint.endpoint for endpoint in there.endpoints)
     validation.check_families(

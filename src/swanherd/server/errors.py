@@ -45,12 +45,6 @@ class SelectorInUse(lib_exc.Conflict):
     )
 
 
-class SubnetInUse(lib_exc.InUse):
-    """A subnet that a VPN protects can't leave the router."""
-
-    message = "Subnet %(subnet_id)s is protected by a VPN of router %(router_id)s"
-
-
 _EXCEPTIONS: Mapping[Rule, Callable[..., Exception]] = {
     Rule.UNSUPPORTED: IpsecValidationFailure,
     Rule.DPD_TIMEOUT: vpn_exc.IPsecSiteConnectionDpdIntervalValueError,

@@ -1,13 +1,11 @@
 """Two requests at once, of which one waits for the other in the database."""
 
 import contextlib
-import threading
-import time
 
-import pymysql
 import pytest
 
 from tests.functional.server import stage
+from tests.functional.server.races import meanwhile, transaction
 from tests.functional.server.stage import connection, endpoint_groups, remove_all
 
 CONNECTIONS = "vpn/ipsec-site-connections"
@@ -19,8 +17,6 @@ PARENTS = {
 }
 POLICIES = ("ikepolicy", "ipsecpolicy")
 COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'api' AND "
-# Unlike information_schema.innodb_trx it is no older for being asked often.
-WAITING = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"
 
 
 @pytest.fixture
@@ -41,27 +37,10 @@ def parents(api, cloud):
 @contextlib.contextmanager
 def another(database, cloud):
     """Begin a transaction that has the router's lock, as every change of its VPN has."""
-    session = pymysql.connect(unix_socket=str(database.socket), user="root", database="api")
-    with session, session.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(
-            "SELECT * FROM swanherd_routers WHERE router_id = %s FOR UPDATE", [cloud["router"]]
-        )
+    mine = f"router_id = '{cloud['router']}'"
+    lock = f"SELECT * FROM swanherd_routers WHERE {mine} FOR UPDATE"
+    with transaction(database, [lock]) as session, session.cursor() as cursor:
         yield session, cursor
-
-
-def meanwhile(api, database, session, method, path, body=None):
-    """Ask, commit the session's transaction when the request waits for it; return the answer."""
-    answers = []
-    asking = threading.Thread(target=lambda: answers.append(api.request(method, path, body)))
-    asking.start()
-    deadline = time.monotonic() + stage.LIMIT
-    while asking.is_alive() and database.sql(WAITING).split()[1] != "1":
-        assert time.monotonic() < deadline, "the request doesn't wait for the transaction"
-    assert asking.is_alive(), answers
-    session.commit()
-    asking.join(stage.LIMIT)
-    return answers[0]
 
 
 def being_made(database, cursor, parents):

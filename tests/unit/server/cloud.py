@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import itertools
 import warnings
+from typing import Any
 
 with warnings.catch_warnings():
     # futurist imports eventlet where it is installed, which warns.
@@ -25,6 +26,8 @@ from swanherd.server.resources.vpnservices import VpnServices
 
 PENDING_CREATE_TIMEOUT = 300
 SUBNETS = {"s4": "10.1.0.0/24", "t4": "10.2.0.0/24", "s6": "fd01::/64"}
+# Routers, and whether they have a gateway; each has an interface in every subnet.
+ROUTERS = {"r1": True, "r2": True, "r3": False}
 
 
 def uuid(name):
@@ -33,13 +36,7 @@ def uuid(name):
 
 
 class FakeCore:
-    """Neutron's core plugin: subnets and router ports."""
-
-    def __init__(self):
-        self.on_router = {uuid(name) for name in SUBNETS}
-
-    def get_ports(self, context, filters, fields):
-        return [{"fixed_ips": [{"subnet_id": subnet_id} for subnet_id in self.on_router]}]
+    """Neutron's core plugin: subnets."""
 
     def get_subnets(self, context, filters, fields):
         if "network_id" in filters:
@@ -49,12 +46,13 @@ class FakeCore:
 
 
 class FakeL3:
-    """Neutron's L3 plugin: two routers with a gateway, one without."""
+    """Neutron's L3 plugin."""
 
     def get_router(self, context, router_id):
-        if router_id not in (uuid("r1"), uuid("r2"), uuid("r3")):
+        routers = {uuid(name): has_gateway for name, has_gateway in ROUTERS.items()}
+        if router_id not in routers:
             raise l3_exc.RouterNotFound(router_id=router_id)
-        gateway = None if router_id == uuid("r3") else {"network_id": uuid("ext")}
+        gateway = {"network_id": uuid("ext")} if routers[router_id] else None
         return {"id": router_id, "external_gateway_info": gateway}
 
 
@@ -129,7 +127,7 @@ class Cloud:
     backend: ScriptedBackend
     looker: Looker
     clock: Clock
-    core: FakeCore
+    neutron: Any
     hints: list
 
     def create(self, resource, **body):

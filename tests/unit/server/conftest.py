@@ -14,6 +14,7 @@ from swanherd.server.handler import AgentHandler
 from swanherd.server.l3_backend import L3Backend
 from tests.unit.server.cloud import (
     PENDING_CREATE_TIMEOUT,
+    ROUTERS,
     SUBNETS,
     Api,
     Clock,
@@ -40,7 +41,7 @@ def engine():
     policy._ROLE_ENFORCER.use_conf = False  # else it looks for files at each check of each context
     metadata = head.get_metadata()
     engine = sa.create_engine("sqlite://", poolclass=StaticPool)
-    tables = [metadata.tables[name] for name in (*head.OUR_TABLES, "subnets")]
+    tables = [metadata.tables[name] for name in (*head.OUR_TABLES, *TABLES, "subnets")]
     metadata.create_all(engine, tables=tables)
     subnets = metadata.tables["subnets"]
     with engine.begin() as connection:
@@ -72,25 +73,24 @@ def cloud(engine):
     looker = Looker(store, lambda host, router_id: hints.append((host, router_id)))
     looker.backend = backend = ScriptedBackend(store)
     intake = Intake(store, PENDING_CREATE_TIMEOUT)
-    yield Cloud(Api(store, looker), store, intake, backend, looker, clock, core, hints)
+    neutron = Neutron(engine)
+    for name, has_gateway in ROUTERS.items():
+        neutron.plain_router(name, gateway=has_gateway)
+    yield Cloud(Api(store, looker), store, intake, backend, looker, clock, neutron, hints)
     directory._PLUGIN_DIRECTORY = before
     with engine.begin() as connection:
-        for name in head.OUR_TABLES:
+        for name in (*head.OUR_TABLES, *TABLES):
             connection.execute(sa.text(f"DELETE FROM {name}"))
     restore_engine()
 
 
 @pytest.fixture
-def neutron(engine, cloud):
-    metadata = head.get_metadata()
-    tables = [metadata.tables[name] for name in TABLES]
-    metadata.create_all(engine, tables=tables)
-    neutron = Neutron(engine)
+def neutron(cloud):
+    """Hosts of L3 agents, and of ours beside them."""
     for host in "abc":
-        neutron.agent(host)
-        neutron.agent(host, "Swanherd VPN agent")
-    yield neutron
-    metadata.drop_all(engine, tables=tables)
+        cloud.neutron.agent(host)
+        cloud.neutron.agent(host, "Swanherd VPN agent")
+    return cloud.neutron
 
 
 @pytest.fixture

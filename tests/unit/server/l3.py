@@ -1,12 +1,13 @@
 """What Neutron's tables say of routers that L3 agents serve, and what the agents report."""
 
 import datetime
+import ipaddress
 
 import sqlalchemy as sa
 from neutron_lib import context as n_context
 
 from swanherd.core.model import Role, RouterReport, RowStatus, Status
-from tests.unit.server.cloud import uuid
+from tests.unit.server.cloud import SUBNETS, uuid
 
 from swanherd.server.db import head  # isort: skip - after neutron, whose import warns
 
@@ -66,14 +67,23 @@ class Neutron:
             return self._count
         return str(self._count)
 
-    def port(self, name, owner, address, subnet):
+    def plain_router(self, name, *, gateway):
+        """A router of which no more is told than what a VPN needs."""
+        self.insert("routers", id=uuid(name), gw_port_id=uuid(f"g{name}") if gateway else None)
+        for number, (subnet, cidr) in enumerate(SUBNETS.items()):
+            self._count += 1
+            address = str(ipaddress.ip_network(cidr)[self._count % 100 + 100])
+            owner = "network:router_interface"
+            self.port(f"{name}{number}", owner, address, subnet, router=uuid(name))
+
+    def port(self, name, owner, address, subnet, router=R1):
         self.insert(
             "ports",
             id=uuid(name),
             network_id=uuid("net"),
-            device_id=R1,
+            device_id=router,
             device_owner=owner,
-            mac_address=f"02:00:00:00:{len(name):02x}:{sum(name.encode()) % 256:02x}",
+            mac_address=f"02:00:00:{sum(name.encode()) % 256:02x}:{name.encode()[:2].hex(':')}",
         )
         self.insert(
             "ipallocations",
@@ -83,7 +93,26 @@ class Neutron:
             network_id=uuid("net"),
         )
 
+    def disconnect(self, router, subnet=None):
+        """Take a router's interfaces away, or that in a subnet."""
+        ports, ips = self._tables["ports"], self._tables["ipallocations"]
+        mine = sa.select(ports.c.id).where(ports.c.device_id == uuid(router))
+        gone = ips.c.port_id.in_(mine)
+        if subnet is not None:
+            gone &= ips.c.subnet_id == uuid(subnet)
+        with self._engine.begin() as connection:
+            connection.execute(ips.delete().where(gone))
+
+    def forget(self, router):
+        """Let there be no router of this name."""
+        self.disconnect(router)
+        tables, router_id = self._tables, uuid(router)
+        with self._engine.begin() as connection:
+            for column in (tables["ports"].c.device_id, tables["routers"].c.id):
+                connection.execute(column.table.delete().where(column == router_id))
+
     def router(self, *, distributed=False, ha=False):
+        self.forget("r1")
         self.insert("networks", id=uuid("net"), mtu=1500)
         self.port("gw", "network:router_gateway", "10.2.0.99", "t4")
         self.insert("routers", id=R1, gw_port_id=uuid("gw"))

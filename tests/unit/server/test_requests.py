@@ -196,7 +196,7 @@ def test_a_service_needs_a_gateway_and_its_subnet(cloud):
         cloud.create("vpnservice", router_id=uuid("r3"))
     with pytest.raises(lib_exc.NotFound):
         cloud.create("vpnservice", router_id=uuid("r4"))
-    cloud.core.on_router.discard(uuid("t4"))
+    cloud.neutron.disconnect("r1", "t4")
     with pytest.raises(vpn_exc.SubnetIsNotConnectedToRouter):
         cloud.create("vpnservice", subnet_id=uuid("t4"))
     assert cloud.row() is None

@@ -11,6 +11,7 @@ from neutron_lib.exceptions import vpn as vpn_exc
 from neutron_lib.plugins import directory
 
 from swanherd.core import validation
+from swanherd.server import held
 from swanherd.server.db.models import EndpointGroupRow, EndpointRow, SiteConnectionRow
 from swanherd.server.errors import answering
 from swanherd.server.reading import ENDPOINT_GROUPS
@@ -35,7 +36,10 @@ class EndpointGroups(Room):
                 endpoint_type=group_type,
                 endpoints=[EndpointRow(endpoint=endpoint) for endpoint in endpoints],
             )
-            return self._create(context, ENDPOINT_GROUPS, row)
+            with db_api.CONTEXT_WRITER.using(context) as session:
+                if group_type == "subnet":
+                    held.subnets(session, endpoints)
+                return self._create(context, ENDPOINT_GROUPS, row)
 
     def update_endpoint_group(
         self, context: Any, endpoint_group_id: str, endpoint_group: dict[str, Any]

@@ -9,7 +9,7 @@ from neutron_lib.db import api as db_api
 from neutron_lib.exceptions import vpn as vpn_exc
 
 from swanherd.core.model import Status
-from swanherd.server import checks
+from swanherd.server import checks, held
 from swanherd.server.db.models import SiteConnectionRow, VpnServiceRow
 from swanherd.server.errors import answering
 from swanherd.server.reading import VPNSERVICES
@@ -33,14 +33,15 @@ class VpnServices(Room):
                 status=Status.PENDING_CREATE,
             )
             checks.check_router(context, router_id)
-            if subnet_id is not None:
-                checks.check_subnets_on_router(router_id, [subnet_id])
             provider = self.providers.of_flavor(context, row.flavor_id)
             service_id = row.id
             with (
                 db_api.CONTEXT_WRITER.using(context) as session,
                 self.store.changing(session, router_id) as change,
             ):
+                held.gateway(session, router_id)
+                if subnet_id is not None:
+                    held.interfaces(session, router_id, [subnet_id])
                 session.add(row)
                 change.concern([service_id])
                 self.providers.associate(context, service_id, provider)
