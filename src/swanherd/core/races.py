@@ -374,8 +374,9 @@ def _spent(current: Sequence[IkeSa], keeper: IkeSa) -> Iterable[IkeSa]:
     for sa in current:
         if sa.state not in LIVE or sa.unique_id == keeper.unique_id or _carried(sa):
             continue
-        # charon tells no age of one that it renews.
-        if sa.state is SaState.REKEYING or sa.age - keeper.age > RACE:
+        # charon tells no age of one that it renews; what has replaced it came later.
+        is_renewed = sa.state is SaState.REKEYING and sa.unique_id < keeper.unique_id
+        if is_renewed or sa.age - keeper.age > RACE:
             yield sa
 
 

@@ -261,6 +261,8 @@ class StrongSwan:
             return
         if events is None:
             router.lists.forget()
+            with router.lock:
+                router.memory = router.memory.missed()
             self._on_event(router_id)
             return
         router.lists.changed(*filter(None, map(_changed, events)))

@@ -138,21 +138,29 @@ RETRANSMIT, ANSWERED, _INIT_UNREACHABLE = 20, 21, 24
 TELLING = frozenset({_IKE_PROPOSAL, 9, 10})
 
 
-def code_of_notice(notice: Notice, *, is_v1: bool, is_up: bool, no_route: bool) -> str | None:
-    """Return what a record means for a config of that version that has an IKE SA or not."""
+def code_of_notice(
+    notice: Notice, *, is_v1: bool, up: int, carried: bool, no_route: bool
+) -> str | None:
+    """Return what a record means for a config of that version with so many IKE SAs that are up.
+
+    One of several that is given up tells of no dead peer, who may have forgotten it alone. Nor
+    does one that hasn't `carried` anything yet.
+    """
     kind = notice.type
     if kind == _PEER_AUTH_FAILED:
         # Without a config charon found none for the two identities.
         return "peer_id_mismatch" if is_v1 or not notice.config else "psk_mismatch"
     if kind == _PARSE_ERROR_BODY:
         # Unreadable, since it was encrypted with keys from another PSK (RFC 2409 §5.4).
-        return "psk_mismatch" if is_v1 and not is_up else None
+        return "psk_mismatch" if is_v1 and not up else None
     if kind == _IKE_PROPOSAL:
         ours = "ike_no_proposal_or_no_connection"
         return ours if notice.config else "ike_proposal_mismatch"
     if kind in (_TIMEOUT, RETRANSMIT, _INIT_UNREACHABLE):
-        if is_up:
-            return "dpd_timeout" if kind == _TIMEOUT else None
+        if up:
+            if kind != _TIMEOUT or up > 1:
+                return None
+            return "dpd_timeout" if carried else "peer_silent"
         return "peer_unreachable" if no_route else "peer_silent"
     return _PLAIN.get(kind)
 

@@ -64,7 +64,8 @@ class FaultMemory:
     """What is known of one charon's failures. Feed it; nothing of it changes in place.
 
     `ours` are the IKE SAs that we end ourselves, and when: charon tells of one whose peer hasn't
-    answered yet in the words that it has for a dead peer.
+    answered yet in the words that it has for a dead peer. `empty` are the configs of IKEv1 whose
+    IKE SA has come up, and no child since: what isn't answered there is still a negotiation.
     """
 
     entries: Mapping[str, _Entry] = dataclasses.field(default_factory=dict)
@@ -73,6 +74,7 @@ class FaultMemory:
     ends: Mapping[str, float] = dataclasses.field(default_factory=dict)
     unsendable: float | None = None
     ours: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    empty: frozenset[str] = frozenset()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -103,7 +105,7 @@ class FaultMemory:
             case IkeChange():
                 return self._feed_ike(event, facts, now)
             case ChildChange(config, up=True):
-                return self.forget(config)
+                return self.forget(config).changed(empty=self.empty - {config})
             case ChildChange(config) if len(self.established.get(config, ())) > 1:
                 return self  # one of several IKE SAs ends, of a race or of a renewal
             case ChildChange(config):
@@ -124,7 +126,7 @@ class FaultMemory:
 
     def keep_only(self, configs: Iterable[str]) -> FaultMemory:
         """Return the memory of these configs alone, so that it doesn't grow for ever."""
-        if not (self.entries or self.deletes or self.ends):
+        if not (self.entries or self.deletes or self.ends or self.empty):
             return self
         names = frozenset(configs)
 
@@ -132,8 +134,24 @@ class FaultMemory:
             return {name: value for name, value in table.items() if name in names}
 
         return self.changed(
-            entries=kept(self.entries), deletes=kept(self.deletes), ends=kept(self.ends)
+            entries=kept(self.entries),
+            deletes=kept(self.deletes),
+            ends=kept(self.ends),
+            empty=self.empty & names,
         )
+
+    def missed(self) -> FaultMemory:
+        """Return the memory after events may have been missed: whatever is up may carry."""
+        return self.changed(empty=frozenset())
+
+    def begun(
+        self, change: IkeChange, facts: Mapping[str, ConfigFacts], *, first: bool
+    ) -> FaultMemory:
+        """Return the memory of whether what is up carries; what renews another is given all."""
+        known = facts.get(change.config)
+        if not first or known is None or known.version is not IkeVersion.V1:
+            return self
+        return self.changed(empty=self.empty | {change.config})
 
     def outlived(self, up: Iterable[str], now: float) -> FaultMemory:
         """Return the memory after these configs were seen wholly up: their faults are over.
@@ -179,7 +197,8 @@ class FaultMemory:
             code = causes.code_of_notice(
                 notice,
                 is_v1=facts[config].version is IkeVersion.V1,
-                is_up=bool(self.established.get(config)),
+                up=len(self.established.get(config, ())),
+                carried=config not in self.empty,
                 no_route=self.unsendable is not None and now - self.unsendable < _TOGETHER,
             )
             identified = _is_the_peers(notice, facts[config])
@@ -239,17 +258,19 @@ class FaultMemory:
     def _feed_ike(
         self, change: IkeChange, facts: Mapping[str, ConfigFacts], now: float
     ) -> FaultMemory:
-        ids = self.established.get(change.config, frozenset())
-        ids = ids | {change.unique_id} if change.up else ids - {change.unique_id}
+        before = self.established.get(change.config, frozenset())
+        ids = before | {change.unique_id} if change.up else before - {change.unique_id}
         memory = self.changed(established={**self.established, change.config: ids})
         if change.up or ids:
-            return memory
+            return memory.begun(change, facts, first=not before)
+        memory = memory.changed(empty=self.empty - {change.config})
         memory = memory.revived(change.config)
         if change.state is SaState.CONNECTING and change.config in facts:
             return memory.recorded(change.config, "negotiation_failed", now)
         is_ours = change.unique_id in self.ours
         if change.state is SaState.ESTABLISHED and change.config in facts and not is_ours:
-            return memory.recorded(change.config, "dpd_timeout", now)
+            code = "peer_silent" if change.config in self.empty else "dpd_timeout"
+            return memory.recorded(change.config, code, now)
         return memory.ended(change.config, facts, now)
 
     def ending(self, unique_id: int, now: float) -> FaultMemory:

@@ -148,6 +148,49 @@ def test_silence_of_a_live_peer_is_death() -> None:
     assert codes(feed(UP, LOST)) == {"two": "dpd_timeout"}
 
 
+@pytest.mark.parametrize("config", ["one", "two"])
+def test_one_of_several_that_is_given_up_is_no_dead_peer(config: str) -> None:
+    """A peer that has forgotten it may answer in the other one; the last one's end tells."""
+    ups = [IkeChange(config, each, up=True, state=SaState.ESTABLISHED) for each in (1, 2)]
+    child = ChildChange(config, up=True, state=SaState.INSTALLED)
+    lost = [dataclasses.replace(each, up=False) for each in ups]
+    memory = feed(*ups, child, notice(6, config))
+    assert codes(memory) == codes(memory.feed(lost[0], FACTS, 9.0)) == {}
+    for last in ((notice(6, config), lost[1]), (lost[1], notice(6, config))):
+        assert codes(feed(*ups, child, lost[0], *last)) == {config: "dpd_timeout"}
+
+
+V1_UP = IkeChange("one", 1, up=True, state=SaState.ESTABLISHED)
+V1_LOST = IkeChange("one", 1, up=False, state=SaState.ESTABLISHED)
+V1_CHILD = ChildChange("one", up=True, state=SaState.INSTALLED)
+V1_REFUSED = answer("HASH", "N(NO_PROP)", kind="INFORMATIONAL_V1", config="one")
+
+
+@pytest.mark.parametrize("end", [(notice(6, "one"), V1_LOST), (V1_LOST, notice(6, "one"))])
+def test_in_ikev1_what_never_carried_tells_of_no_dead_peer(end: tuple[Event, Event]) -> None:
+    """It is up before anything of the child is asked: silence is a negotiation's, as in IKEv2.
+
+    So dpd's action doesn't follow: "clear" would never try again, and "restart-by-peer" would
+    end what is alive. The cause that was told is the cause.
+    """
+    assert codes(feed(V1_UP, *end)) == {"one": "peer_silent"}
+    assert codes(feed(V1_UP, V1_REFUSED, *end)) == {"one": "esp_proposal_mismatch"}
+    assert codes(feed(V1_UP, V1_CHILD, *end)) == {"one": "dpd_timeout"}
+    assert codes(feed(V1_UP, V1_CHILD, V1_REFUSED, *end)) == {"one": "dpd_timeout"}
+    # What was there before this agent, and what a renewal has made, may carry.
+    adopted = FaultMemory().seen({"one": frozenset({1})})
+    for each in end:
+        adopted = adopted.feed(each, FACTS, 1.0)
+    assert codes(adopted) == {"one": "dpd_timeout"}
+    renewal = dataclasses.replace(V1_UP, unique_id=2)
+    history = (V1_UP, V1_CHILD, renewal, V1_LOST, notice(6, "one"))
+    assert codes(feed(*history, dataclasses.replace(V1_LOST, unique_id=2))) == {
+        "one": "dpd_timeout"
+    }
+    again = (V1_UP, V1_CHILD, V1_LOST, V1_UP, *end)
+    assert codes(feed(*again, times=(0.0, 1.0, 2.0, 99.0, 199.0, 199.0))) == {"one": "peer_silent"}
+
+
 def test_a_rekeyed_ike_sa_is_still_up() -> None:
     """The end of an IKE SA that was replaced is no failure."""
     assert codes(feed(UP, IkeRekeyed("two", 1, 2), LOST)) == {}
