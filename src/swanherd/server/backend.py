@@ -54,6 +54,10 @@ class RouterRow:
         return (*first, *self.standbys)
 
 
+# Of IP version 4 and of 6.
+Addresses = tuple[str | None, str | None]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class RouterTraffic:
     """What steering needs of a router's connections, whether up or down (fail closed).
@@ -73,15 +77,16 @@ class RouterTraffic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wiring:
-    """How the router's VPN namespace is attached, and what keeps it from being so.
+    """How the router's VPN namespace is attached, and where.
 
-    `home` tells for a host what of it is there, where it is in the router's own namespaces.
+    `hosts` is every host whose agent has something of the router. `home` tells for a host what
+    of it is there, where it is in the router's own namespaces.
     """
 
     public: Attachment | None = None
     transit: Attachment | None = None
     router_addresses: tuple[IPAddress, ...] = ()
-    problem: Reason | None = None
+    hosts: Sequence[str] = ()
     home: Callable[[str], Home] | None = None
 
 
@@ -142,6 +147,12 @@ class RouterStore(Protocol):
 
     def has_tunnel(self, context: Any, router_id: RouterId) -> bool:
         """Tell whether a connection of the router is ACTIVE, by the last report of who has it."""
+        ...
+
+    def external_addresses(
+        self, context: Any, router_ids: Collection[RouterId]
+    ) -> Mapping[RouterId, Collection[Addresses]]:
+        """Return what public addresses are recorded on the routers' vpnservices."""
         ...
 
     def unpin(self, context: Any, router_id: RouterId, host: str) -> None:
@@ -205,7 +216,14 @@ class Backend(Protocol):
         """
         ...
 
-    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+    def unsettled(self, context: Any, rows: Sequence[RouterRow]) -> Collection[RouterId]:
+        """Return those of the routers at which a look may change something.
+
+        The sweep asks for all routers at once, in as many queries as for one.
+        """
+        ...
+
+    def wiring(self, context: Any, row: RouterRow) -> Wiring:
         """Return how the router is attached now; reads only."""
         ...
 
@@ -268,9 +286,13 @@ class NoBackend:
         else:
             self._store.set_northbound_revision(context, router_id, row.revision)
 
-    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+    def unsettled(self, context: Any, rows: Sequence[RouterRow]) -> Collection[RouterId]:
+        """All: a look costs little."""
+        return [row.router_id for row in rows]
+
+    def wiring(self, context: Any, row: RouterRow) -> Wiring:
         """Nothing is attached."""
-        return Wiring()
+        return Wiring(hosts=row.hosts)
 
     def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:
         """Those that the row says."""

@@ -45,7 +45,7 @@ def build(context: Any, row: RouterRow, wiring: Wiring) -> DesiredRouter:
         services = {service.id: service for service in loaded.services}
         # The agent hears nothing of a connection whose networks another one has.
         wanted = [c for c in connections if not _is_superseded(statuses.get(c.id))]
-        problems = _problems(services, connections, statuses, row.problem or wiring.problem)
+        problems = _problems(services, connections, statuses, row.problem)
         return DesiredRouter(
             id=row.router_id,
             revision=row.revision,

@@ -40,11 +40,11 @@ class AgentHandler:
         row = self._store.get_router_row(context, router_id)
         if row is None or row.services == 0:
             return None
-        if host not in self._backend.hosts(context, row):
-            return _elsewhere(row) if self._backend.is_guest else None
         # The row is read first: what is read after it is at least as new as its revision, and
         # a revision that rises meanwhile brings another look.
-        wiring = self._backend.wiring(context, router_id)
+        wiring = self._backend.wiring(context, row)
+        if host not in wiring.hosts:
+            return _elsewhere(row) if self._backend.is_guest else None
         home = wiring.home(host) if wiring.home is not None else None
         role = Role.ACTIVE if host == row.host else Role.STANDBY
         return dataclasses.replace(desired.build(context, row, wiring), role=role, home=home)

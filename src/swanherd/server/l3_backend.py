@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from neutron.common.ovn import utils as ovn_utils
@@ -20,6 +20,7 @@ from neutron_lib.plugins import directory
 from oslo_log import log as logging
 
 from swanherd.core.model import (
+    Detour,
     Home,
     HomeNamespace,
     Reason,
@@ -27,11 +28,11 @@ from swanherd.core.model import (
 )
 from swanherd.core.placement import began, earliest, keep_or_choose
 from swanherd.server import topology
-from swanherd.server.backend import RouterRow, RouterStore, Wiring
-from swanherd.server.l3_topology import L3Router, l3_router_of
+from swanherd.server.backend import Addresses, RouterRow, RouterStore, Wiring
+from swanherd.server.l3_topology import L3Router, detours_of, l3_router_of, l3_routers_of
 from swanherd.server.maintenance import Looks
 from swanherd.server.placement import agents
-from swanherd.server.topology import BoundPort, Router
+from swanherd.server.topology import BoundPort, Outside, Router
 
 LOG = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class L3Backend:
         """Tell whether L3 agents serve the router."""
         if ovn_utils.is_ovn_l3(directory.get_plugin(plugin_const.L3)):
             return False
-        return topology.router_of(context.elevated(), router_id) is not None
+        return bool(topology.outside_of(context.elevated(), [router_id]))
 
     def ensure(self, context: Any, router_id: RouterId) -> None:
         """Make the router's row fit what Neutron says; idempotent."""
@@ -83,30 +84,40 @@ class L3Backend:
         if row.services == 0:
             self._store.forget_router(admin, router_id)
             return
-        router = topology.router_of(admin, router_id)
-        port = self._gateway_port(admin, router)
-        v4, v6 = (port.address(4), port.address(6)) if port else (None, None)
-        self._store.set_external_addresses(admin, router_id, v4, v6)
-        problem = self._place(admin, row)
-        if router is None or router.gateway_port_id is None:
-            problem = NO_GATEWAY
-        if problem != row.problem:
-            self._store.set_problem(admin, router_id, problem)
+        wanted = self._wanted(admin, [row])[router_id]
+        self._store.set_external_addresses(admin, router_id, *wanted.addresses)
+        if wanted.host != row.host:
+            LOG.info("Router %s is served by %s, no longer %s", router_id, wanted.host, row.host)
+            self._store.set_placement(admin, router_id, wanted.host)
+        if wanted.problem != row.problem:
+            self._store.set_problem(admin, router_id, wanted.problem)
         now = self._store.get_router_row(admin, router_id)
         if now is not None and now.northbound_revision < now.revision:
             self._store.set_northbound_revision(admin, router_id, now.revision)
 
-    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+    def unsettled(self, context: Any, rows: Sequence[RouterRow]) -> Collection[RouterId]:
+        """Return the routers whose rows aren't yet, or aren't any more, as `ensure` makes them."""
+        if ovn_utils.is_ovn_l3(directory.get_plugin(plugin_const.L3)):
+            return [row.router_id for row in rows]
+        wanted = self._wanted(context, rows)
+        recorded = self._store.external_addresses(context, list(wanted))
+        return [
+            row.router_id
+            for row in rows
+            if not wanted[row.router_id].is_met(row, recorded[row.router_id])
+        ]
+
+    def wiring(self, context: Any, row: RouterRow) -> Wiring:
         """Return how the router is attached now, wherever; reads only."""
-        admin = context.elevated()
-        row = self._store.get_router_row(admin, router_id)
+        admin, router_id = context.elevated(), row.router_id
+        found = l3_router_of(admin, router_id)
         router = topology.router_of(admin, router_id)
         port = self._gateway_port(admin, router)
-        home = _Home(l3_router_of(admin, router_id), router) if router else None
+        detours = detours_of(admin, router_id) if found.distributed else ()
         return Wiring(
             public=port.attachment() if port else None,
-            problem=row.problem if row else None,
-            home=home.on if home else None,
+            hosts=_hosts(admin, router_id, found),
+            home=_Home(found, router, detours).on if router else None,
         )
 
     def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:
@@ -182,16 +193,16 @@ class L3Backend:
             return None
         return (self._store.now() - row.claimed_at).total_seconds()
 
-    def _place(self, context: Any, row: RouterRow) -> Reason | None:
-        found = l3_router_of(context, row.router_id)
+    def _wanted(self, context: Any, rows: Sequence[RouterRow]) -> Mapping[RouterId, _Wanted]:
+        """Return what Neutron says the rows should be; the same queries for one and for many."""
+        ids = [row.router_id for row in rows]
+        outside = topology.outside_of(context, ids)
+        served = l3_routers_of(context, ids)
         known = agents(context).known
-        host = keep_or_choose(row.host, found.bound, found.masters, known)
-        if host != row.host:
-            LOG.info("Router %s is served by %s, no longer %s", row.router_id, host, row.host)
-            self._store.set_placement(context, row.router_id, host)
-        if host is None:
-            return NOT_SCHEDULED
-        return None if host in known else NO_EXTENSION
+        return {
+            row.router_id: _wanted(row, outside.get(row.router_id), served[row.router_id], known)
+            for row in rows
+        }
 
     @staticmethod
     def _gateway_port(context: Any, router: Router | None) -> BoundPort | None:
@@ -207,11 +218,42 @@ class L3Backend:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a router's row should say, by Neutron."""
+
+    host: str | None
+    addresses: Addresses
+    problem: Reason | None
+
+    def is_met(self, row: RouterRow, recorded: Collection[Addresses]) -> bool:
+        """Tell whether a look would find nothing to do; without services nothing is recorded."""
+        return (
+            (row.host, row.problem) == (self.host, self.problem)
+            and row.northbound_revision >= row.revision
+            and set(recorded) == {self.addresses}
+        )
+
+
+def _wanted(
+    row: RouterRow, outside: Outside | None, found: L3Router, known: frozenset[str]
+) -> _Wanted:
+    host = keep_or_choose(row.host, found.bound, found.masters, known)
+    problem = None if host in known else NO_EXTENSION
+    if host is None:
+        problem = NOT_SCHEDULED
+    if outside is None or outside.gateway_port_id is None:
+        problem = NO_GATEWAY
+    addresses = (outside.v4, outside.v6) if outside else (None, None)
+    return _Wanted(host, addresses, problem)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Home:
     """The router's own namespaces on any of its hosts."""
 
     found: L3Router
     router: Router
+    detours: tuple[Detour, ...]
 
     def on(self, host: str) -> Home:
         """Return what of it is on a host."""
@@ -224,7 +266,7 @@ class _Home:
             namespace=whole if there else None,
             connected=tuple(sorted({i.cidr for i in self.router.inside}, key=str)),
             distributed=self.found.distributed,
-            detours=self.found.detours,
+            detours=self.detours,
             redundant=self.found.redundant,
         )
 

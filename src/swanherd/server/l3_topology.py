@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import agent as agent_models
+from neutron.db.models import l3 as l3_models
 from neutron.db.models import l3_attrs, l3agent, l3ha
 from neutron_lib import constants
 from neutron_lib.db import api as db_api
@@ -24,67 +26,73 @@ class L3Router:
     order of their names; `masters` those of them that say to Neutron that they have its addresses.
     """
 
-    distributed: bool
-    redundant: bool
-    bound: tuple[str, ...]
-    masters: frozenset[str]
-    detours: tuple[Detour, ...]
+    distributed: bool = False
+    redundant: bool = False
+    bound: tuple[str, ...] = ()
+    masters: frozenset[str] = frozenset()
 
 
 def l3_router_of(context: Any, router_id: RouterId) -> L3Router:
     """Return how the router is served; one that doesn't exist is served nowhere."""
-    with db_api.CONTEXT_READER.using(context) as session:
-        attributes = l3_attrs.RouterExtraAttributes
-        kind = session.execute(
-            sa.select(attributes.distributed, attributes.ha).where(
-                attributes.router_id == router_id
-            )
-        ).first()
-        distributed, redundant = (bool(kind[0]), bool(kind[1])) if kind else (False, False)
-        return L3Router(
-            distributed,
-            redundant,
-            _bound(session, router_id),
-            _masters(session, router_id) if redundant else frozenset(),
-            _detours(session, router_id) if distributed else (),
-        )
+    return l3_routers_of(context, [router_id])[router_id]
 
 
-def _bound(session: Any, router_id: RouterId) -> tuple[str, ...]:
+def l3_routers_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[RouterId, L3Router]:
+    """Return how each of the routers is served, in one query."""
+    router, kind = l3_models.Router, l3_attrs.RouterExtraAttributes
     agent, binding = agent_models.Agent, l3agent.RouterL3AgentBinding
+    redundancy = l3ha.L3HARouterAgentPortBinding
     query = (
-        sa.select(agent.host)
-        .join(binding, binding.l3_agent_id == agent.id)
-        .where(binding.router_id == router_id)
-        .order_by(agent.host)
+        sa.select(router.id, kind.distributed, kind.ha, agent.host, redundancy.state)
+        .outerjoin(kind, kind.router_id == router.id)
+        .outerjoin(binding, binding.router_id == router.id)
+        .outerjoin(agent, agent.id == binding.l3_agent_id)
+        .outerjoin(
+            redundancy,
+            sa.and_(
+                redundancy.router_id == router.id,
+                redundancy.l3_agent_id == binding.l3_agent_id,
+            ),
+        )
+        .where(router.id.in_(router_ids))
     )
-    return tuple(session.scalars(query))
+    with db_api.CONTEXT_READER.using(context) as session:
+        rows = session.execute(query).all()
+    found: dict[RouterId, list[Any]] = {router_id: [] for router_id in router_ids}
+    for row in rows:
+        found.setdefault(row.id, []).append(row)
+    return {router_id: _l3_router(rows) for router_id, rows in found.items()}
 
 
-def _masters(session: Any, router_id: RouterId) -> frozenset[str]:
-    agent, binding = agent_models.Agent, l3ha.L3HARouterAgentPortBinding
-    query = (
-        sa.select(agent.host)
-        .join(binding, binding.l3_agent_id == agent.id)
-        .where(binding.router_id == router_id, binding.state == constants.HA_ROUTER_STATE_ACTIVE)
+def _l3_router(rows: Sequence[Any]) -> L3Router:
+    """Return it by its rows, one for each host."""
+    if not rows:
+        return L3Router()
+    masters = {row.host for row in rows if row.state == constants.HA_ROUTER_STATE_ACTIVE}
+    return L3Router(
+        bool(rows[0].distributed),
+        bool(rows[0].ha),
+        tuple(sorted({row.host for row in rows if row.host is not None})),
+        frozenset(masters) if rows[0].ha else frozenset(),
     )
-    return frozenset(session.scalars(query))
 
 
-def _detours(session: Any, router_id: RouterId) -> tuple[Detour, ...]:
-    """Return the ways to the central part, by subnet: those that have one.
+def detours_of(context: Any, router_id: RouterId) -> tuple[Detour, ...]:
+    """Return the ways to a distributed router's central part, by subnet: those that have one.
 
     A network's gateway address is the distributed part's; its central part has another.
     """
     port, ip, subnet = models_v2.Port, models_v2.IPAllocation, models_v2.Subnet
     owners = (constants.DEVICE_OWNER_DVR_INTERFACE, constants.DEVICE_OWNER_ROUTER_SNAT)
-    rows = session.execute(
+    query = (
         sa.select(port.id, port.device_owner, ip.ip_address, subnet.id, subnet.cidr)
         .join(ip, ip.port_id == port.id)
         .join(subnet, subnet.id == ip.subnet_id)
         .where(port.device_id == router_id, port.device_owner.in_(owners))
         .order_by(subnet.id, ip.ip_address)
     )
+    with db_api.CONTEXT_READER.using(context) as session:
+        rows = session.execute(query).all()
     inside: dict[str, tuple[PortId, IPNetwork]] = {}
     central: dict[str, str] = {}
     for row in rows:

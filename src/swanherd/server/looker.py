@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as lib_exc
@@ -58,6 +59,10 @@ class Looker:
         before, after = self._ensure(router_id)
         if before != after:
             self._tell(router_id, before, after)
+
+    def unsettled(self, context: Any, rows: Sequence[RouterRow]) -> Collection[RouterId]:
+        """Return those of the routers that a sweep has to look at."""
+        return () if self.backend is None else self.backend.unsettled(context, rows)
 
     def _ensure(self, router_id: RouterId) -> tuple[RouterRow | None, RouterRow | None]:
         """Return the router's row before and after."""

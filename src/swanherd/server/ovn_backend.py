@@ -133,10 +133,13 @@ class OvnBackend:
         if host is not None and router.gateway_network_id is not None:
             self._ports.ensure(admin, router_id, router.gateway_network_id, host)
 
-    def wiring(self, context: Any, router_id: RouterId) -> Wiring:
+    def unsettled(self, context: Any, rows: Sequence[RouterRow]) -> Collection[RouterId]:
+        """All: what others removed from OVN's databases only a look tells."""
+        return [row.router_id for row in rows]
+
+    def wiring(self, context: Any, row: RouterRow) -> Wiring:
         """Return how the router is attached now; reads only."""
-        admin = context.elevated()
-        row = self._store.get_router_row(admin, router_id)
+        admin, router_id = context.elevated(), row.router_id
         router = topology.router_of(admin, router_id)
         port = self._ports.find(admin, router_id)
         local = set(self._store.router_traffic(admin, router_id).local_subnet_ids)
@@ -147,7 +150,7 @@ class OvnBackend:
             public=port.attachment() if port and port.addresses else None,
             transit=steering.transit_attachment(router_id, min(mtus)) if mtus else None,
             router_addresses=tuple(sorted({i.address for i in protected}, key=_by_family)),
-            problem=row.problem if row else None,
+            hosts=row.hosts,
         )
 
     def hosts(self, context: Any, row: RouterRow) -> Sequence[str]:

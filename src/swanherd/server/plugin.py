@@ -109,7 +109,7 @@ class SwanherdPlugin(
         self.sweep = Sweep(
             self.store,
             self.intake,
-            self.looker.sweep,
+            self.looker,
             self.providers.adopt,
             takes_over=takes_over(self._conf.take_over, self.backend),
         )

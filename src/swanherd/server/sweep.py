@@ -12,10 +12,10 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from swanherd.core.failures import Failure
-from swanherd.core.model import RouterId
 from swanherd.server import placement
 from swanherd.server.db.repository import Repository
 from swanherd.server.intake import Intake
+from swanherd.server.looker import Looker
 from swanherd.server.maintenance import attempt
 
 LOG = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ class Sweep:
         self,
         store: Repository,
         intake: Intake,
-        look: Callable[[RouterId], None],
+        looker: Looker,
         adopt_providers: Callable[[Any], None] = lambda _context: None,
         *,
         takes_over: bool = True,
     ) -> None:
         self._store = store
         self._intake = intake
-        self._look = look
+        self._looker = looker
         self._adopt_providers = adopt_providers
         self._takes_over = takes_over
 
@@ -47,8 +47,9 @@ class Sweep:
         context = n_context.get_admin_context()
         self._store.adopt(context, new=self._takes_over)
         self._adopt_providers(context)
-        for row in self._store.list_router_rows(context):
-            attempt(self._look, row.router_id)
+        rows = self._store.list_router_rows(context)
+        for router_id in self._looker.unsettled(context, rows):
+            attempt(self._looker.sweep, router_id)
         self._intake.agents_lost(context, placement.agents(context).alive)
 
     def run_safely(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +47,15 @@ class Router:
     gateway_network_id: str | None
     flavor_id: str | None
     inside: tuple[Inside, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outside:
+    """A router's gateway port, and the first address of each family that it has."""
+
+    gateway_port_id: str | None
+    v4: str | None
+    v6: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,6 +146,27 @@ def _inside(session: Any, router_id: RouterId) -> tuple[Inside, ...]:
         )
         for row in rows
     )
+
+
+def outside_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[RouterId, Outside]:
+    """Return the gateways of those of the routers that exist, in one query."""
+    router, port = l3_models.Router, models_v2.Port
+    ip, subnet = models_v2.IPAllocation, models_v2.Subnet
+    query = (
+        sa.select(router.id, router.gw_port_id, subnet.ip_version, ip.ip_address)
+        .outerjoin(port, port.id == router.gw_port_id)
+        .outerjoin(ip, ip.port_id == port.id)
+        .outerjoin(subnet, subnet.id == ip.subnet_id)
+        .where(router.id.in_(router_ids))
+        .order_by(ip.ip_address)
+    )
+    with db_api.CONTEXT_READER.using(context) as session:
+        rows = session.execute(query).all()
+    ports = {RouterId(row.id): row.gw_port_id for row in rows}
+    addresses: dict[tuple[RouterId, int], str] = {}
+    for row in rows:
+        addresses.setdefault((row.id, row.ip_version), row.ip_address)
+    return {i: Outside(ports[i], addresses.get((i, 4)), addresses.get((i, 6))) for i in ports}
 
 
 def port_of(context: Any, port_id: str) -> BoundPort | None:

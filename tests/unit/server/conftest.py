@@ -85,6 +85,20 @@ def cloud(engine):
 
 
 @pytest.fixture
+def selects(engine):
+    """The queries that the test's code makes."""
+    queries = []
+
+    def note(*arguments):
+        if arguments[2].startswith("SELECT"):
+            queries.append(arguments[2])
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    yield queries
+    sa.event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
 def neutron(cloud):
     """Hosts of L3 agents, and of ours beside them."""
     for host in "abc":

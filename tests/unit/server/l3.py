@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import itertools
 
 import sqlalchemy as sa
 from neutron_lib import context as n_context
@@ -48,6 +49,7 @@ class Neutron:
         self._engine = engine
         self._tables = head.get_metadata().tables
         self._count = 1000
+        self._hosts = itertools.count(100)
 
     def insert(self, table, **values):
         model = self._tables[table]
@@ -71,20 +73,24 @@ class Neutron:
         """A router of which no more is told than what a VPN needs."""
         self.insert("routers", id=uuid(name), gw_port_id=uuid(f"g{name}") if gateway else None)
         for number, (subnet, cidr) in enumerate(SUBNETS.items()):
-            self._count += 1
-            address = str(ipaddress.ip_network(cidr)[self._count % 100 + 100])
+            address = str(ipaddress.ip_network(cidr)[next(self._hosts)])
             owner = "network:router_interface"
             self.port(f"{name}{number}", owner, address, subnet, router=uuid(name))
 
     def port(self, name, owner, address, subnet, router=R1):
+        self._count += 1
         self.insert(
             "ports",
             id=uuid(name),
             network_id=uuid("net"),
             device_id=router,
             device_owner=owner,
-            mac_address=f"02:00:00:{sum(name.encode()) % 256:02x}:{name.encode()[:2].hex(':')}",
+            mac_address=f"02:00:00:00:{self._count // 256:02x}:{self._count % 256:02x}",
         )
+        self.allocate(name, address, subnet)
+
+    def allocate(self, name, address, subnet):
+        """Give a port an address."""
         self.insert(
             "ipallocations",
             port_id=uuid(name),
@@ -102,6 +108,12 @@ class Neutron:
             gone &= ips.c.subnet_id == uuid(subnet)
         with self._engine.begin() as connection:
             connection.execute(ips.delete().where(gone))
+
+    def disconnect_port(self, name):
+        """Take a port's addresses."""
+        ips = self._tables["ipallocations"]
+        with self._engine.begin() as connection:
+            connection.execute(ips.delete().where(ips.c.port_id == uuid(name)))
 
     def forget(self, router):
         """Let there be no router of this name."""
@@ -148,12 +160,24 @@ class Neutron:
                 .values(heartbeat_timestamp=long_ago.replace(tzinfo=None))
             )
 
-    def bind(self, host, state=None):
-        self.insert("routerl3agentbindings", router_id=R1, l3_agent_id=uuid(f"{host}L"))
+    def change(self, table, row_id, **values):
+        """Change a row of Neutron's by its id."""
+        model = self._tables[table]
+        with self._engine.begin() as connection:
+            connection.execute(model.update().where(model.c.id == row_id).values(**values))
+
+    def unbind(self, host):
+        """Let no router be on a host."""
+        model = self._tables["routerl3agentbindings"]
+        with self._engine.begin() as connection:
+            connection.execute(model.delete().where(model.c.l3_agent_id == uuid(f"{host}L")))
+
+    def bind(self, host, state=None, router=R1):
+        self.insert("routerl3agentbindings", router_id=router, l3_agent_id=uuid(f"{host}L"))
         if state is not None:
             self.insert(
                 "ha_router_agent_port_bindings",
-                router_id=R1,
+                router_id=router,
                 l3_agent_id=uuid(f"{host}L"),
                 port_id=uuid(f"p{host}"),
                 state=state,

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import pytest
 import sqlalchemy as sa
 from neutron.db.models.agent import Agent
 from sqlalchemy import exc as sa_exc
@@ -26,16 +25,25 @@ def test_one_router_whose_look_breaks_keeps_none_from_the_sweep(cloud, neutron, 
     served.report_status("a", [serving(cloud, None)])
     cloud.create("vpnservice", router_id=uuid("r2"))
     neutron.silence("a")
-    looked = []
-
-    def look(router_id):
-        looked.append(router_id)
-        raise sa_exc.TimeoutError("QueuePool limit reached")
-
-    Sweep(cloud.store, cloud.intake, look).run_safely()
-    assert set(looked) == {R1, uuid("r2")}
+    broken = BrokenLooker()
+    Sweep(cloud.store, cloud.intake, broken).run_safely()
+    assert set(broken.looked) == {R1, uuid("r2")}
     shown = cloud.show("ipsec_site_connection", connection["id"])
     assert (shown["status"], shown["status_code"]) == ("DOWN", "agent_lost")
+
+
+class BrokenLooker:
+    """Finds all connections to the database taken, at each router."""
+
+    def __init__(self):
+        self.looked = []
+
+    def unsettled(self, context, rows):
+        return [row.router_id for row in rows]
+
+    def sweep(self, router_id):
+        self.looked.append(router_id)
+        raise sa_exc.TimeoutError("QueuePool limit reached")
 
 
 def test_a_sweep_that_breaks_ends_no_worker(cloud, neutron, engine):
@@ -43,23 +51,9 @@ def test_a_sweep_that_breaks_ends_no_worker(cloud, neutron, engine):
     tables = head.get_metadata().tables
     tables["agents"].drop(engine)
     try:
-        Sweep(cloud.store, cloud.intake, cloud.looker.sweep).run_safely()
+        Sweep(cloud.store, cloud.intake, cloud.looker).run_safely()
     finally:
         tables["agents"].create(engine)
-
-
-@pytest.fixture
-def selects(engine):
-    """The queries that the test's code makes."""
-    queries = []
-
-    def note(*arguments):
-        if arguments[2].startswith("SELECT"):
-            queries.append(arguments[2])
-
-    sa.event.listen(engine, "before_cursor_execute", note)
-    yield queries
-    sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def test_of_many_routers_nothing_new_costs_what_it_costs_of_one(cloud, split, selects):

@@ -18,7 +18,7 @@ NETS = ["10.9.0.0/24"]
 
 def on_the_node(cloud):
     """Return the ids of the connections that an agent is told of."""
-    wiring = Wiring(None, None, (), None)
+    wiring = Wiring()
     found = desired.build(n_context.get_admin_context(), cloud.row(), wiring)
     assert not {row_id for row_id, _ in found.problems} - {c.id for c in found.connections}
     return {str(connection.id) for connection in found.connections}

@@ -13,7 +13,7 @@ from neutron_lib.db import api as db_api
 
 from swanherd.core.model import Reason, RouterId, Secret, Status
 from swanherd.core.placement import earliest, is_newer
-from swanherd.server.backend import RouterRow, RouterTraffic
+from swanherd.server.backend import Addresses, RouterRow, RouterTraffic
 from swanherd.server.db import candidates, protected, succession
 from swanherd.server.db.change import Change
 from swanherd.server.db.models import (
@@ -144,6 +144,18 @@ class Repository:
         )
         with db_api.CONTEXT_READER.using(context) as session:
             return session.scalars(query.limit(1)).first() is not None
+
+    def external_addresses(
+        self, context: Any, router_ids: Collection[RouterId]
+    ) -> Mapping[RouterId, frozenset[Addresses]]:
+        """Return what public addresses are recorded on the routers' vpnservices, in one query."""
+        row = VpnServiceRow
+        query = sa.select(row.router_id, row.external_v4_ip, row.external_v6_ip).distinct()
+        found: dict[RouterId, set[Addresses]] = {router_id: set() for router_id in router_ids}
+        with db_api.CONTEXT_READER.using(context) as session:
+            for router_id, v4, v6 in session.execute(query.where(row.router_id.in_(found))):
+                found.setdefault(router_id, set()).add((v4, v6))
+        return {router_id: frozenset(addresses) for router_id, addresses in found.items()}
 
     @db_api.retry_if_session_inactive()
     def pin(self, context: Any, router_id: RouterId, host: str) -> None:

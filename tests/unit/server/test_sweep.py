@@ -1,0 +1,117 @@
+"""What the sweep of routers that L3 agents serve asks of the database, and what it looks at."""
+
+import contextlib
+
+import pytest
+
+from swanherd.core.model import Reason
+from swanherd.server.sweep import Sweep
+from tests.unit.server.cloud import uuid
+from tests.unit.server.l3 import R1, admin
+
+MANY = [f"m{number:02}" for number in range(20)]
+
+
+@pytest.fixture
+def swept(cloud, neutron, served):
+    """The router r1 on host a, with a connection; a pass over it has found nothing to do."""
+    neutron.router()
+    neutron.bind("a")
+    cloud.connection()
+    return cloud
+
+
+def sweep(cloud):
+    """Do one pass; return at which routers it has looked."""
+    looked, look = [], cloud.looker.sweep
+    cloud.looker.sweep = lambda router_id: (looked.append(router_id), look(router_id))
+    try:
+        Sweep(cloud.store, cloud.intake, cloud.looker).run()
+    finally:
+        cloud.looker.sweep = look
+    return looked
+
+
+def test_a_pass_costs_as_many_queries_for_twenty_routers_as_for_one(swept, neutron, selects):
+    """Where there is nothing to do; and no more than a look at one router used to."""
+    counts = []
+    for routers in ([], MANY):
+        for name in routers:
+            neutron.plain_router(name, gateway=True)
+            neutron.bind("b", router=uuid(name))
+            swept.create("vpnservice", router_id=uuid(name))
+        selects.clear()
+        assert sweep(swept) == []
+        counts.append(len(selects))
+    assert len(swept.store.list_router_rows(admin())) == 1 + len(MANY)
+    assert counts[0] == counts[1]
+    assert counts[0] <= 9
+
+
+def test_an_agent_learns_a_router_by_few_queries(swept, served, selects):
+    """It asks for each router when it starts."""
+    selects.clear()
+    assert served.get_router("a", R1).connections
+    assert len(selects) <= 17
+
+
+def moved(cloud):
+    cloud.neutron.unbind("a")
+    cloud.neutron.bind("b")
+
+
+@contextlib.contextmanager
+def unfollowed(cloud):
+    """Let requests be those of a process that ends before it looks at the router."""
+    (service,) = cloud.api.get_vpnservices(cloud.fresh(), {"router_id": [R1]})
+    cloud.looker.backend, backend = None, cloud.looker.backend
+    yield service["id"]
+    cloud.looker.backend = backend
+
+
+def forgotten(cloud):
+    (connection,) = cloud.api.get_ipsec_site_connections(cloud.fresh())
+    cloud.delete("ipsec_site_connection", connection["id"])
+    with unfollowed(cloud) as service_id:
+        cloud.delete("vpnservice", service_id)
+
+
+def came(cloud):
+    with unfollowed(cloud):
+        cloud.create("vpnservice")
+
+
+def disabled(cloud):
+    with unfollowed(cloud) as service_id:
+        cloud.update("vpnservice", service_id, admin_state_up=False)
+
+
+CHANGES = {
+    "another host": moved,
+    "no host": lambda cloud: cloud.neutron.unbind("a"),
+    "a host without our agent": lambda cloud: cloud.neutron.change(
+        "agents", uuid("aS"), admin_state_up=False
+    ),
+    "another address": lambda cloud: (
+        cloud.neutron.disconnect_port("gw"),
+        cloud.neutron.allocate("gw", "10.2.0.77", "t4"),
+    ),
+    "no gateway": lambda cloud: cloud.neutron.change("routers", R1, gw_port_id=None),
+    "no router": lambda cloud: cloud.neutron.forget("r1"),
+    "a failure": lambda cloud: cloud.store.set_problem(admin(), R1, Reason("x", "y")),
+    "the last service went": forgotten,
+    "a service came": came,
+    "a service was disabled": disabled,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changed_unseen_is_looked_at_and_settled(swept, neutron, change):
+    """Whoever changed it: the next pass finds nothing any more, but for a router that is gone."""
+    neutron.plain_router("r5", gateway=True)
+    neutron.bind("c", router=uuid("r5"))
+    swept.create("vpnservice", router_id=uuid("r5"))
+    CHANGES[change](swept)
+    assert sweep(swept) == [R1]
+    again = sweep(swept)
+    assert again == ([R1] if change == "no router" else [])
