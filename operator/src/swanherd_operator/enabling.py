@@ -10,8 +10,10 @@ NEUTRON_USER = 42424  # uid and gid of Neutron in the images of openstack-helm a
 GATEWAY_LABEL = ("openstack-gateway", "enabled")
 AGENT = "neutron-ovn-vpn-agent"
 
-# Releases whose Neutron Swanherd's own tests run on (README.md, "What works now").
+# Releases whose Neutron Swanherd's own tests run on, and those with a part of them (README.md,
+# "Releases of Neutron": caracal is 24, epoxy 26).
 TESTED = ("master",)
+PARTLY = ("caracal", "epoxy")
 
 _DRIVERS = "neutron_vpnaas.services.vpn"
 
@@ -67,9 +69,11 @@ def notes(deployment: Deployment) -> tuple[str, ...]:
     """Return what an operator should know before following the output."""
     found = []
     if deployment.release not in TESTED:
+        partly = deployment.release in PARTLY
         found.append(
-            f"Swanherd's own tests run on Neutron 29 (2026.2) and not on {deployment.release}: "
-            "see the table in its README before relying on it."
+            "Swanherd's own tests run on Neutron 29 (2026.2)"
+            + (", and a part of them on " if partly else " and not on ")
+            + f"{deployment.release}: see the table in its README before relying on it."
         )
     if deployment.backend is Backend.OVN:
         found.append(

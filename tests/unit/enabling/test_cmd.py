@@ -31,6 +31,23 @@ def run(monkeypatch, capsys):
     return call
 
 
+@pytest.mark.parametrize(
+    ("release", "told"),
+    [
+        ("caracal", ", and a part of them on caracal: see"),
+        ("epoxy", ", and a part of them on epoxy: see"),
+        ("dalmatian", " and not on dalmatian: see"),
+        ("master", None),
+    ],
+)
+def test_what_a_release_is_tested_by_is_told(release, told, run):
+    """As the README's table of releases has it."""
+    status, out, _ = run(OVN.replace("caracal", release), "enable")
+    notes = [line for line in out.splitlines() if "own tests" in line]
+    assert status == 0
+    assert [told in line for line in notes] == ([True] if told else [])
+
+
 @pytest.mark.parametrize(("text", "plugin"), [(OVN, "ovn-vpnaas"), (OVS, "vpnaas")])
 def test_helm_values_switch_the_plugin_on(run, text, plugin):
     """The names are those that openstack-helm's users write already."""
