@@ -8,7 +8,7 @@ from typing import Any
 
 from ovsdbapp.backend.ovs_idl import event as row_event
 
-from swanherd.core.model import RouterId
+from swanherd.core.model import PortId, RouterId
 from swanherd.core.steering import public_port_id
 from swanherd.ovn import raw
 from swanherd.ovn.northbound import REQUESTED, ROUTER_KEY, router_of
@@ -17,6 +17,8 @@ Changed = Callable[[RouterId], None]
 
 # Neutron's names of a router's rows (neutron.common.ovn.utils.ovn_name).
 _ROUTER_PREFIX = "neutron-"
+# What northd and Neutron put before the id of a gateway's port (see `southbound.gateway`).
+_REDIRECT_PREFIX = "cr-lrp-"
 # Neutron's key of the device that a port is for.
 _DEVICE_KEY = "neutron:device_id"
 
@@ -83,9 +85,15 @@ class GatewayMoved(row_event.RowEvent):
 
     def run(self, event: str, row: Any, old: Any) -> None:
         """Say which router's gateway it is: northd names the datapath as the router."""
-        name = row.datapath.external_ids.get("name", "")
-        if name.startswith(_ROUTER_PREFIX):
-            self._changed(RouterId(name.removeprefix(_ROUTER_PREFIX)))
+        router_id = _router_of_datapath(row)
+        if router_id is not None:
+            self._changed(router_id)
+
+
+def _router_of_datapath(row: Any) -> RouterId | None:
+    name = row.datapath.external_ids.get("name", "")
+    is_router = name.startswith(_ROUTER_PREFIX)
+    return RouterId(name.removeprefix(_ROUTER_PREFIX)) if is_router else None
 
 
 class GatewayMovedNow(GatewayMoved):
@@ -103,9 +111,22 @@ class GatewayMovedNow(GatewayMoved):
 
 
 class GatewayMovedSomewhere(GatewayMovedNow):
-    """The same in every API process, should the one that the hash ring names be dead."""
+    """The same in every API process, should the one that the hash ring names be dead.
+
+    With the gateway's port, so that nobody has to read which it is.
+    """
 
     GLOBAL = True  # for neutron.plugins.ml2's OvnDbNotifyHandler
+
+    def __init__(self, moved: Callable[[RouterId, PortId], None]) -> None:
+        super().__init__(lambda _: None)
+        self._moved = moved
+
+    def run(self, event: str, row: Any, old: Any) -> None:
+        """Say which router's gateway it is."""
+        router_id = _router_of_datapath(row)
+        if router_id is not None:
+            self._moved(router_id, PortId(row.logical_port.removeprefix(_REDIRECT_PREFIX)))
 
 
 class PublicPortMoved(row_event.RowEvent):
@@ -138,7 +159,7 @@ class Listener:
 
     changed: Changed
     gateway_moved: Changed
-    gateway_moved_somewhere: Changed
+    gateway_moved_somewhere: Callable[[RouterId, PortId], None]
     public_port_moved: Changed
 
 

@@ -11,6 +11,7 @@ from ovsdbapp.backend.ovs_idl import command
 
 from swanherd.core.model import RouterId
 from swanherd.core.steering import public_port_id, transit_port_id
+from swanherd.ovn import southbound
 from swanherd.ovn.database import commit, held
 from swanherd.ovn.northbound import REQUESTED, Outcome
 
@@ -19,6 +20,24 @@ def public_host(nb: Any, router_id: RouterId) -> str | None:
     """Return the host on which Neutron wants the public port; None without one."""
     with held(nb, router_id):
         return _requested(_port(nb, public_port_id(router_id)))
+
+
+def is_elsewhere(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) -> bool:
+    """Tell whether a router's VPN is to be elsewhere than its gateway is, or raise Temporary.
+
+    A router that isn't ours has no transit. A public port that neutron-vpnaas made has another
+    name; the transit, which follows it, is told by then.
+    """
+    with held(nb, router_id):
+        transit, public = (
+            _port(nb, transit_port_id(router_id)),
+            _port(nb, public_port_id(router_id)),
+        )
+        if transit is None:
+            return False
+        host = _requested(transit if public is None else public)
+    active = southbound.gateway(nb, sb, router_id, gateway_port_id).active
+    return active not in (None, host)
 
 
 def follow(nb: Any, router_id: RouterId) -> Outcome:

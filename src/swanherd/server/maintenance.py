@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -32,13 +33,17 @@ _AT_ONCE = 8
 
 
 class Line(Generic[K]):
-    """Does `work` for one key after another in a thread of its own, once for one named twice."""
+    """Does `work` for one key after another in a thread of its own, once for one named twice.
 
-    def __init__(self, work: Callable[[K], None]) -> None:
+    It begins `delay` seconds after a key was named.
+    """
+
+    def __init__(self, work: Callable[[K], None], delay: float = 0.0) -> None:
         self._work = work
+        self._delay = delay
         self._lock = threading.Lock()
         self._waiting: set[K] = set()
-        self._queue: queue.SimpleQueue[K] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[float, K]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def add(self, key: K) -> None:
@@ -51,11 +56,12 @@ class Line(Generic[K]):
                 # Not before: a thread doesn't survive the fork of a server's worker.
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
-        self._queue.put(key)
+        self._queue.put((time.monotonic() + self._delay, key))
 
     def _run(self) -> None:
         while True:
-            key = self._queue.get()
+            due, key = self._queue.get()
+            time.sleep(max(0.0, due - time.monotonic()))
             with self._lock:
                 self._waiting.discard(key)
             attempt(self._work, key)
@@ -65,14 +71,11 @@ class Apart(Generic[K]):
     """Does `work` for each key in a thread of its own, and again if it was named meanwhile.
 
     A few at once; one that waits, for the message bus perhaps, keeps the others waiting for
-    `patience` at most. It begins `delay` after a key was named; all in seconds.
+    `patience` seconds at most.
     """
 
-    def __init__(
-        self, work: Callable[[K], None], delay: float = 0.0, patience: float = 2.0
-    ) -> None:
+    def __init__(self, work: Callable[[K], None], patience: float = 2.0) -> None:
         self._work = work
-        self._delay = delay
         self._patience = patience
         self._lock = threading.Lock()
         self._named: dict[K, bool] = {}
@@ -84,9 +87,7 @@ class Apart(Generic[K]):
             fresh = key not in self._named
             self._named[key] = True
         if fresh:
-            timer = threading.Timer(self._delay, self._run, (key,))
-            timer.daemon = True
-            timer.start()
+            threading.Thread(target=self._run, args=(key,), daemon=True).start()
 
     def _run(self, key: K) -> None:
         has_place = self._places.acquire(timeout=self._patience)

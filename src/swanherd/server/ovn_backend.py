@@ -17,7 +17,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from swanherd.core import placement, steering
-from swanherd.core.model import IPAddress, Reason, RouterId
+from swanherd.core.model import IPAddress, PortId, Reason, RouterId
 from swanherd.core.steering import Surroundings
 from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
@@ -69,7 +69,7 @@ class OvnBackend:
         self._store = store
         self._tell = tell
         self._moves: Apart[RouterId] = Apart(self.follow)
-        self._late_moves: Apart[RouterId] = Apart(self._follow_late, delay=_OTHERS_TURN)
+        self._late_moves: Line[tuple[RouterId, PortId]] = Line(self._follow_late, _OTHERS_TURN)
         self._transits: Line[RouterId] = Line(self._follow_with_transit)
         self._looks = Looks(store, look, NO_ADDRESS_CODE, self._moves.add)
         self._ports = PublicPorts()
@@ -126,8 +126,10 @@ class OvnBackend:
         """
         admin = n_context.get_admin_context()
         row = self._store.get_router_row(admin, router_id)
+        if row is None or row.services == 0:
+            return  # nor has any other router of the cloud a VPN to be moved
         router = topology.router_of(admin, router_id)
-        if row is None or row.services == 0 or router is None:
+        if router is None:
             return
         host = self._place(admin, row, router)
         if host is not None and router.gateway_network_id is not None:
@@ -186,7 +188,7 @@ class OvnBackend:
         listener = events.Listener(
             changed=self._looks.add,
             gateway_moved=self._moves.add,
-            gateway_moved_somewhere=self._late_moves.add,
+            gateway_moved_somewhere=lambda *moved: self._late_moves.add(moved),
             public_port_moved=self._public_port_moved,
         )
         events.watch(driver.nb_ovn, driver.sb_ovn, listener)
@@ -202,13 +204,12 @@ class OvnBackend:
         if port.get("device_owner") == OWNER and port["fixed_ips"] != before["fixed_ips"]:
             self._looks.add(RouterId(port["device_id"]))
 
-    def _follow_late(self, router_id: RouterId) -> None:
-        """Move the router, unless another process has."""
-        admin = n_context.get_admin_context()
-        router = topology.router_of(admin, router_id)
-        active = _gateway(router_id, router).active
-        if active is not None and moving.public_host(_driver().nb_ovn, router_id) != active:
-            self.follow(router_id)
+    def _follow_late(self, moved: tuple[RouterId, PortId]) -> None:
+        """Move the router, unless another process has: every one asks, so only its replicas."""
+        router_id, gateway_port_id = moved
+        driver = _driver()
+        if moving.is_elsewhere(driver.nb_ovn, driver.sb_ovn, router_id, gateway_port_id):
+            self._moves.add(router_id)
 
     def _public_port_moved(self, router_id: RouterId) -> None:
         """Have the transit follow at once; on the replica's thread, which must not wait."""

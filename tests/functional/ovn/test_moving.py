@@ -110,3 +110,37 @@ def test_ports_that_are_not_there_are_no_trouble(nb: Any) -> None:
     router_id = RouterId(str(uuid.uuid4()))
     assert moving.follow(nb, router_id) is Outcome.SAME
     assert moving.public_host(nb, router_id) is None
+
+
+def ready(ovn: Northd, sb: Any, gateway_port: str) -> None:
+    """Let a gateway be on gateway-1."""
+    name = f"gateway-of-{gateway_port}"
+    lrp = f"lrp-{gateway_port}"
+    ovn.nb.run("ovn-nbctl", "lr-add", name)
+    ovn.nb.run("ovn-nbctl", "lrp-add", name, lrp, "02:00:00:00:03:01", "198.51.100.9/24")
+    ovn.nb.run("ovn-nbctl", "lrp-set-gateway-chassis", lrp, "chassis-1", "10")
+    until(lambda: sb.lookup("Port_Binding", f"cr-{lrp}", default=None))
+    ovn.sb.run("ovn-sbctl", "lsp-bind", f"cr-{lrp}", "chassis-1")
+    until(lambda: sb.lookup("Port_Binding", f"cr-{lrp}").chassis)
+
+
+def test_a_vpn_is_elsewhere_than_its_gateway_until_its_public_port_is_there(
+    ovn: Northd, nb: Any, sb: Any, router: RouterId
+) -> None:
+    """Then nothing is left to move. Where its gateway is on no chassis, that's nowhere to go."""
+    gateway = str(uuid.uuid4())
+    until(lambda: moving.public_host(nb, router) == "gateway-1")
+    assert not moving.is_elsewhere(nb, sb, router, gateway)
+    ready(ovn, sb, gateway)
+    assert not moving.is_elsewhere(nb, sb, router, gateway)
+    request(ovn, public_port_id(router), "gateway-2")
+    until(lambda: moving.is_elsewhere(nb, sb, router, gateway))
+    ovn.nb.run("ovn-nbctl", "lsp-set-options", public_port_id(router))
+    until(lambda: moving.public_host(nb, router) is None)
+    assert moving.is_elsewhere(nb, sb, router, gateway)
+    # As of a router whose public port has the name that neutron-vpnaas gave it.
+    ovn.nb.run("ovn-nbctl", "lsp-del", public_port_id(router))
+    until(lambda: not moving.is_elsewhere(nb, sb, router, gateway))
+    request(ovn, transit_port_id(router), "gateway-2")
+    until(lambda: moving.is_elsewhere(nb, sb, router, gateway))
+    assert not moving.is_elsewhere(nb, sb, RouterId(str(uuid.uuid4())), gateway)

@@ -11,6 +11,7 @@ from swanherd.core.steering import public_port_id
 from swanherd.ovn import events
 
 MOVED = "11111111-0000-0000-0000-000000000000"
+GATEWAY = "22222222-0000-0000-0000-000000000000"
 PORT = public_port_id(MOVED)
 
 
@@ -54,7 +55,7 @@ class Watch:
         listener = events.Listener(
             changed=lambda _: self.looked.set(),
             gateway_moved=self.mine.append,
-            gateway_moved_somewhere=self.somewhere.append,
+            gateway_moved_somewhere=lambda *moved: self.somewhere.append(moved),
             public_port_moved=self.ports.append,
         )
         events.watch(backend, backend, listener)
@@ -79,7 +80,8 @@ def row(table, **columns):
 
 def binding(kind="chassisredirect"):
     datapath = SimpleNamespace(external_ids={"name": f"neutron-{MOVED}"})
-    return row("Port_Binding", type=kind, datapath=datapath, chassis=["c2"])
+    name = f"cr-lrp-{GATEWAY}"
+    return row("Port_Binding", type=kind, logical_port=name, datapath=datapath, chassis=["c2"])
 
 
 BEFORE = row("Port_Binding", chassis=["c1"])
@@ -103,7 +105,7 @@ def test_a_moved_gateway_is_told_while_an_event_of_neutrons_waits(watch):
 def test_every_process_is_told_of_a_moved_gateway(watch):
     """The one that the hash ring names may be dead."""
     watch.handler.tell(binding(), BEFORE, owner=False)
-    assert watch.somewhere == [MOVED]
+    assert watch.somewhere == [(MOVED, GATEWAY)]
     assert watch.mine == []
     assert not watch.looked.is_set()
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 
 import pytest
 from neutron_lib import fixture
@@ -51,6 +52,24 @@ def test_what_is_named_while_it_is_worked_on_is_done_again():
     assert over.wait(5)
     apart.add("s")
     assert turns[:2] == ["r", "r"]
+
+
+def test_what_is_to_wait_waits_and_keeps_its_order():
+    """By one thread, however many there are; what is named again meanwhile is done once."""
+    done, over, began = [], threading.Event(), time.monotonic()
+
+    def work(key):
+        done.append((key, time.monotonic() - began, threading.current_thread()))
+        if key == "last":
+            over.set()
+
+    line = Line(work, delay=0.2)
+    for key in ("first", "next", "first", "last"):
+        line.add(key)
+    assert over.wait(5)
+    assert [key for key, *_ in done] == ["first", "next", "last"]
+    assert all(at >= 0.2 for _, at, _ in done)
+    assert len({thread for *_, thread in done}) == 1
 
 
 # A full pool of connections is no DBError.
