@@ -201,7 +201,9 @@ class OvnBackend:
     def _port_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         """Look at a router whose public port has other addresses now, by whomever."""
         before, port = payload.states[0], payload.latest_state
-        if port.get("device_owner") == OWNER and port["fixed_ips"] != before["fixed_ips"]:
+        if port.get("device_owner") == OWNER and any(
+            port[key] != before[key] for key in ("fixed_ips", "mac_address")
+        ):
             self._looks.add(RouterId(port["device_id"]))
 
     def _follow_late(self, moved: tuple[RouterId, PortId]) -> None:

@@ -169,9 +169,10 @@ def _is_taken_over(context: Any, port: Mapping[str, Any]) -> bool:
 
 
 def protect() -> None:
-    """Keep our ports from being made twice, and from being deleted through the ports' API."""
+    """Keep our ports from being made twice, and from being taken through the ports' API."""
     registry.subscribe(refuse_second, resources.PORT, events.BEFORE_CREATE)
     registry.subscribe(refuse_deletion, resources.PORT, events.BEFORE_DELETE)
+    registry.subscribe(refuse_change, resources.PORT, events.BEFORE_UPDATE)
 
 
 def refuse_second(resource: str, event: str, trigger: Any, payload: Any) -> None:
@@ -193,9 +194,24 @@ def refuse_deletion(resource: str, event: str, trigger: Any, payload: Any) -> No
         return
     port = payload.metadata.get("port") or _core().get_port(payload.context, payload.resource_id)
     if is_ours(port) or _is_taken_over(payload.context, port):
-        raise lib_exc.ServicePortInUse(
-            port_id=payload.resource_id, reason="it is the public port of a router's VPN"
-        )
+        raise _in_use(payload.resource_id)
+
+
+def refuse_change(resource: str, event: str, trigger: Any, payload: Any) -> None:
+    """Refuse (409) what makes it another device's port.
+
+    It is no project's: only an administrator could, and Nova for one who gives it to a server.
+    """
+    port, wanted = payload.states
+    if all(wanted.get(key, port[key]) == port[key] for key in ("device_id", "device_owner")):
+        return
+    if is_ours(port) or _is_taken_over(payload.context, port):
+        raise _in_use(payload.resource_id)
+
+
+def _in_use(port_id: str) -> Exception:
+    reason = "it is the public port of a router's VPN"
+    return lib_exc.ServicePortInUse(port_id=port_id, reason=reason)
 
 
 def _core() -> Any:
