@@ -180,8 +180,8 @@ def from_rows(
 
 
 def _networks(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the networks without host bits, which the API takes and devices don't."""
-    return tuple(str(ipaddress.ip_network(text, strict=False)) for text in texts)
+    """Return the networks without host bits, which the API takes and devices don't; each once."""
+    return tuple(dict.fromkeys(str(ipaddress.ip_network(text, strict=False)) for text in texts))
 
 
 def _policy(row: Rows) -> Policy:

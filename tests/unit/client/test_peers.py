@@ -71,6 +71,9 @@ def test_every_pair_of_networks_and_the_address_are_told(device):
 def test_a_network_is_told_in_its_one_spelling(device, spelling):
     """The API takes host bits and masks; the device gets what the cloud's gateway has."""
     assert text(device, sample.tunnel(peer=(spelling,))) == text(device, sample.tunnel())
+    # Rows that neutron-vpnaas wrote may have both.
+    both = sample.tunnel(peer=("10.92.0.0/24", spelling))
+    assert text(device, both) == text(device, sample.tunnel())
 
 
 def test_an_identity_is_no_option():
