@@ -215,6 +215,7 @@ class StrongSwan:
             failing = router.memory.known | {fault.config for fault in before}
             up = since.lacking_nothing(listed, failing) if failing else frozenset()
             memory = router.memory.seen(listed.established).keep_only(router.facts)
+            memory = memory.filled(sa.config for sa in listed.sas if sa.children)
             router.memory = memory = memory.outlived(up, asked)
             router.tally = counting.counted(router.tally, listed)
             asked_in = (sa.unique_id for sa in listed.sas)

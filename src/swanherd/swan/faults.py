@@ -140,6 +140,10 @@ class FaultMemory:
             empty=self.empty & names,
         )
 
+    def filled(self, carrying: Iterable[str]) -> FaultMemory:
+        """Return the memory after these configs were seen to have children."""
+        return self.changed(empty=self.empty.difference(carrying)) if self.empty else self
+
     def missed(self) -> FaultMemory:
         """Return the memory after events may have been missed: whatever is up may carry."""
         return self.changed(empty=frozenset())

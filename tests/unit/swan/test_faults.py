@@ -182,6 +182,9 @@ def test_in_ikev1_what_never_carried_tells_of_no_dead_peer(end: tuple[Event, Eve
     for each in end:
         adopted = adopted.feed(each, FACTS, 1.0)
     assert codes(adopted) == {"one": "dpd_timeout"}
+    # A renewal's children come without a word, maybe before the first list is read.
+    assert codes(feed(V1_UP).filled(["one"]).feed(V1_LOST, FACTS, 1.0)) == {"one": "dpd_timeout"}
+    assert codes(feed(V1_UP).filled(["two"]).feed(V1_LOST, FACTS, 1.0)) == {"one": "peer_silent"}
     renewal = dataclasses.replace(V1_UP, unique_id=2)
     history = (V1_UP, V1_CHILD, renewal, V1_LOST, notice(6, "one"))
     assert codes(feed(*history, dataclasses.replace(V1_LOST, unique_id=2))) == {
