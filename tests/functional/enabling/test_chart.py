@@ -175,6 +175,38 @@ def test_the_agent_reads_what_the_chart_writes(tmp_path, monkeypatch):
         assert written <= known
 
 
+def test_certificates_are_files_where_the_configuration_names_them(tmp_path):
+    """Of the southbound database and of the bus; as the page has it, for the agent alone."""
+    page = (ROOT / "docs" / "enabling.md").read_text()
+    shown = next(b for b in page.split("```yaml\n") if b.startswith("certificates:"))
+    values = yaml.safe_load(shown.partition("```")[0])
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    objects = rendered("--values", str(tmp_path / "values.yaml"))
+    kubernetes_validate.validate(objects["DaemonSet"], VERSIONS[-1], strict=True)
+    mounts = {name: each["volumeMounts"] for name, each in containers(objects).items()}
+    (mount,) = (each for each in mounts["agent"] if each["name"] == "certificates")
+    assert mount["readOnly"] is True
+    assert "certificates" not in {each["name"] for each in mounts["keeper"]}
+    pod = objects["DaemonSet"]["spec"]["template"]["spec"]
+    (volume,) = (each for each in pod["volumes"] if each["name"] == "certificates")
+    assert volume["secret"]["secretName"] == values["certificates"]["existingSecret"]
+    (tmp_path / "swanherd.conf").write_text(objects["ConfigMap"]["data"]["swanherd.conf"])
+    conf = cfg.ConfigOpts()
+    agent.register(conf)
+    conf.register_opt(cfg.StrOpt("ssl_ca_file"), group="oslo_messaging_rabbit")
+    conf(["--config-file", str(tmp_path / "swanherd.conf")])
+    assert conf.ovn.ovn_sb_connection.startswith("ssl:")
+    named = (conf.ovn.ovn_sb_private_key, conf.ovn.ovn_sb_certificate, conf.ovn.ovn_sb_ca_cert)
+    for path in map(pathlib.PurePosixPath, (*named, conf.oslo_messaging_rabbit.ssl_ca_file)):
+        assert path.parent == pathlib.PurePosixPath(mount["mountPath"])
+
+
+def test_without_certificates_there_is_no_such_volume():
+    """A Secret without a name is refused by Kubernetes."""
+    pod = rendered()["DaemonSet"]["spec"]["template"]["spec"]
+    assert "certificates" not in {each["name"] for each in pod["volumes"]}
+
+
 def part(text, section):
     """Return the lines of a section."""
     lines = text.split(f"[{section}]\n", 1)[1].split("\n[", 1)[0].splitlines()
