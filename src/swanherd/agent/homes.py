@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from swanherd.agent.roles import Remembering
+from swanherd.agent.waits import DUPLICATE, MISSING, NO_ADDRESS
 from swanherd.core import network as net
 from swanherd.core.failures import Failure, Temporary
 from swanherd.core.home import key_of, parse_key, public_device, site_of
@@ -16,7 +17,6 @@ from swanherd.core.model import (
     DesiredRouter,
     HomeNamespace,
     IPAddress,
-    Reason,
     Role,
     RouterId,
     RouterReport,
@@ -28,18 +28,6 @@ from swanherd.dataplane import home_guards, homes, network
 from swanherd.dataplane.home_guards import RouterFirewall
 
 LOG = logging.getLogger(__name__)
-
-MISSING = Reason(
-    "router_namespace_missing",
-    "The L3 agent hasn't made the router's namespace on its node.",
-    "See the L3 agent's log.",
-)
-
-NO_ADDRESS = Reason(
-    "router_address_missing",
-    "The L3 agent hasn't given the router's public address to its device yet.",
-    "See the L3 agent's log.",
-)
 
 # Seconds by which two notices of one tenure may differ on their way.
 _AGAIN = 1.0
@@ -119,6 +107,9 @@ class HomeNode:
             case net.AwaitAddress(address):
                 if address not in homes.observe(router_id, self._firewall).addresses:
                     raise Temporary(router_id, NO_ADDRESS)
+            case net.ClaimAgain(duplicate):
+                homes.claim_again(router_id, duplicate)
+                raise Temporary(router_id, DUPLICATE)
             case net.RemoveNamespace():
                 homes.remove_ours(router_id, self._firewall)
                 network.forget(router_id, self._firewall)

@@ -120,7 +120,7 @@ class OvnNode:
                 network.forget(router_id, self._firewall)
             case net.EnsureGuard(net.Guard() as guard):
                 network.ensure_guard(router_id, guard, self._firewall)
-            case net.EnsureGuard() | net.NameNamespace() | net.AwaitAddress():
+            case net.EnsureGuard() | net.NameNamespace() | net.AwaitAddress() | net.ClaimAgain():
                 raise TypeError(f"{action!r} is for a router's own namespace")
             case net.EnsureLink(link):
                 self._ensure_link(router_id, link)

@@ -184,13 +184,25 @@ class Nameless:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An address of a router's own device that it may not use: another node had it when asked.
+
+    IPv6 asks once (RFC 4862 §5.4); who gets the address while another still has it stays without.
+    """
+
+    device: str
+    interface: IPInterface
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedNetwork:
     """What the namespace's network is. Only what is ours is listed.
 
     Devices that are ours are `tr0` and `ex0`; routes and rules of ours carry our own protocol
     number. `guard` is None when our nft table isn't there or isn't what we wrote.
     Of a router's own namespace that isn't there, `nameless` is what had the name before; of one
-    that is there, `addresses` are all that its devices have.
+    that is there, `addresses` are all that its devices have, `duplicates` those of them that they
+    can't use.
     """
 
     exists: bool
@@ -204,6 +216,7 @@ class ObservedNetwork:
     kernel_policies: frozenset[KernelPolicy] = frozenset()
     nameless: Nameless | None = None
     addresses: frozenset[IPAddress] = frozenset()
+    duplicates: frozenset[Duplicate] = frozenset()
 
 
 # Actions
@@ -230,6 +243,13 @@ class AwaitAddress:
     """Go on only if a router's own namespace has the address, which Neutron gives it."""
 
     address: IPAddress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClaimAgain:
+    """Let a device of the router's ask again for an address that another had; then look again."""
+
+    duplicate: Duplicate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -339,6 +359,7 @@ NetworkAction = (
     EnsureNamespace
     | NameNamespace
     | AwaitAddress
+    | ClaimAgain
     | RemoveNamespace
     | EnsureGuard
     | EnsureLink

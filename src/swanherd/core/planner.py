@@ -90,7 +90,9 @@ def plan(desired: DesiredRouter, observed: Observed, plane: DataPlane, timing: T
     tunnels, look_again = plan_tunnels(possible, charon, timing, quiet)
     heard, gone = moves.welcomes(possible, observed.network, charon, tunnels)
     tunnels, awaited = _sendable(possible, observed.network, tunnels)
-    return Plan((*early, *restart, *late, *heard, *tunnels, *last, *gone, *awaited), look_again)
+    claims = _claims(desired, observed.network)
+    does = (*early, *restart, *late, *heard, *tunnels, *last, *gone, *awaited, *claims)
+    return Plan(does, look_again)
 
 
 def _sendable(
@@ -109,6 +111,17 @@ def _sendable(
     missing = {n: a for n, a in addresses.items() if a is not None and a not in network.addresses}
     now = (a for a in tunnels if not (isinstance(a, Initiate) and a.config in missing))
     return tuple(now), tuple(map(net.AwaitAddress, sorted(set(missing.values()), key=str)))
+
+
+def _claims(desired: DesiredRouter, network: ObservedNetwork) -> tuple[net.ClaimAgain, ...]:
+    """Return which addresses to ask for again: Neutron gave them while another node had them.
+
+    Without one of a protected network userspace ESP installs no tunnel for it, and Neutron itself
+    doesn't forward. Those of a redundant router are keepalived's to give and to take.
+    """
+    if desired.home is None or desired.home.redundant:
+        return ()
+    return tuple(map(net.ClaimAgain, sorted(network.duplicates, key=str)))
 
 
 def _has_lost_tunnel_device(observed: Observed, plane: DataPlane) -> bool:

@@ -73,6 +73,8 @@ INDISTINGUISHABLE = Reason(
     "detection; IKE can't tell the two apart, and the other's hold.",
     "Give both the same key, IKE policy and dpd, or use IKEv2 with different local_id or peer_id.",
 )
+# Of charon's failures the one that tells nothing of the peer (swanherd.swan.causes).
+_NOT_INSTALLED = "install_failed"
 SETTING_UP = Reason("setting_up", "The gateway is being set up.")
 STANDBY = Reason(
     "standby",
@@ -232,10 +234,18 @@ def _connection_row(
     up = children_of(connection) & carrying(name, index_of(look.charon).of(name))
     seen = _Seen(up, carried, faults.get(name))
     row = _tunnel_row(connection, peering, seen)
-    if row.reason is NEGOTIATING and trouble.router is not None:
-        # Nothing is negotiated before the turn goes well: what would begin waits.
+    if trouble.router is not None and _is_the_nodes(row.reason):
         return dataclasses.replace(row, reason=trouble.router)
     return row
+
+
+def _is_the_nodes(reason: Reason | None) -> bool:
+    """Tell whether what the turn failed for is why the tunnel isn't up.
+
+    Nothing is negotiated before the turn goes well: what would begin waits. What charon can't
+    install it can't for what the node lacks.
+    """
+    return reason is not None and (reason is NEGOTIATING or reason.code == _NOT_INSTALLED)
 
 
 @remember_each

@@ -10,7 +10,7 @@ from typing import Any
 
 from swanherd.core.home import parse_key
 from swanherd.core.model import IPAddress, IPInterface, RouterId
-from swanherd.core.network import ObservedNetwork, RouterGuard, Way
+from swanherd.core.network import Duplicate, ObservedNetwork, RouterGuard, Way
 from swanherd.dataplane import namespace, network, predecessor, transforms
 from swanherd.dataplane.failing import failing
 from swanherd.dataplane.home_guards import RouterFirewall
@@ -64,6 +64,11 @@ def observe(key: RouterId, firewall: RouterFirewall) -> ObservedNetwork:
         kernel_sas=sas,
         kernel_policies=policies,
         addresses=frozenset(_addresses(seen["links"].values())),
+        duplicates=frozenset(
+            Duplicate(name, ipaddress.ip_interface(address))
+            for name, link in seen["links"].items()
+            for address in link["refused"]
+        ),
     )
 
 
@@ -109,6 +114,12 @@ def addresses(key: RouterId, device: str, pid: int | None = None) -> frozenset[I
     with failing(key, _CODE):
         found = links.here(_place(key, pid), device)
         return frozenset(i.ip for i in map(ipaddress.ip_interface, found))
+
+
+def claim_again(key: RouterId, duplicate: Duplicate) -> None:
+    """Let the kernel ask again whether somebody else has the address."""
+    with failing(key, _CODE):
+        links.claim_again(key, duplicate.device, str(duplicate.interface))
 
 
 def ensure_guard(key: RouterId, guard: RouterGuard, firewall: RouterFirewall) -> None:

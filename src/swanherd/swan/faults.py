@@ -255,9 +255,18 @@ class FaultMemory:
         if code is None:
             return memory
         for config in self._blamed(exchange, facts, now):
+            if not exchange.received and self._has_not_installed(config, now):
+                continue
             refusal = ", ".join(sorted(exchange.payloads & causes.REFUSALS))
             memory = memory.recorded(config, code, now, refusal, named=bool(exchange.config))
         return memory
+
+    def _has_not_installed(self, config: str, now: float) -> bool:
+        """Tell whether this node just couldn't install: charon refuses then as if it wouldn't."""
+        known = self.entries.get(config)
+        if known is None or known.fault.code != "install_failed":
+            return False
+        return now - known.proved < _TOGETHER
 
     def _feed_ike(
         self, change: IkeChange, facts: Mapping[str, ConfigFacts], now: float

@@ -122,6 +122,8 @@ def _after(
         raise Temporary(router_id, Reason("link_failed", text))
     if isinstance(action, net.AwaitAddress) and action.address not in observed.addresses:
         raise Temporary(router_id, Reason("router_address_missing", f"no {action.address}"))
+    if isinstance(action, net.ClaimAgain):
+        raise Temporary(router_id, Reason("router_address_duplicate", f"{action.duplicate}"))
     return _EFFECTS[type(action)](observed, action)
 
 

@@ -79,6 +79,23 @@ def test_nothing_of_neutrons_is_touched(desired, home, plane, role):
     assert all(route.table != MAIN_TABLE for route in wanted.routes)
 
 
+@given(DESIREDS, homes, planes, st.sampled_from(Role))
+def test_what_another_node_still_has_is_asked_for_at_last(desired, home, plane, role):
+    """It keeps nothing else waiting. A redundant router's addresses are keepalived's."""
+    router = dataclasses.replace(make.at_home(desired, home), role=role)
+    stage = at_home_stage(plane)
+    stage.source.desired = router
+    stage.settle()
+    taken = net.Duplicate("sg-a", ipaddress.ip_interface("fd00:1::9/64"))
+    network = dataclasses.replace(stage.observed.network, duplicates=frozenset({taken}))
+    seen = dataclasses.replace(stage.observed, network=network)
+    asks = runs_charon(router) and not home.redundant
+    expected = (net.ClaimAgain(taken),) if asks else ()
+    assert plan(router, seen, plane, Timing(stage.now)).actions == expected
+    nothing = Observed(ObservedNetwork(exists=True, duplicates=frozenset({taken})), seen.charon)
+    assert plan(router, nothing, plane, Timing(0.0)).actions[-1:] == expected or not asks
+
+
 @given(DESIREDS, homes, planes)
 def test_every_pair_is_guarded_wherever_the_router_is(desired, home, plane):
     """On the node of the tunnel and on those that only steer, up or down: the same pairs."""

@@ -1,12 +1,16 @@
+import dataclasses
+
 import pytest
 
-from swanherd.core.ike import Initiate, LoadConfig, LoadSecret, ObservedCharon
-from swanherd.core.model import DataPlane, Encapsulation, Status, Transform
+from swanherd.core.ike import Fault, Initiate, LoadConfig, LoadSecret, ObservedCharon
+from swanherd.core.model import DataPlane, Encapsulation, Reason, Status, Transform
 from swanherd.core.network import EnsureGuard, ObservedNetwork
+from swanherd.core.peering import peerings
 from swanherd.core.planner import Observed, plan
 from swanherd.core.status import Trouble, status_of
 from swanherd.core.tunnels import Timing
 from swanherd.testing import builders as make
+from tests.unit.reconcile.test_convergence import Stage
 
 NOTHING = Observed(ObservedNetwork(exists=False), ObservedCharon(running=False))
 
@@ -66,3 +70,25 @@ def test_a_service_has_none():
     """It is a fact of connections."""
     report = status_of(make.desired(make.connection()), NOTHING, DataPlane.KERNEL, Trouble())
     assert [row.effective_mtu for row in report.services] == [None]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("install_failed", "the_node_lacks_it"),
+        ("traffic_selector_mismatch", "traffic_selector_mismatch"),
+    ],
+)
+def test_what_the_turn_failed_for_is_why_nothing_could_be_installed(told, shown):
+    """charon can't say what the node lacks; what it says of the peer is true all the same."""
+    desired = make.desired(make.connection())
+    stage = Stage(DataPlane.KERNEL)
+    stage.source.desired = desired
+    stage.settle()
+    (peering,) = peerings(desired)
+    fault = Fault(peering.config.name, told, "", "", 0.0, 0.0)
+    charon = dataclasses.replace(stage.observed.charon, ike_sas=(), faults=(fault,))
+    seen = Observed(stage.observed.network, charon)
+    trouble = Trouble(Reason("the_node_lacks_it", ""))
+    (row,) = status_of(desired, seen, DataPlane.KERNEL, trouble).connections
+    assert (row.status, row.reason.code) == (Status.DOWN, shown)

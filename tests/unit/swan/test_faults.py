@@ -141,6 +141,23 @@ def test_single_signs(event: Event, expected: dict[str, str]) -> None:
     assert codes(feed(event)) == expected
 
 
+def refusal(payload: str, config: str = "two") -> Exchange:
+    return Exchange(config, PEER, False, "CREATE_CHILD_SA", False, frozenset({payload}))
+
+
+@pytest.mark.parametrize("said", ["N(TS_UNACCEPT)", "N(NO_PROP)"])
+@pytest.mark.parametrize("kind", [11, 12])
+def test_what_we_could_not_install_is_not_the_peers_fault(kind: int, said: str) -> None:
+    """charon then refuses in the words that it has for networks and algorithms."""
+    failed = notice(kind, "two")
+    assert codes(feed(failed, refusal(said))) == {"two": "install_failed"}
+    assert codes(feed(refusal(said), failed)) == {"two": "install_failed"}
+    later = feed(failed, refusal(said), times=(0.0, 6.0))
+    assert codes(later)["two"] != "install_failed"
+    theirs = feed(failed, answer(said, kind="CREATE_CHILD_SA"))
+    assert codes(theirs)["two"] != "install_failed"
+
+
 def test_silence_of_a_live_peer_is_death() -> None:
     """A retransmission means nothing yet while an IKE SA is up; giving up does."""
     assert codes(feed(UP, notice(20, "two"))) == {}

@@ -107,6 +107,23 @@ def remove_address(namespace: str, device: str, address: str) -> None:
 
 
 @default.entrypoint
+def claim_again(namespace: str, device: str, address: str) -> None:
+    """Give a device an IPv6 address anew: the kernel asks again whether another has it.
+
+    Nothing if the device doesn't have it any more.
+    """
+
+    def work() -> None:
+        with inside.netlink() as ip:
+            index = _index(device)
+            _change_address(ip, "del", index, address)
+            _change_address(ip, "add", index, address, flags=0)
+
+    with inside.ignoring(errno.EADDRNOTAVAIL, errno.ENODEV):
+        inside.within(namespace, work)
+
+
+@default.entrypoint
 def outer_links(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return those of these devices that this node's own namespace has, by name."""
     with listings.listing() as listing:
@@ -191,7 +208,9 @@ def _ethtool(device: str, command: int, value: int) -> int:
     return data[1]
 
 
-def _change_address(ip: IPRoute, command: str, index: int, address: str) -> None:
+def _change_address(
+    ip: IPRoute, command: str, index: int, address: str, flags: int = _IFA_F_NODAD
+) -> None:
     interface = ipaddress.ip_interface(address)
     family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
     arguments: dict[str, Any] = {
@@ -201,5 +220,5 @@ def _change_address(ip: IPRoute, command: str, index: int, address: str) -> None
         "family": family,
     }
     if interface.version == 6 and command != "del":
-        arguments["flags"] = _IFA_F_NODAD
+        arguments["flags"] = flags
     ip.addr(command, **arguments)

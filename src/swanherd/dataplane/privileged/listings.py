@@ -41,6 +41,7 @@ _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_LINK = 1, 3, 4, 5
 _IFLA_EXT_MASK, _SKIP_STATISTICS = 29, 1 << 3
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_F_DADFAILED = 0x08  # linux/if_addr.h
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_METRICS, _RTA_TABLE = 1, 4, 5, 8, 15
 _RTAX_MTU = 2
 _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL = 1, 2, 3, 6, 15, 21
@@ -91,9 +92,17 @@ class Listing:
 
         Those that the kernel made itself aren't among them.
         """
-        found: dict[int, list[str]] = {}
+        used, refused = self.addresses_by_use()
+        for index, texts in refused.items():
+            used.setdefault(index, []).extend(texts)
+        return used
+
+    def addresses_by_use(self) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+        """Return those that a device may use, and those that are another's (RFC 4862 §5.4.5)."""
+        used: dict[int, list[str]] = {}
+        refused: dict[int, list[str]] = {}
         for message in _bodies(self._dump(_GETADDR, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0))):
-            family, length, _, _, index = _ADDRESS.unpack_from(message)
+            family, length, flags, _, index = _ADDRESS.unpack_from(message)
             values = _attributes(message, _ADDRESS.size)
             # With a peer IFA_ADDRESS would be the other end's (rtnetlink(7)); IPv6 has no local.
             packed = values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS)
@@ -101,8 +110,9 @@ class Listing:
                 continue
             text = f"{socket.inet_ntop(family, packed)}/{length}"
             if not _is_automatic(text):
+                found = refused if flags & _IFA_F_DADFAILED else used
                 found.setdefault(index, []).append(text)
-        return found
+        return used, refused
 
     def routing(self, protocol: int) -> tuple[list[Part], list[Part]]:
         """Return what the kernel says of the routes of that protocol, and of all rules.

@@ -88,11 +88,13 @@ def observe(namespace: str, known: str = "") -> dict[str, Any]:
 
 def _observe(known: str) -> dict[str, Any]:
     with listings.listing() as listing:
-        found, addresses = listing.links(), listing.addresses()
+        found = listing.links()
+        addresses, refused = listing.addresses_by_use()
         routes, rules = listing.routing(PROTOCOL)
     names = {link["index"]: name for name, link in found.items()}
     for name, link in found.items():
-        link["addresses"] = addresses.get(link["index"], [])
+        link["refused"] = refused.get(link["index"], [])
+        link["addresses"] = addresses.get(link["index"], []) + link["refused"]
         link["tx_checksum"] = link["up"] and links.has_tx_checksum(name)
     # Routes tell their device by its index. What changes while we read is another state.
     state = f"{dumps.digest((routes, rules))} {sorted(names.items())}"
