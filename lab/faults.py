@@ -10,7 +10,7 @@ from typing import Any
 from keystoneauth1.exceptions import ClientException
 from openstack.exceptions import SDKException
 
-from lab import bus, false_clock, faulty_bus, power, replug, services, steering, wsgi
+from lab import bus, false_clock, faulty_bus, openvswitch, power, replug, services, steering, wsgi
 from lab.boxes import Box
 from lab.faulty_bus import Faults
 from lab.layout import FABRIC_BOX, INTERNET_BOX, LabError
@@ -74,7 +74,7 @@ def _kill_api_worker(scene: Scene) -> None:
 
 def _restart_vswitchd(scene: Scene) -> None:
     scene.cloud.start_service("ovs-vswitchd", scene.node)
-    power.address_switches(scene.node, scene.cloud.plan, scene.chassis)
+    openvswitch.address_switches(scene.node, scene.cloud.plan, scene.chassis)
     if not scene.cloud.plan.has_ovn:
         replug.bring_back(scene.node)
 

@@ -31,21 +31,4 @@ def boot(lab: Lab, cloud: CloudPlan, chassis: Chassis) -> None:
     for name in names:
         if name not in _FIRST:
             services.start(box, services.find(box, name).service)
-    address_switches(box, cloud, chassis)
-
-
-def address_switches(box: Box, cloud: CloudPlan, chassis: Chassis) -> None:
-    """Configure the switches' own ports, as a host does when they appear.
-
-    In the userspace datapath they are TUN devices, which go with ovs-vswitchd.
-    """
-    ports = ("br-phy", "br-ex") if chassis.public else ("br-phy",)
-
-    def there() -> bool:
-        return all(not box.run(["ip", "link", "show", p], check=False).returncode for p in ports)
-
-    services.wait(box, "ovs-vswitchd", there, 30, f"no {ports}")
-    box.ip(
-        f"address replace {chassis.underlay(cloud.number)}/24 dev br-phy",
-        *(f"link set {port} up" for port in ports),
-    )
+    openvswitch.address_switches(box, cloud, chassis)
