@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 class Sweep:
     """Looks at every router, takes in services of another plugin, and notices lost agents.
 
+    Routers of agents that are gone come first, so that no other's look keeps them waiting.
+
     Unless it `takes_over`, routers that Swanherd has never served stay another plugin's.
     """
 
@@ -48,9 +50,17 @@ class Sweep:
         self._store.adopt(context, new=self._takes_over)
         self._adopt_providers(context)
         rows = self._store.list_router_rows(context)
-        for router_id in self._looker.unsettled(context, rows):
-            attempt(self._looker.sweep, router_id)
+        alive = placement.agents(context).alive
+        lost = {row.router_id for row in rows if row.host is not None and row.host not in alive}
+        unsettled = self._looker.unsettled(context, rows)
+        # Of a thousand routers of OVN the looks may take longer than the interval.
+        for router_id in unsettled:
+            if router_id in lost:
+                attempt(self._looker.sweep, router_id)
         self._intake.agents_lost(context, placement.agents(context).alive)
+        for router_id in unsettled:
+            if router_id not in lost:
+                attempt(self._looker.sweep, router_id)
 
     def run_safely(self) -> None:
         """Do one pass; a failure is logged, as it would end the worker's loop."""
