@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 import time
@@ -67,45 +68,84 @@ class Line(Generic[K]):
             attempt(self._work, key)
 
 
+@dataclasses.dataclass(eq=False)
+class _Turns:
+    """A thread's turns for one key: since when its turn lasts, and what was asked meanwhile."""
+
+    since: float
+    again: bool = True
+    watched: bool = False
+
+
 class Apart(Generic[K]):
     """Does `work` for each key in a thread of its own, and again if it was named meanwhile.
 
     A few at once; one that waits, for the message bus perhaps, keeps the others waiting for
-    `patience` seconds at most.
+    `patience` seconds at most, and what its own key is named for meanwhile until its turn has
+    lasted for `overtaken_after` seconds.
     """
 
-    def __init__(self, work: Callable[[K], None], patience: float = 2.0) -> None:
+    def __init__(
+        self, work: Callable[[K], None], patience: float = 2.0, overtaken_after: float = 1.0
+    ) -> None:
         self._work = work
         self._patience = patience
+        self._overtaken_after = overtaken_after
         self._lock = threading.Lock()
-        self._named: dict[K, bool] = {}
+        self._turns: dict[K, _Turns] = {}
         self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def add(self, key: K) -> None:
         """Name a key; returns at once."""
         with self._lock:
-            fresh = key not in self._named
-            self._named[key] = True
-        if fresh:
-            threading.Thread(target=self._run, args=(key,), daemon=True).start()
+            known = self._turns.get(key)
+            if known is None:
+                self._begin(key)
+                return
+            known.again = True
+            if not known.watched:
+                known.watched = True
+                self._watch(key, known)
 
-    def _run(self, key: K) -> None:
+    def _begin(self, key: K) -> None:
+        self._turns[key] = turns = _Turns(time.monotonic())
+        threading.Thread(target=self._run, args=(key, turns), daemon=True).start()
+
+    def _watch(self, key: K, turns: _Turns) -> None:
+        left = turns.since + self._overtaken_after - time.monotonic()
+        timer = threading.Timer(max(0.0, left), self._overtake, (key, turns))
+        timer.daemon = True
+        timer.start()
+
+    def _overtake(self, key: K, turns: _Turns) -> None:
+        """Do in another thread what was asked for since a turn began that lasts too long."""
+        with self._lock:
+            if self._turns.get(key) is not turns:
+                return
+            if not turns.again:
+                turns.watched = False
+            elif time.monotonic() - turns.since < self._overtaken_after:
+                self._watch(key, turns)  # a later turn
+            else:
+                self._begin(key)
+
+    def _run(self, key: K, turns: _Turns) -> None:
         has_place = self._places.acquire(timeout=self._patience)
         try:
-            while self._take(key):
+            while self._take(key, turns):
                 attempt(self._work, key)
         finally:
             if has_place:
                 self._places.release()
 
-    def _take(self, key: K) -> bool:
+    def _take(self, key: K, turns: _Turns) -> bool:
         """Tell whether the key was named since it was last taken; else forget it."""
         with self._lock:
-            again = self._named[key]
-            if again:
-                self._named[key] = False
-            else:
-                del self._named[key]
+            if self._turns.get(key) is not turns:
+                return False
+            again, turns.again, turns.since = turns.again, False, time.monotonic()
+            if not again:
+                del self._turns[key]
             return again
 
 

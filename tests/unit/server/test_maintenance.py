@@ -54,6 +54,37 @@ def test_what_is_named_while_it_is_worked_on_is_done_again():
     assert turns[:2] == ["r", "r"]
 
 
+def test_one_that_waits_keeps_its_own_next_move_waiting_for_patience_at_most():
+    """A router whose gateway moves, moves again when the bus is gone, and once more after that."""
+    bus, turns, ended = threading.Event(), [], threading.Semaphore(0)
+
+    def move(key):
+        turns.append(time.monotonic())
+        bus.wait(10)
+        ended.release()
+
+    def wait_for_turns(count):
+        deadline = time.monotonic() + 5
+        while len(turns) < count and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert len(turns) == count
+
+    apart = Apart(move, overtaken_after=0.2)
+    apart.add("r")
+    wait_for_turns(1)
+    for count in (2, 3):
+        for _ in range(3):  # however often it is named
+            apart.add("r")
+        wait_for_turns(count)
+        assert turns[-1] - turns[-2] >= 0.2
+    bus.set()
+    for _ in turns:
+        assert ended.acquire(timeout=5)
+    assert len(turns) == 3  # what was overtaken does nothing again
+    apart.add("r")
+    assert ended.acquire(timeout=5)
+
+
 def test_what_is_to_wait_waits_and_keeps_its_order():
     """By one thread, however many there are; what is named again meanwhile is done once."""
     done, over, began = [], threading.Event(), time.monotonic()
