@@ -9,7 +9,7 @@ from typing import Any
 from ovs.db import idl
 from ovsdbapp.backend.ovs_idl import command
 
-from swanherd.core.model import RouterId
+from swanherd.core.model import PortId, RouterId
 from swanherd.core.steering import public_port_id, transit_port_id
 from swanherd.ovn import southbound
 from swanherd.ovn.database import commit, held
@@ -38,6 +38,17 @@ def is_elsewhere(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) ->
         host = _requested(transit if public is None else public)
     active = southbound.gateway(nb, sb, router_id, gateway_port_id).active
     return active not in (None, host)
+
+
+def move(nb: Any, router_id: RouterId, port_id: PortId, host: str) -> None:
+    """Have a public port on a host, as far as OVN knows, or raise Temporary.
+
+    A port that isn't there yet, or isn't bound anywhere, is left alone.
+    """
+    with held(nb, router_id):
+        if _requested(_port(nb, port_id)) in (None, host):
+            return
+    commit(nb, router_id, _Move(nb, port_id, host))
 
 
 def follow(nb: Any, router_id: RouterId) -> Outcome:
@@ -83,6 +94,21 @@ def _elsewhere(nb: Any, router_id: RouterId) -> tuple[Any, str] | None:
     if host is None or _requested(transit) in (None, host):
         return None
     return transit, host
+
+
+class _Move(command.BaseCommand):
+    """Write where a port goes."""
+
+    def __init__(self, nb: Any, port_id: PortId, host: str) -> None:
+        super().__init__(nb)
+        self.port_id = port_id
+        self.host = host
+
+    def run_idl(self, txn: idl.Transaction) -> None:
+        """Look again: this runs in another thread, and again after a conflict."""
+        row = _port(self.api, self.port_id)
+        if _requested(row) is not None:
+            row.setkey("options", REQUESTED, self.host)
 
 
 class _Follow(command.BaseCommand):

@@ -86,7 +86,7 @@ class Apart(Generic[K]):
     """
 
     def __init__(
-        self, work: Callable[[K], None], patience: float = 2.0, overtaken_after: float = 1.0
+        self, work: Callable[[K], None], patience: float = 2.0, overtaken_after: float = 0.5
     ) -> None:
         self._work = work
         self._patience = patience

@@ -9,6 +9,7 @@ from typing import Any
 
 from neutron.common.ovn import utils as ovn_utils
 from neutron_lib import context as n_context
+from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events as callback_events
 from neutron_lib.callbacks import priority_group, registry, resources
 from neutron_lib.plugins import constants as plugin_const
@@ -17,6 +18,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from swanherd.core import placement, steering
+from swanherd.core.failures import Failure
 from swanherd.core.model import IPAddress, PortId, Reason, RouterId
 from swanherd.core.steering import Surroundings
 from swanherd.ovn import events, moving, northbound, southbound
@@ -35,6 +37,8 @@ LOG = logging.getLogger(__name__)
 _OTHERS_TURN = 2.0
 
 _LATE = priority_group.PRIORITY_DEFAULT + 1000
+# Neutron's callbacks say nothing of theirs (neutron.plugins.ml2.ovo_rpc).
+_BEFORE_NEUTRONS = priority_group.PRIORITY_DEFAULT - 1000
 
 NO_GATEWAY = Reason(
     "no_gateway",
@@ -183,7 +187,9 @@ class OvnBackend:
             return
         self._watching = True
         self._looks.subscribe()
-        registry.subscribe(self._port_changed, resources.PORT, callback_events.AFTER_UPDATE)
+        after = callback_events.AFTER_UPDATE
+        registry.subscribe(self._port_bound, resources.PORT, after, _BEFORE_NEUTRONS)
+        registry.subscribe(self._port_changed, resources.PORT, after)
         driver = _driver()
         listener = events.Listener(
             changed=self._looks.add,
@@ -197,6 +203,20 @@ class OvnBackend:
         # Elsewhere the driver has no replica, or one that tells no worker apart.
         if class_of(trigger) is wsgi.WorkerService:
             self.start(trigger)
+
+    def _port_bound(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
+        """Have OVN move a public port that Neutron has just recorded on another host.
+
+        Neutron tells the message bus of it first, and waits for one that is away.
+        """
+        before, port = payload.states[0], payload.latest_state
+        host = port.get(portbindings.HOST_ID)
+        if port.get("device_owner") != OWNER or host in ("", None, before[portbindings.HOST_ID]):
+            return
+        try:
+            moving.move(_driver().nb_ovn, RouterId(port["device_id"]), PortId(port["id"]), host)
+        except Failure as failure:
+            LOG.info("Neutron moves a public port itself: %s", failure)
 
     def _port_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         """Look at a router whose public port has other addresses now, by whomever."""

@@ -28,6 +28,9 @@ LOG = logging.getLogger(__name__)
 
 OWNER = compat.VPN_GATEWAY_OWNER
 
+# Seconds; a move takes some tenths.
+_PATIENCE = 1.0
+
 _NO_FREE_ADDRESS = (lib_exc.IpAddressGenerationFailure, ipam_exc.IpAddressGenerationFailure)
 _UNBOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
 
@@ -67,10 +70,16 @@ class PublicPorts:
 
         It has one address of each family of which the network has one to give. One thread of
         this process after another does it for a router: Neutron takes two at once for a conflict
-        and tries both again.
+        and tries both again. One that waits for the message bus has recorded its move, so that
+        it keeps the next waiting for a moment only.
         """
-        with lockutils.lock(router_id, semaphores=self._locks, do_log=False):
+        turn = self._locks.get(router_id)
+        has_turn = turn.acquire(timeout=_PATIENCE)
+        try:
             return self._ensure(context, router_id, network_id, host)
+        finally:
+            if has_turn:
+                turn.release()
 
     def _ensure(
         self, context: Any, router_id: RouterId, network_id: str, host: str | None

@@ -52,6 +52,25 @@ def test_the_transit_goes_where_the_public_port_is(ovn: Northd, nb: Any, router:
     assert "other=kept" in transit
 
 
+def test_a_public_port_is_moved_as_soon_as_that_is_recorded(
+    ovn: Northd, nb: Any, router: RouterId
+) -> None:
+    """Its other options stay; one that isn't bound anywhere, or isn't there, is left alone."""
+    port = public_port_id(router)
+    until(lambda: moving.public_host(nb, router) == "gateway-1")
+    moving.move(nb, router, port, "gateway-2")
+    public, transit = requested(ovn, router)
+    assert "requested-chassis=gateway-2" in public
+    assert "other=kept" in public
+    assert "requested-chassis=gateway-1" in transit
+    until(lambda: moving.public_host(nb, router) == "gateway-2")
+    ovn.nb.run("ovn-nbctl", "lsp-set-options", port, "other=kept")
+    until(lambda: moving.public_host(nb, router) is None)
+    moving.move(nb, router, port, "gateway-1")
+    moving.move(nb, router, transit_port_id(RouterId("gone")), "gateway-1")
+    assert "requested-chassis" not in requested(ovn, router)[0]
+
+
 def test_the_transit_follows_without_another_thread(
     ovn: Northd, nb: Any, router: RouterId
 ) -> None:

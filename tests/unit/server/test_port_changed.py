@@ -1,10 +1,13 @@
 """A public port that somebody changes: what can be put right is seen at once, else refused."""
 
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from neutron_lib import exceptions as lib_exc
 
+from swanherd.core.failures import Temporary
+from swanherd.core.model import Reason
 from swanherd.core.steering import public_port_id
 from swanherd.server import public_port
 from swanherd.server.ovn_backend import OvnBackend
@@ -37,6 +40,35 @@ def test_other_updates_and_others_ports_are_nothing_to_look_at():
     """A port is updated often."""
     assert looked_at(HERE, HERE) == []
     assert looked_at(HERE, THERE, owner="compute:nova") == []
+
+
+def moved(before, after, owner=OWNER, trouble=None):
+    """Which ports OVN is told to move after a port's update."""
+    told = []
+
+    def move(_nb, *what):
+        told.append(what)
+        if trouble:
+            raise trouble
+
+    port = {"id": "p", "device_owner": owner, "device_id": "r", "binding:host_id": after}
+    payload = SimpleNamespace(states=[port | {"binding:host_id": before}, port], latest_state=port)
+    driver = SimpleNamespace(nb_ovn=None)
+    with (
+        mock.patch("swanherd.server.ovn_backend.moving.move", move),
+        mock.patch("swanherd.server.ovn_backend._driver", return_value=driver),
+    ):
+        OvnBackend._port_bound(None, "port", "after_update", None, payload)
+    return told
+
+
+def test_ovn_is_told_at_once_of_a_public_port_that_is_recorded_elsewhere():
+    """Of no other, none that stays or is nowhere; Neutron goes on if OVN can't be told."""
+    away = Temporary("r", Reason("ovn_unreachable", "away"))
+    assert moved("a", "b") == [("r", "p", "b")]
+    assert moved("", "b") == [("r", "p", "b")]
+    assert moved("a", "b", trouble=away) == [("r", "p", "b")]
+    assert moved("a", "a") == moved("a", "") == moved("a", "b", owner="compute:nova") == []
 
 
 def change(wanted, port_id=public_port_id("r"), owner=OWNER):  # noqa: B008 - a constant
