@@ -235,7 +235,6 @@ def test_a_node_dies(pair, nodes, lab, bfd):
     assert outcome.outage <= LIMIT_DEAD[bfd]
 
 
-@pytest.mark.long
 def test_without_the_bus_one_agent_serves_and_the_node_may_die(pair, nodes, lab):
     """RabbitMQ is gone: the southbound database alone decides, at no time for two.
 
