@@ -22,6 +22,7 @@ from tests.functional.dataplane.packets import udp
 
 EVERY = 0.1  # seconds between two rounds of the intruder
 PORT = 49413
+FREE = PORT + 1  # of what is of no selector
 INTRUDER_MAC = bytes.fromhex("025ec2000001")
 # Ports of Neutron's that take a router's packets from the public wire.
 DOORS = ("network:router_gateway", "network:vpn_router_gateway")
@@ -100,10 +101,11 @@ class Watch:
     def clear(self):
         """Return the packets in clear on a public wire, a line of tcpdump each.
 
-        What the intruder sends of no selector may come back: a router that forwards without having
-        the network, as of a redundant one that stands by, sends it where it sends all.
+        What the intruder sends of no selector may come back, with the router's own address: one
+        that forwards without having the network, as one that stands by or isn't made yet, sends
+        it where it sends all.
         """
-        free = _not(map(beside, ("0.0.0.0", "::")))
+        free = f"not udp dst port {FREE}"
         return [line for wire in self.wires for line in self._asked(wire.seen(free))]
 
     def arrived(self):
@@ -163,13 +165,13 @@ def hold(watch, *, inwards=True):
 @contextlib.contextmanager
 def _at(workload):
     """Capture the intruder's packets at a workload, which says nothing of them."""
-    rule = ["INPUT", "-p", "udp", "--dport", str(PORT), "-j", "DROP"]
+    rule = ["INPUT", "-p", "udp", "--dport", f"{PORT}:{FREE}", "-j", "DROP"]
     programs = {f"ip{'6' * (':' in a)}tables" for a in workload.addresses}
     for program in programs:
         workload.run([program, "-A", *rule])
     try:
         with Capture.start(
-            workload.box, "eth0", f"udp dst port {PORT}", netns=workload.name
+            workload.box, "eth0", f"udp dst portrange {PORT}-{FREE}", netns=workload.name
         ) as seen:
             yield seen
     finally:
@@ -212,9 +214,10 @@ def _frames(side, network):
         for here in side.workload.addresses:
             peers = [a for a in side.theirs if (":" in a) == (":" in here)]
             protected = [way for a in peers for way in ((a, here), (here, a))]
-            for source, target in (*protected, (beside(here), here)):
+            ways = [(*way, PORT) for way in protected]
+            for source, target, number in (*ways, (beside(here), here, FREE)):
                 data = bytes(next(lengths))
-                yield _frame(port.mac_address, udp(source, target, data, PORT))
+                yield _frame(port.mac_address, udp(source, target, data, number))
 
 
 def _frame(mac, packet):
