@@ -18,7 +18,7 @@ from lab.ovs import L3_AGENT
 from lab.processes import wait_for
 from lab.vpn import agent_of, agent_view, child_sas, join, leftovers
 from tests.scenario.test_changes import update
-from tests.scenario.test_self_healing import lost, stream, view
+from tests.scenario.test_self_healing import answer, has_report, lost, stream
 
 # To bring two clouds up is a part of the first test; migrations on a busy machine take minutes.
 pytestmark = pytest.mark.timeout(600)
@@ -87,8 +87,8 @@ def test_an_agent_that_restarts_loses_nothing(pair):
     before = child_sas(pair.one)
     pings = stream(pair)
     pair.one.cloud.restart_service(agent_of(pair.one))
-    wait_for(lambda: view(pair)["report"], 60, "the agent tells of the router", every=0.2)
-    plan = wait_for(lambda: view(pair, "plan"), 30, "the agent tells its plan", every=0.2)
+    wait_for(lambda: has_report(pair), 60, "the agent tells of the router", every=0.2)
+    plan = wait_for(lambda: answer(pair, agent_view, "plan"), 30, "it tells its plan", every=0.2)
     assert plan["actions"] == []
     assert lost(pings) == 0
     assert child_sas(pair.one) == before
