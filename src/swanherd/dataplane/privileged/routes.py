@@ -140,13 +140,12 @@ def _change_rule(command: str, rule: Mapping[str, Any]) -> None:
     destination = ipaddress.ip_network(rule["destination"])
     arguments: dict[str, Any] = {
         "family": _family(rule["source"]),
-        "src": str(source.network_address),
-        "src_len": source.prefixlen,
-        "dst": str(destination.network_address),
-        "dst_len": destination.prefixlen,
         "priority": rule["priority"],
         "protocol": PROTOCOL,
     }
+    for name, network in (("src", source), ("dst", destination)):
+        if network.prefixlen:  # pyroute2 0.8 has no words for any address
+            arguments |= {name: str(network.network_address), f"{name}_len": network.prefixlen}
     if rule["table"] == listings.BLACKHOLE:
         arguments["action"] = listings.FR_ACT_BLACKHOLE
     elif rule["table"]:
