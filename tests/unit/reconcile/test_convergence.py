@@ -110,7 +110,8 @@ class Stage:
             # What was under way before this turn is a change too.
             moved = self.charon.settle()
             self.now += 60
-            if not outcome.actions and not outcome.failed and not moved:
+            waits = outcome.look_again is not None  # time alone will change the plan
+            if not (outcome.actions or outcome.failed or moved or waits):
                 break
         return self.turn()
 
