@@ -29,12 +29,10 @@ def is_elsewhere(nb: Any, sb: Any, router_id: RouterId, gateway_port_id: str) ->
     name; the transit, which follows it, is told by then.
     """
     with held(nb, router_id):
-        transit, public = (
-            _port(nb, transit_port_id(router_id)),
-            _port(nb, public_port_id(router_id)),
-        )
+        transit = _port(nb, transit_port_id(router_id))
         if transit is None:
             return False
+        public = _port(nb, public_port_id(router_id))
         host = _requested(transit if public is None else public)
     active = southbound.gateway(nb, sb, router_id, gateway_port_id).active
     return active not in (None, host)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
+
+from tests.unit.steps import calls_of
 
 SCHEMAS = {
     "Open_vSwitch": "/usr/share/openvswitch/vswitch.ovsschema",
@@ -134,15 +134,4 @@ def central(directory: pathlib.Path) -> Iterator[Northd]:
 
 def columns_read(work: Callable[[], object]) -> int:
     """Return how many columns of rows are read while the work is done."""
-    count = 0
-
-    def counted(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event == "call" and frame.f_code.co_name == "__getattr__"
-
-    sys.setprofile(counted)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
+    return calls_of(work, "__getattr__")
