@@ -23,7 +23,7 @@ TESTS = (
     *(f"tests/unit/{room}" for room in ROOMS),
     *("tests/functional/server/test_api.py", "tests/functional/server/test_secrets.py"),
     *("tests/functional/server/test_migrations.py", "tests/functional/l3/test_eventlet.py"),
-    "tests/functional/l3/test_capabilities.py",
+    *("tests/functional/l3/test_capabilities.py", "tests/functional/dataplane/test_node.py"),
 )
 SCENARIO = "tests/scenario/test_releases.py"
 BACKENDS = {"OVN": "", "Open vSwitch": "-ovs"}

@@ -64,6 +64,7 @@ TUNNEL_ROUTES = (
     Route(_network("10.9.0.0/24"), TUNNEL_DEVICE, None, 21360, 1360),
     Route(_network("fd09::/64"), TUNNEL_DEVICE, None, 21360, 1360),
 )
+EVERYTHING = tuple(TrafficSelector(n, n) for n in map(_network, ("0.0.0.0/0", "::/0")))
 RULES = tuple(Rule(selector, 21360) for selector in SELECTORS)
 GUARD = Guard(
     TRANSIT_DEVICE,
@@ -269,10 +270,12 @@ class NodeContract:
         build(node, hands)
         closed = Rule(SELECTORS[0], BLACKHOLE, 1000)
         for_one = dataclasses.replace(closed, device="another0")
-        for rule in (closed, for_one):
+        all_of_one = {Rule(s, BLACKHOLE, 100, "another0") for s in EVERYTHING}
+        made = (closed, for_one, *all_of_one)
+        for rule in made:
             apply_all(node, ROUTER, [net.EnsureRule(rule), net.EnsureRule(rule)])
-        assert {closed, for_one, *RULES} == node.observe(ROUTER).rules
-        node.apply(ROUTER, net.RemoveRule(for_one))
+        assert {*made, *RULES} == node.observe(ROUTER).rules
+        apply_all(node, ROUTER, map(net.RemoveRule, (for_one, *all_of_one)))
         assert {closed, *RULES} == node.observe(ROUTER).rules
         node.apply(ROUTER, net.RemoveRule(closed))
         assert_whole(node.observe(ROUTER))
