@@ -31,6 +31,9 @@ _ANY_ADDRESS = frozenset({"0.0.0.0", "::", "%any"})  # noqa: S104 (nothing is bo
 # `unique = never` as list-conns tells it (peer_cfg.c, unique_policy_names).
 _NEVER = b"UNIQUE_NEVER"
 
+# What charon calls an IKE SA that it has no config for yet (ike_sa.c, get_name).
+UNNAMED = "(unnamed)"
+
 _HOST_NAME = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?\Z")
 
 # Tasks that make or end children (task.c); passive ones are those that the peer began.
@@ -255,9 +258,15 @@ def parse_secrets(message: Mapping[str, Any]) -> frozenset[ConnectionId]:
 
 
 def parse_sas(message: Mapping[str, Any]) -> tuple[IkeSa, ...]:
-    """Return the IKE SAs of one event of `list-sas` (one) or of an updown (`up` beside it)."""
+    """Return the IKE SAs of one event of `list-sas` (one) or of an updown (`up` beside it).
+
+    What a peer has only begun, nobody can say yet whose it is: charon gives it half a minute
+    (half_open_timeout), and whoever began it may be one of ours, so it is nothing to judge.
+    """
     return tuple(
-        _parse_ike_sa(name, body) for name, body in message.items() if isinstance(body, dict)
+        _parse_ike_sa(name, body)
+        for name, body in message.items()
+        if isinstance(body, dict) and name != UNNAMED
     )
 
 

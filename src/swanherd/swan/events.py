@@ -180,7 +180,7 @@ class EventReader:
             if match := _EXCHANGE.match(text):
                 config = message.get("ikesa-name", b"").decode("utf-8", "replace")
                 return Exchange(
-                    config="" if config == "(unnamed)" else config,
+                    config="" if config == codec.UNNAMED else config,
                     peer=self._peers.get(thread, ""),
                     received=match[1] == "parsed",
                     kind=match[2],

@@ -364,6 +364,11 @@ def test_an_ike_sa_that_only_begins() -> None:
     assert sa == IkeSa("x-1", 1, SaState.CONNECTING, False, "", "%any", False, ())
 
 
+def test_what_a_peer_has_only_begun_is_none_of_ours_to_judge() -> None:
+    """As long as charon knows no config for it: else each look would end a peer's attempt."""
+    assert codec.parse_sas({"(unnamed)": {**SA, "state": b"CONNECTING"}}) == ()
+
+
 def test_secrets() -> None:
     """get-shared lists connection ids."""
     assert codec.parse_secrets({"keys": [b"a", b"b"]}) == frozenset({"a", "b"})
