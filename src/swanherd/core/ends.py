@@ -30,6 +30,10 @@ HOLLOW = 5.0
 # end would wait behind the question, for as long as charon goes on asking (two minutes and more).
 # A peer that answers in another IKE SA has forgotten this one by then: it was asked five times.
 DEAF = 4.0
+# As many IKE SAs of one config may be up: a renewal, a race and a peer that began anew some times.
+CROWD = 8
+# Seconds that one has beside so many to get its children.
+COMPLETE = 5
 
 
 def silence(sas: Iterable[IkeSa]) -> Iterable[TerminateIke]:
@@ -107,6 +111,26 @@ def hollow(sas: Iterable[IkeSa], fault: Fault | None, now: float) -> Iterable[Te
         began = now - sa.age
         if sa.state is SaState.ESTABLISHED and not sa.children and began + HOLLOW <= fault.last:
             yield TerminateIke(sa.unique_id, force=True)
+
+
+def crowd(
+    current: Sequence[IkeSa], children: frozenset[str]
+) -> tuple[tuple[TerminateIke, ...], float | None]:
+    """End what is more than a `CROWD`, and tell when to ask again.
+
+    To charon none replaces another (docs/live.md §1, fact 3). A peer that answers in all of them
+    could make as many as it likes, until the node has no memory left and a look takes seconds.
+    Those that lack children go first, then the oldest.
+    """
+    live = [sa for sa in current if sa.state in LIVE]
+    surplus = len(live) - CROWD
+    if surplus <= 0:
+        return (), None
+    names = {sa.unique_id: {c.name for c in sa.children if c.state in CARRYING} for sa in live}
+    elders = [sa for sa in live if sa.age >= COMPLETE]
+    elders.sort(key=lambda sa: (children <= names[sa.unique_id], -sa.age, sa.unique_id))
+    ends = tuple(TerminateIke(sa.unique_id, force=True) for sa in elders[:surplus])
+    return ends, None if len(ends) == surplus else 1.0
 
 
 def _patience(sa: IkeSa, fault: Fault | None) -> float | None:

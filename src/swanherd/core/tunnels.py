@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from swanherd.core import handover, precedence, races
-from swanherd.core.ends import DEAF, doubted, hollow, hope, hopeless, silence, unrenewed
+from swanherd.core.ends import DEAF, crowd, doubted, hollow, hope, hopeless, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -210,6 +210,7 @@ def plan_tunnels(
         for ends, wait in (
             races.doubles(view.current, peering),
             races.needless(view.current, peering, timing.now),
+            crowd(view.current, peering.children),
         ):
             actions += ends
             waits += [wait] if wait is not None else []
@@ -261,6 +262,8 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
             for sa in view.current
             if sa.state in LIVE and sa.unanswered is not None
         }
+    if not due:
+        return (), None
     # One that has been replaced is no news: a peer needn't end it (docs/adr/0020).
     old = races.replaced(view.current, view.peering.children)
     dead = tuple(
