@@ -183,14 +183,15 @@ class HomeSource:
         self._changed = changed
         self._ask = ask
         self._lease = lease
-        self._lock = threading.Lock()
-        self._since = clock()
+        self._lock, self._since = threading.Lock(), clock()
         self._redundant: dict[RouterId, tuple[int, ...]] = {}
         self._roles: dict[RouterId, Role] = {}
         self._tenures: dict[RouterId, Tenure] = {}
         self._doubted: dict[RouterId, float] = {}
         self._elsewhere: set[RouterId] = set()
         self._later: dict[RouterId, Later] = {}
+        # The server's word, and what it was returned as.
+        self._sites: dict[RouterId, tuple[DesiredRouter | None, DesiredRouter]] = {}
 
     def get_router(self, key: RouterId) -> DesiredRouter | None:
         """Return what the namespace should be; None if nothing of ours is to be in it."""
@@ -204,6 +205,7 @@ class HomeSource:
                 self._elsewhere.discard(key)
         if site is None or site.home is None:
             self._forget(key)
+            self._sites.pop(key, None)
             return None
         role = Role.ACTIVE
         # What only steers does so on every host.
@@ -213,7 +215,17 @@ class HomeSource:
             self._forget(key)
         marks = tuple(self._scope_marks(router_id))
         home = dataclasses.replace(site.home, marks=marks, doubted=self._doubted.get(key))
-        return dataclasses.replace(site, role=role, home=home)
+        return self._same(key, desired, dataclasses.replace(site, role=role, home=home))
+
+    def _same(
+        self, key: RouterId, told: DesiredRouter | None, now: DesiredRouter
+    ) -> DesiredRouter:
+        """Return the same object while nothing changes: what was worked out for it still holds."""
+        with self._lock:
+            before, known = self._sites.get(key, (None, now))
+            same = known if before is told and known == now else now
+            self._sites[key] = told, same
+        return same
 
     def _desired(self, router_id: RouterId) -> DesiredRouter | None:
         known = self._source.recall(router_id)

@@ -112,9 +112,20 @@ def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
     """Return what the namespace's network should be, whoever's namespace it is."""
     if desired.home is None:
         return layout.network_of(desired, plane)
-    if desired.home.namespace is None:
-        return _detour_network(desired, desired.home)
-    return _tunnel_network(desired, desired.home, plane)
+    return layout.made(desired, plane, _home_network, _around)
+
+
+def _around(desired: DesiredRouter) -> tuple[object, ...]:
+    """Return what a guest's network depends on beside what each network does."""
+    home = desired.home and dataclasses.replace(desired.home, doubted=None)
+    return home, tuple([c.peer_address for c in desired.connections])
+
+
+def _home_network(desired: DesiredRouter, plane: DataPlane) -> Network:
+    home = desired.home or Home(None)
+    if home.namespace is None:
+        return _detour_network(desired, home)
+    return _tunnel_network(desired, home, plane)
 
 
 def _tunnel_network(desired: DesiredRouter, home: Home, plane: DataPlane) -> Network:

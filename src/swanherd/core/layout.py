@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from swanherd.core.memo import remember, remember_each
 from swanherd.core.model import (
@@ -108,21 +108,41 @@ _LATEST: weakref.WeakValueDictionary[tuple[RouterId, DataPlane], _Made] = (
 
 def network_of(desired: DesiredRouter, plane: DataPlane) -> Network:
     """Return the namespace's network for the desired state; the same object while it is equal."""
-    return _made(desired, plane).network
+    return made(desired, plane, _network, _nothing_else)
+
+
+def _nothing_else(_: DesiredRouter) -> tuple[object, ...]:
+    return ()
+
+
+def made(
+    desired: DesiredRouter,
+    plane: DataPlane,
+    make: Callable[[DesiredRouter, DataPlane], Network],
+    around: Callable[[DesiredRouter], tuple[object, ...]],
+) -> Network:
+    """Return what `make` does, which depends on `around` too; the same object while equal."""
+    return _made(desired, plane, make, around).network
 
 
 @remember
-def _made(desired: DesiredRouter, plane: DataPlane) -> _Made:
+def _made(
+    desired: DesiredRouter,
+    plane: DataPlane,
+    make: Callable[[DesiredRouter, DataPlane], Network],
+    around: Callable[[DesiredRouter], tuple[object, ...]],
+) -> _Made:
     path_mtu = desired.public.mtu if desired.public else _ETHERNET_MTU
     inputs = (
         *(desired.public, desired.transit, desired.router_addresses, desired.role),
+        *around(desired),
         tuple(_each_share(desired.connections, rest=(plane, path_mtu))),
     )
     before = _LATEST.get((desired.id, plane))
     if before is not None and before.inputs == inputs:
         return before
-    made = _LATEST[desired.id, plane] = _Made(inputs, _network(desired, plane))
-    return made
+    new = _LATEST[desired.id, plane] = _Made(inputs, make(desired, plane))
+    return new
 
 
 @remember_each

@@ -18,7 +18,7 @@ DESIREDS = [
 
 
 def begun(desired, *ages):
-    """Return what a look shows: IKE SAs that the peer began so many seconds ago, and their ends."""
+    """Return IKE SAs that the peer began so many seconds ago, what of them ends, and the wait."""
     (peering,) = peerings(desired)
     name = peering.config.name
     sas = [
