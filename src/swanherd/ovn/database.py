@@ -22,10 +22,13 @@ _PATIENCE = 10
 
 Columns = Mapping[str, Mapping[str, Any]]
 
+# The code of the cause that a database can't be reached.
+AWAY = "ovsdb_away"
+
 
 def away(router_id: RouterId, database: str, cause: object) -> Temporary:
     """Return the failure of a database server that can't be reached."""
-    reason = Reason("ovsdb_away", f"The database {database} can't be reached: {cause}.")
+    reason = Reason(AWAY, f"The database {database} can't be reached: {cause}.")
     return Temporary(router_id, reason)
 
 

@@ -7,9 +7,7 @@ change in one transaction.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +15,7 @@ from ovs.db import idl
 from ovsdbapp.backend.ovs_idl import command
 
 from swanherd.core.failures import Temporary
-from swanherd.core.model import IPAddress, IPNetwork, Reason, RouterId
+from swanherd.core.model import Reason, RouterId
 from swanherd.core.steering import Northbound, Policy, Route
 from swanherd.ovn import raw
 from swanherd.ovn.database import EVERY_ROUTER, commit, held
@@ -37,19 +35,8 @@ _ON_ROUTER = ("Logical_Router_Policy", "Logical_Router_Port", "Logical_Router_St
 # The option of a port that names the chassis that may have it (ovn-nb(5)).
 REQUESTED = "requested-chassis"
 
-_EVERYWHERE = {"0.0.0.0/0": 4, "::/0": 6}
-
 # Something to do in a transaction.
 Step = Callable[[idl.Transaction], None]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Routing:
-    """A router's routes that aren't ours; the fields are those of `Surroundings`."""
-
-    default_routes: frozenset[int] = frozenset()
-    gateways: frozenset[IPAddress] = frozenset()
-    routed: frozenset[IPNetwork] = frozenset()
 
 
 class Outcome(enum.Enum):
@@ -65,16 +52,23 @@ def sync(nb: Any, wanted: Northbound) -> Outcome:
 
     If nothing differs there is no transaction. If the rows are of a later revision they stay.
     """
+    found = compare(nb, wanted)
+    if found is not Outcome.WRITTEN:
+        return found
+    writing = _Write(nb, wanted.router_id, wanted.revision, lambda r: _steps(r, wanted))
+    commit(nb, wanted.router_id, writing)
+    return writing.outcome
+
+
+def compare(nb: Any, wanted: Northbound) -> Outcome:
+    """Return what `sync` would do, by what the replica says now, or raise Temporary."""
     with held(nb, wanted.router_id):
         rows = _Rows(nb, wanted.router_id)
         if rows.revision > wanted.revision:
             return Outcome.NEWER
         # A new revision is written in any case, and the transaction looks itself.
-        if rows.revision == wanted.revision and not any(True for _ in _steps(rows, wanted)):
-            return Outcome.SAME
-    writing = _Write(nb, wanted.router_id, wanted.revision, lambda r: _steps(r, wanted))
-    commit(nb, wanted.router_id, writing)
-    return writing.outcome
+        same = rows.revision == wanted.revision and not any(True for _ in _steps(rows, wanted))
+        return Outcome.SAME if same else Outcome.WRITTEN
 
 
 def remove(nb: Any, router_id: RouterId, revision: int) -> Outcome:
@@ -99,47 +93,6 @@ def routers(nb: Any) -> dict[RouterId, int]:
             if router_id := router_of(row):
                 found[router_id] = _number(row, REVISION_KEY)
         return found
-
-
-def routing(nb: Any, router_id: RouterId) -> Routing:
-    """Return where the router's own routes lead."""
-    with held(nb, router_id):
-        rows = _Rows(nb, router_id)
-        if rows.router is None:
-            return Routing()
-        foreign = (r for r in raw.referred(rows.router, "static_routes") if not router_of(r))
-        main = [r for r in foreign if not getattr(r, "route_table", "")]
-        ports = (p for p in raw.referred(rows.router, "ports") if not router_of(p))
-        connected = [ipaddress.ip_interface(n).network for p in ports for n in p.networks]
-    defaults = [r for r in main if r.ip_prefix in _EVERYWHERE]
-    versions = [_EVERYWHERE[r.ip_prefix] for r in defaults]
-    nexthops = [_parse_address(r.nexthop) for r in defaults]
-    return Routing(
-        default_routes=frozenset(versions),
-        gateways=frozenset(
-            nexthop
-            for nexthop in nexthops
-            # ovn-northd omits a reroute to what no port of the router is connected to.
-            if nexthop is not None
-            and versions.count(nexthop.version) == 1
-            and any(nexthop in network for network in connected)
-        ),
-        routed=frozenset(
-            (*connected, *(_parse_network(r.ip_prefix) for r in main if r not in defaults))
-        ),
-    )
-
-
-def _parse_address(text: str) -> IPAddress | None:
-    """Return the address; None for what is none (`discard`)."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def _parse_network(text: str) -> IPNetwork:
-    return ipaddress.ip_network(text, strict=False)
 
 
 def router_of(row: Any) -> RouterId | None:

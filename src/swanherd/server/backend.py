@@ -114,6 +114,15 @@ class RouterStore(Protocol):
         """Return what must be steered into the router's namespace."""
         ...
 
+    def traffic(
+        self, context: Any, router_ids: Sequence[RouterId]
+    ) -> Callable[[RouterId], RouterTraffic]:
+        """Return what tells it of each of these routers, in as many queries as of one.
+
+        What rows of one router can't be read is told when that one is asked for.
+        """
+        ...
+
     def set_placement(
         self, context: Any, router_id: RouterId, host: str | None, standbys: Sequence[str] = ()
     ) -> int:
@@ -173,6 +182,12 @@ class RouterStore(Protocol):
         self, context: Any, router_id: RouterId, problems: Mapping[str, Reason]
     ) -> None:
         """Record the causes that keep single connections from working; no other has one."""
+        ...
+
+    def row_problems(
+        self, context: Any, router_ids: Collection[RouterId]
+    ) -> Mapping[RouterId, Mapping[str, Reason]]:
+        """Return which single connections of the routers have a cause recorded."""
         ...
 
     def set_northbound_revision(self, context: Any, router_id: RouterId, revision: int) -> None:

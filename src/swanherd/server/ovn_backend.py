@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,13 +19,13 @@ from oslo_log import log as logging
 from swanherd.core import placement, steering
 from swanherd.core.failures import Failure
 from swanherd.core.model import IPAddress, PortId, Reason, RouterId
-from swanherd.core.steering import Surroundings
 from swanherd.ovn import events, moving, northbound, southbound
 from swanherd.ovn.northbound import Outcome
-from swanherd.server import predecessor, public_port, topology
+from swanherd.server import ovn_survey, ovn_wanted, predecessor, public_port, topology
 from swanherd.server.backend import RouterRow, RouterStore, Wiring
 from swanherd.server.compat import class_of, wsgi
 from swanherd.server.maintenance import Apart, Leftovers, Line, Looks
+from swanherd.server.ovn_wanted import NO_ADDRESS_CODE, driver
 from swanherd.server.placement import agents
 from swanherd.server.public_port import OWNER, PublicPorts
 from swanherd.server.topology import Router
@@ -39,18 +38,6 @@ _OTHERS_TURN = 2.0
 _LATE = priority_group.PRIORITY_DEFAULT + 1000
 # Neutron's callbacks say nothing of theirs (neutron.plugins.ml2.ovo_rpc).
 _BEFORE_NEUTRONS = priority_group.PRIORITY_DEFAULT - 1000
-
-NO_GATEWAY = Reason(
-    "no_gateway",
-    "The router has no external gateway.",
-    "Set the router's gateway to the external network.",
-)
-NO_ADDRESS_CODE = "public_port_no_address"
-NO_ADDRESS = Reason(
-    NO_ADDRESS_CODE,
-    "The external network has no free address for the router's VPN.",
-    "Free one, for instance by deleting an unused floating IP; it is then taken by itself.",
-)
 
 
 class OvnBackend:
@@ -109,8 +96,6 @@ class OvnBackend:
         self._store.set_row_problems(admin, router_id, self._steer(admin, row, router))
         host = self._place(admin, row, router)
         problem = self._connect(admin, router_id, router, host)
-        if problem is None and host is None:
-            problem = placement.NO_AGENT
         if problem != row.problem:
             self._store.set_problem(admin, router_id, problem)
         if predecessor.has_transit(admin, router_id):
@@ -140,8 +125,15 @@ class OvnBackend:
             self._ports.ensure(admin, router_id, router.gateway_network_id, host)
 
     def unsettled(self, context: Any, rows: Sequence[RouterRow]) -> Collection[RouterId]:
-        """All: what others removed from OVN's databases only a look tells."""
-        return [row.router_id for row in rows]
+        """Return the routers that aren't yet, or aren't any more, as `ensure` makes them."""
+        if not ovn_utils.is_ovn_l3(directory.get_plugin(plugin_const.L3)):
+            return [row.router_id for row in rows]
+        try:
+            known = self._agents(context)
+        except Failure as failure:
+            LOG.warning("Routers can't be compared, each is looked at: %s", failure)
+            return [row.router_id for row in rows]
+        return ovn_survey.unsettled(context, rows, self._store, known)
 
     def wiring(self, context: Any, row: RouterRow) -> Wiring:
         """Return how the router is attached now; reads only."""
@@ -190,14 +182,14 @@ class OvnBackend:
         after = callback_events.AFTER_UPDATE
         registry.subscribe(self._port_bound, resources.PORT, after, _BEFORE_NEUTRONS)
         registry.subscribe(self._port_changed, resources.PORT, after)
-        driver = _driver()
+        ovn = driver()
         listener = events.Listener(
             changed=self._looks.add,
             gateway_moved=self._moves.add,
             gateway_moved_somewhere=lambda *moved: self._late_moves.add(moved),
             public_port_moved=self._public_port_moved,
         )
-        events.watch(driver.nb_ovn, driver.sb_ovn, listener)
+        events.watch(ovn.nb_ovn, ovn.sb_ovn, listener)
 
     def _process_started(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         # Elsewhere the driver has no replica, or one that tells no worker apart.
@@ -214,7 +206,7 @@ class OvnBackend:
         if port.get("device_owner") != OWNER or host in ("", None, before[portbindings.HOST_ID]):
             return
         try:
-            moving.move(_driver().nb_ovn, RouterId(port["device_id"]), PortId(port["id"]), host)
+            moving.move(driver().nb_ovn, RouterId(port["device_id"]), PortId(port["id"]), host)
         except Failure as failure:
             LOG.info("Neutron moves a public port itself: %s", failure)
 
@@ -229,18 +221,18 @@ class OvnBackend:
     def _follow_late(self, moved: tuple[RouterId, PortId]) -> None:
         """Move the router, unless another process has: every one asks, so only its replicas."""
         router_id, gateway_port_id = moved
-        driver = _driver()
-        if moving.is_elsewhere(driver.nb_ovn, driver.sb_ovn, router_id, gateway_port_id):
+        ovn = driver()
+        if moving.is_elsewhere(ovn.nb_ovn, ovn.sb_ovn, router_id, gateway_port_id):
             self._moves.add(router_id)
 
     def _public_port_moved(self, router_id: RouterId) -> None:
         """Have the transit follow at once; on the replica's thread, which must not wait."""
-        moving.follow_next(_driver().nb_ovn, router_id)
+        moving.follow_next(driver().nb_ovn, router_id)
         self._transits.add(router_id)
 
     @staticmethod
     def _follow_with_transit(router_id: RouterId) -> None:
-        moving.follow(_driver().nb_ovn, router_id)
+        moving.follow(driver().nb_ovn, router_id)
 
     # Parts of `ensure`
 
@@ -249,26 +241,11 @@ class OvnBackend:
 
         The traffic is read after the row: it is at least as new as what the row's revision says.
         """
-        nb = _driver().nb_ovn
+        nb = driver().nb_ovn
         traffic = self._store.router_traffic(context, row.router_id)
-        peers = map(_address, traffic.peer_addresses)
-        routing = northbound.routing(nb, row.router_id)
-        around = Surroundings(
-            connected=frozenset(i.cidr for i in (router.inside if router else ())),
-            peers=frozenset(peer for peer in peers if peer is not None),
-            default_routes=routing.default_routes,
-            gateways=routing.gateways,
-            routed=routing.routed,
-            network_id=lasting_network(router, traffic.local_subnet_ids),
-            outside=_outside(router),
-        )
-        # The transit is where the public port is, and goes when that goes.
-        host = row.host and (moving.public_host(nb, row.router_id) or row.host)
-        wanted = steering.northbound_of(
-            row.router_id, row.revision, host, traffic.selectors, around
-        )
+        wanted, limitations = ovn_wanted.steered(nb, row, router, traffic)
         northbound.sync(nb, wanted)
-        return steering.limitations(traffic.by_connection, around)
+        return limitations
 
     def _finish(self, context: Any, before: RouterRow, router: Router | None) -> None:
         """Steer at the revision that the other parts have made, and record it."""
@@ -278,14 +255,12 @@ class OvnBackend:
         if (row.revision, row.host) != (before.revision, before.host):
             self._steer(context, row, router)
         else:
-            moving.follow(_driver().nb_ovn, row.router_id)
+            moving.follow(driver().nb_ovn, row.router_id)
         if row.northbound_revision < row.revision:
             self._store.set_northbound_revision(context, row.router_id, row.revision)
 
     def _place(self, context: Any, row: RouterRow, router: Router | None) -> str | None:
-        gateway = _gateway(row.router_id, router)
-        current = placement.Placement(row.host, row.standbys, row.pin)
-        placed = placement.place(current, gateway, self._agents(context))
+        placed = ovn_wanted.placed(row, router, self._agents(context))
         if placed.host != row.host:
             LOG.info("Router %s goes to %s, from %s", row.router_id, placed.host, row.host)
         if (placed.host, placed.standbys) != (row.host, row.standbys):
@@ -302,9 +277,9 @@ class OvnBackend:
         silent = found.known - found.alive
         if not silent:
             return found
-        driver = _driver()
-        driver.ping_all_chassis()  # at most every half of agent_down_time
-        heard = southbound.heard(driver.nb_ovn, driver.sb_ovn, cfg.CONF.agent_down_time)
+        ovn = driver()
+        ovn.ping_all_chassis()  # at most every half of agent_down_time
+        heard = southbound.heard(ovn.nb_ovn, ovn.sb_ovn, cfg.CONF.agent_down_time)
         return dataclasses.replace(found, gone=silent - heard)
 
     def _connect(
@@ -314,17 +289,17 @@ class OvnBackend:
         network_id = router.gateway_network_id if router else None
         if network_id is None:
             self._ports.remove(context, router_id)
-            self._store.set_external_addresses(context, router_id, None, None)
-            return NO_GATEWAY
-        port = self._ports.ensure(context, router_id, network_id, host)
+            port = None
+        else:
+            port = self._ports.ensure(context, router_id, network_id, host)
         v4, v6 = (port.address(4), port.address(6)) if port else (None, None)
         self._store.set_external_addresses(context, router_id, v4, v6)
-        return None if v4 or v6 else NO_ADDRESS
+        return ovn_wanted.problem_of(router, host, port)
 
     def _remove(self, context: Any, router_id: RouterId, row: RouterRow | None) -> None:
         """Leave nothing of the router; a vpnservice that comes meanwhile gets all again."""
         if row is not None:
-            removed = northbound.remove(_driver().nb_ovn, router_id, row.revision)
+            removed = northbound.remove(driver().nb_ovn, router_id, row.revision)
             if removed is Outcome.NEWER:
                 return
         self._ports.remove(context, router_id)
@@ -339,43 +314,11 @@ class OvnBackend:
         traffic = self._store.router_traffic(context, router_id)
         peers = sorted({str(s.remote) for s in traffic.selectors if s.remote.version == 4})
         predecessor.restore(context, router_id, row.host, peers)
-        if northbound.remove(_driver().nb_ovn, router_id, row.revision) is Outcome.NEWER:
+        if northbound.remove(driver().nb_ovn, router_id, row.revision) is Outcome.NEWER:
             return
         self._store.let_go(context, router_id)
         predecessor.returned(context, router_id)
         LOG.info("Router %s is neutron-vpnaas' again", router_id)
-
-
-def _outside(router: Router | None) -> str | None:
-    """Return the router's port on the external network, as Neutron names it in OVN."""
-    return f"lrp-{router.gateway_port_id}" if router and router.gateway_port_id else None
-
-
-def _gateway(router_id: RouterId, router: Router | None) -> placement.Gateway:
-    """Return where OVN has the router's gateway."""
-    if router is None or router.gateway_port_id is None:
-        return placement.Gateway()
-    driver = _driver()
-    return southbound.gateway(driver.nb_ovn, driver.sb_ovn, router_id, router.gateway_port_id)
-
-
-def lasting_network(router: Router | None, local: Collection[str]) -> str | None:
-    """Return an internal network of the router; one of the VPN's subnets, which can't leave."""
-    inside = sorted(router.inside if router else (), key=lambda i: i.subnet_id not in local)
-    return inside[0].network_id if inside else None
-
-
-def _driver() -> Any:
-    """Return ML2's OVN driver, which holds the replicas of OVN's databases."""
-    return directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
-
-
-def _address(text: str) -> IPAddress | None:
-    """Return the address; None for a name, which only the agent resolves."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 def _by_family(address: IPAddress) -> tuple[int, bytes]:

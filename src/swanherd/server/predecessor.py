@@ -5,6 +5,7 @@ Its row in `vpn_ext_gws` says what there is; the database empties a column with 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,12 +39,17 @@ _COLUMNS = ("transit_port_id", "transit_subnet_id", "transit_network_id")
 
 def row_of(context: Any, router_id: RouterId) -> dict[str, Any] | None:
     """Return its row of the router as it is in the table."""
+    return rows_of(context, [router_id]).get(router_id)
+
+
+def rows_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[RouterId, dict[str, Any]]:
+    """Return its rows of those of the routers that it had, in one query."""
     query = sa.select(ExternalGatewayRow.__table__).where(
-        ExternalGatewayRow.router_id == router_id
+        ExternalGatewayRow.router_id.in_(router_ids)
     )
     with db_api.CONTEXT_READER.using(context) as session:
-        found = session.execute(query).mappings().first()
-    return dict(found) if found else None
+        found = session.execute(query).mappings().all()
+    return {RouterId(row["router_id"]): dict(row) for row in found}
 
 
 def is_returning(context: Any, router_id: RouterId) -> bool:
@@ -55,7 +61,17 @@ def is_returning(context: Any, router_id: RouterId) -> bool:
 def has_transit(context: Any, router_id: RouterId) -> bool:
     """Tell whether anything of its transit is there."""
     row = row_of(context, router_id)
-    return row is not None and any(row[column] for column in _COLUMNS)
+    return row is not None and _is_transit(row)
+
+
+def leaving(context: Any, router_ids: Collection[RouterId]) -> frozenset[RouterId]:
+    """Return those of the routers that go from it to us or back, and aren't there yet."""
+    rows = rows_of(context, router_ids)
+    return frozenset(i for i, r in rows.items() if r["status"] == RETURNING or _is_transit(r))
+
+
+def _is_transit(row: Mapping[str, Any]) -> bool:
+    return any(row[column] for column in _COLUMNS)
 
 
 def clear(context: Any, router_id: RouterId) -> bool:
@@ -64,7 +80,7 @@ def clear(context: Any, router_id: RouterId) -> bool:
     The public port isn't among them: its address stays the router's.
     """
     row = row_of(context, router_id)
-    if row is None or not any(row[column] for column in _COLUMNS):
+    if row is None or not _is_transit(row):
         return False
     LOG.info("Router %s: the transit network of neutron-vpnaas goes", router_id)
     core, l3 = directory.get_plugin(), directory.get_plugin(plugin_const.L3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,6 +53,30 @@ class PublicPorts:
         theirs = inherited_port(context, router_id)
         return topology.port_of(context, theirs) if theirs else None
 
+    def find_all(
+        self, context: Any, router_ids: Collection[RouterId]
+    ) -> Mapping[RouterId, BoundPort]:
+        """Return the ports of those of the routers that have one, in a few queries."""
+        row = ExternalGatewayRow
+        query = sa.select(row.router_id, row.gw_port_id).where(row.router_id.in_(router_ids))
+        with db_api.CONTEXT_READER.using(context) as session:
+            theirs = dict(session.execute(query).tuples().all())
+        ours = {router_id: public_port_id(router_id) for router_id in router_ids}
+        ports = topology.ports_of(context, {*ours.values(), *filter(None, theirs.values())})
+        found = {i: ports.get(ours[i]) or ports.get(theirs.get(i) or "") for i in router_ids}
+        return {router_id: port for router_id, port in found.items() if port is not None}
+
+    def spare(
+        self, context: Any, network_ids: Collection[str]
+    ) -> Callable[[str, BoundPort | None], bool]:
+        """Return what tells if a network may give its port, or a new one, an address it lacks."""
+        subnets = topology.subnets_of(context, network_ids, OWNER)
+        having = {s.id for s in _open(context, [s for each in subnets.values() for s in each])}
+        return lambda network_id, port: any(
+            subnet.id in having and (port is None or port.address(subnet.version) is None)
+            for subnet in subnets.get(network_id, ())
+        )
+
     def routers(self, context: Any) -> frozenset[RouterId]:
         """Return every router that has a port of ours, unless it went to neutron-vpnaas."""
         ports = _core().get_ports(
@@ -88,7 +112,7 @@ class PublicPorts:
         if port is not None and port.network_id != network_id:
             self.remove(context, router_id)
             port = None
-        subnets = topology.subnets_of(context, network_id, OWNER)
+        subnets = topology.subnets_of(context, [network_id], OWNER)[network_id]
         if port is None:
             self._create(context, router_id, network_id, host, subnets)
         elif not self._update(context, port, host, subnets):
@@ -130,7 +154,7 @@ class PublicPorts:
     ) -> bool:
         """Move the port, bind it again, give it addresses that it lacks; tell whether any was."""
         changed = False
-        if port.host != (host or "") or (host and port.vif_type in _UNBOUND):
+        if not is_bound(port, host):
             # Any update makes ML2 try again to bind a port that it couldn't bind before.
             body = {portbindings.HOST_ID: host or ""}
             _core().update_port(context, port.id, {"port": body})
@@ -147,6 +171,11 @@ class PublicPorts:
                 continue
             return True
         return changed
+
+
+def is_bound(port: BoundPort, host: str | None) -> bool:
+    """Tell whether a port is where it should be, and Neutron could bind it there."""
+    return port.host == (host or "") and not (host and port.vif_type in _UNBOUND)
 
 
 def is_ours(port: Mapping[str, Any]) -> bool:

@@ -53,7 +53,7 @@ class Sweep:
         alive = placement.agents(context).alive
         lost = {row.router_id for row in rows if row.host is not None and row.host not in alive}
         unsettled = self._looker.unsettled(context, rows)
-        # Of a thousand routers of OVN the looks may take longer than the interval.
+        # If a thousand routers differ the looks may take longer than the interval.
         for router_id in unsettled:
             if router_id in lost:
                 attempt(self._looker.sweep, router_id)

@@ -110,42 +110,60 @@ class Subnet:
 
 def router_of(context: Any, router_id: RouterId) -> Router | None:
     """Return the router, if it exists."""
+    return routers_of(context, [router_id]).get(router_id)
+
+
+def routers_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[RouterId, Router]:
+    """Return those of the routers that exist, in two queries."""
+    router, port = l3_models.Router, models_v2.Port
     with db_api.CONTEXT_READER.using(context) as session:
-        router, port = l3_models.Router, models_v2.Port
-        row = session.execute(
-            sa.select(router.gw_port_id, port.network_id, router.flavor_id)
+        rows = session.execute(
+            sa.select(router.id, router.gw_port_id, port.network_id, router.flavor_id)
             .outerjoin(port, port.id == router.gw_port_id)
-            .where(router.id == router_id)
-        ).first()
-        if row is None:
-            return None
-        return Router(row.gw_port_id, row.network_id, row.flavor_id, _inside(session, router_id))
+            .where(router.id.in_(router_ids))
+        ).all()
+        inside = _inside(session, [row.id for row in rows]) if rows else {}
+    return {
+        RouterId(row.id): Router(
+            row.gw_port_id, row.network_id, row.flavor_id, tuple(inside.get(row.id, ()))
+        )
+        for row in rows
+    }
 
 
-def _inside(session: Any, router_id: RouterId) -> tuple[Inside, ...]:
+def _inside(session: Any, router_ids: Collection[str]) -> Mapping[str, list[Inside]]:
     port, ip = models_v2.Port, models_v2.IPAllocation
     subnet, network = models_v2.Subnet, models_v2.Network
     rows = session.execute(
-        sa.select(subnet.id, subnet.network_id, subnet.cidr, ip.ip_address, network.mtu)
+        sa.select(
+            port.device_id,
+            subnet.id,
+            subnet.network_id,
+            subnet.cidr,
+            ip.ip_address,
+            network.mtu,
+        )
         .join(ip, ip.subnet_id == subnet.id)
         .join(port, port.id == ip.port_id)
         .join(network, network.id == port.network_id)
         .where(
-            port.device_id == router_id,
+            port.device_id.in_(router_ids),
             port.device_owner.in_(constants.ROUTER_INTERFACE_OWNERS),
         )
         .order_by(subnet.id, ip.ip_address)
     )
-    return tuple(
-        Inside(
-            row.network_id,
-            row.id,
-            ipaddress.ip_network(row.cidr),
-            ipaddress.ip_address(row.ip_address),
-            row.mtu,
+    found: dict[str, list[Inside]] = {}
+    for row in rows:
+        found.setdefault(row.device_id, []).append(
+            Inside(
+                row.network_id,
+                row.id,
+                ipaddress.ip_network(row.cidr),
+                ipaddress.ip_address(row.ip_address),
+                row.mtu,
+            )
         )
-        for row in rows
-    )
+    return found
 
 
 def outside_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[RouterId, Outside]:
@@ -171,10 +189,15 @@ def outside_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[Router
 
 def port_of(context: Any, port_id: str) -> BoundPort | None:
     """Return the port, if it exists."""
+    return ports_of(context, [port_id]).get(port_id)
+
+
+def ports_of(context: Any, port_ids: Collection[str]) -> Mapping[str, BoundPort]:
+    """Return those of the ports that exist, in two queries."""
     port, binding = models_v2.Port, ml2_models.PortBinding
     network = models_v2.Network
     with db_api.CONTEXT_READER.using(context) as session:
-        row = session.execute(
+        rows = session.execute(
             sa.select(
                 port.id,
                 port.network_id,
@@ -188,52 +211,61 @@ def port_of(context: Any, port_id: str) -> BoundPort | None:
                 binding,
                 sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
             )
-            .where(port.id == port_id)
-        ).first()
-        if row is None:
-            return None
-        return BoundPort(
+            .where(port.id.in_(port_ids))
+        ).all()
+        addresses = _addresses(session, [row.id for row in rows]) if rows else {}
+    return {
+        row.id: BoundPort(
             id=row.id,
             network_id=row.network_id,
             mac=str(row.mac_address),
             mtu=row.mtu,
             host=row.host or "",
             vif_type=row.vif_type or "",
-            addresses=_addresses(session, port_id),
-        )
-
-
-def _addresses(session: Any, port_id: str) -> tuple[FixedIp, ...]:
-    ip, subnet = models_v2.IPAllocation, models_v2.Subnet
-    rows = session.execute(
-        sa.select(subnet.id, subnet.cidr, subnet.gateway_ip, ip.ip_address)
-        .join(ip, ip.subnet_id == subnet.id)
-        .where(ip.port_id == port_id)
-        .order_by(subnet.ip_version, ip.ip_address)
-    )
-    return tuple(
-        FixedIp(
-            row.id,
-            ipaddress.ip_interface(f"{row.ip_address}/{str(row.cidr).partition('/')[2]}"),
-            ipaddress.ip_address(row.gateway_ip) if row.gateway_ip else None,
+            addresses=tuple(addresses.get(row.id, ())),
         )
         for row in rows
+    }
+
+
+def _addresses(session: Any, port_ids: Collection[str]) -> Mapping[str, list[FixedIp]]:
+    ip, subnet = models_v2.IPAllocation, models_v2.Subnet
+    rows = session.execute(
+        sa.select(ip.port_id, subnet.id, subnet.cidr, subnet.gateway_ip, ip.ip_address)
+        .join(ip, ip.subnet_id == subnet.id)
+        .where(ip.port_id.in_(port_ids))
+        .order_by(subnet.ip_version, ip.ip_address)
     )
+    found: dict[str, list[FixedIp]] = {}
+    for row in rows:
+        found.setdefault(row.port_id, []).append(
+            FixedIp(
+                row.id,
+                ipaddress.ip_interface(f"{row.ip_address}/{str(row.cidr).partition('/')[2]}"),
+                ipaddress.ip_address(row.gateway_ip) if row.gateway_ip else None,
+            )
+        )
+    return found
 
 
-def subnets_of(context: Any, network_id: str, device_owner: str) -> list[Subnet]:
-    """Return the network's subnets that may serve the owner, those with a gateway first."""
+def subnets_of(
+    context: Any, network_ids: Collection[str], device_owner: str
+) -> Mapping[str, list[Subnet]]:
+    """Return the networks' subnets that may serve the owner, those with a gateway first."""
     subnet, service = models_v2.Subnet, subnet_service_type.SubnetServiceType
+    found: dict[str, list[Subnet]] = {network_id: [] for network_id in network_ids}
     with db_api.CONTEXT_READER.using(context) as session:
         reserved = sa.select(service.subnet_id).where(service.subnet_id == subnet.id)
         rows = session.execute(
-            sa.select(subnet.id, subnet.ip_version, subnet.gateway_ip).where(
-                subnet.network_id == network_id,
+            sa.select(subnet.id, subnet.network_id, subnet.ip_version, subnet.gateway_ip).where(
+                subnet.network_id.in_(network_ids),
                 sa.or_(
                     ~reserved.exists(),
                     reserved.where(service.service_type == device_owner).exists(),
                 ),
             )
         )
-        found = [Subnet(row.id, row.ip_version, bool(row.gateway_ip)) for row in rows]
-    return sorted(found, key=lambda s: (not s.has_gateway, s.id))
+        for row in rows:
+            each = Subnet(row.id, row.ip_version, bool(row.gateway_ip))
+            found.setdefault(row.network_id, []).append(each)
+    return {i: sorted(each, key=lambda s: (not s.has_gateway, s.id)) for i, each in found.items()}

@@ -53,3 +53,12 @@ def sb(ovn: Northd) -> Iterator[Any]:
     api = backend(sb_impl.OvnSbApiIdlImpl, ovn.sb.remote, "OVN_Southbound")
     yield api
     api.ovsdb_connection.stop(10)
+
+
+@pytest.fixture
+def emptied(ovn: Northd) -> Iterator[None]:
+    """Leave no routers in OVN for the next test, once no replica is there to be confused."""
+    yield
+    for table, command in (("Logical_Router", "lr-del"), ("Logical_Switch", "ls-del")):
+        for row in ovn.nb.run("ovn-nbctl", "--bare", "--columns=_uuid", "list", table).split():
+            ovn.nb.run("ovn-nbctl", command, row)

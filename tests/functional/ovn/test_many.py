@@ -15,6 +15,7 @@ from swanherd.core.steering import Surroundings
 from swanherd.ovn import northbound, southbound
 from swanherd.ovn.events import RouterChanged
 from swanherd.ovn.northbound import Outcome
+from swanherd.ovn.routing import routing_of
 from tests.functional.ovn.daemons import Northd, until
 from tests.functional.ovn.test_northbound import router as router
 from tests.functional.ovn.test_northbound import sync_until_settled, wanted_of
@@ -54,7 +55,7 @@ def test_one_more_connection_costs_what_it_costs_where_there_are_few(
         one_more = wanted_of(router, revision + 1, pairs(count + 1))
         assert northbound.sync(nb, one_more) is Outcome.WRITTEN
         assert northbound.sync(nb, one_more) is Outcome.SAME
-        northbound.routing(nb, router)
+        routing_of(nb, router)
         costs.append(dict(work))
     assert costs[0] == costs[1]
 
@@ -84,8 +85,8 @@ def test_routes_of_our_own_bring_no_look(ovn: Northd, nb: Any, router: RouterId)
             heard.run(event, row, updates)
 
     nb.idl.notify = notify
-    until(lambda: northbound.routing(nb, router).gateways)
-    gateways = northbound.routing(nb, router).gateways
+    until(lambda: routing_of(nb, router).gateways)
+    gateways = routing_of(nb, router).gateways
     routed = Surroundings(default_routes=frozenset({4, 6}), gateways=gateways)
     name = f"neutron-{router}"
     told.clear()

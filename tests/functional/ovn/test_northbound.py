@@ -22,6 +22,7 @@ from swanherd.core.placement import Gateway
 from swanherd.core.steering import Northbound, Surroundings, northbound_of
 from swanherd.ovn import northbound, southbound
 from swanherd.ovn.northbound import Outcome
+from swanherd.ovn.routing import Routing, routing_of
 from tests.functional.ovn.daemons import Northd, until
 
 with warnings.catch_warnings():
@@ -227,9 +228,9 @@ def test_without_the_router_there_is_still_the_switch_to_remove(
 
 def test_default_routes_are_seen(ovn: Northd, nb: Any, router: RouterId) -> None:
     """A family has a default route when the router has one in its main table."""
-    until(lambda: northbound.routing(nb, router).default_routes == {4})
+    until(lambda: routing_of(nb, router).default_routes == {4})
     ovn.nb.run("ovn-nbctl", "lr-route-add", f"neutron-{router}", "::/0", "2001:db8::1")
-    until(lambda: northbound.routing(nb, router).default_routes == {4, 6})
+    until(lambda: routing_of(nb, router).default_routes == {4, 6})
 
 
 def test_where_the_routers_own_routes_lead_is_seen(ovn: Northd, nb: Any, router: RouterId) -> None:
@@ -237,20 +238,20 @@ def test_where_the_routers_own_routes_lead_is_seen(ovn: Northd, nb: Any, router:
     name = f"neutron-{router}"
     ovn.nb.run("ovn-nbctl", "lr-route-add", name, "10.4.0.0/16", "10.1.0.9")
     gateway = ipaddress.ip_address("203.0.113.1")
-    until(lambda: len(northbound.routing(nb, router).routed) == 4)
-    seen = northbound.routing(nb, router)
+    until(lambda: len(routing_of(nb, router).routed) == 4)
+    seen = routing_of(nb, router)
     assert seen.gateways == {gateway}
     assert {str(n) for n in seen.routed} == {
         *("10.1.0.0/24", "fd01::/64", "203.0.113.0/24", "10.4.0.0/16")
     }
     around = Surroundings(frozenset(), frozenset(), *_fields(seen))
     sync_until_settled(nb, wanted_of(router, 1, around=around))
-    assert northbound.routing(nb, router) == seen
+    assert routing_of(nb, router) == seen
     ovn.nb.run("ovn-nbctl", "--ecmp", "lr-route-add", name, "0.0.0.0/0", "203.0.113.2")
-    until(lambda: not northbound.routing(nb, router).gateways)
+    until(lambda: not routing_of(nb, router).gateways)
 
 
-def _fields(routing: northbound.Routing) -> tuple[Any, ...]:
+def _fields(routing: Routing) -> tuple[Any, ...]:
     return routing.default_routes, routing.gateways, routing.routed
 
 

@@ -15,6 +15,7 @@ from swanherd.server.db import head  # isort: skip - after neutron, whose import
 TABLES = (
     "agents",
     "ha_router_agent_port_bindings",
+    "ipallocationpools",
     "ipallocations",
     "ml2_port_bindings",
     "networks",
@@ -22,6 +23,7 @@ TABLES = (
     "router_extra_attributes",
     "routerl3agentbindings",
     "routers",
+    "subnet_service_types",
 )
 R1 = uuid("r1")
 

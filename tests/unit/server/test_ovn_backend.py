@@ -2,7 +2,7 @@ import ipaddress
 
 import pytest
 
-from swanherd.server.ovn_backend import lasting_network
+from swanherd.server.ovn_wanted import lasting_network
 from swanherd.server.topology import Inside, Router
 
 

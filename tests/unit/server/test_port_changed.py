@@ -56,7 +56,7 @@ def moved(before, after, owner=OWNER, trouble=None):
     driver = SimpleNamespace(nb_ovn=None)
     with (
         mock.patch("swanherd.server.ovn_backend.moving.move", move),
-        mock.patch("swanherd.server.ovn_backend._driver", return_value=driver),
+        mock.patch("swanherd.server.ovn_backend.driver", return_value=driver),
     ):
         OvnBackend._port_bound(None, "port", "after_update", None, payload)
     return told

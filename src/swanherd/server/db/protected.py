@@ -15,7 +15,7 @@ from swanherd.core.validation import make_selectors, parse_network
 from swanherd.server.backend import RouterTraffic
 from swanherd.server.db.lately import lately
 from swanherd.server.db.models import (
-    EndpointGroupRow,
+    EndpointRow,
     PeerCidrRow,
     SiteConnectionRow,
     VpnServiceRow,
@@ -86,36 +86,73 @@ def _on(router_ids: Sequence[str], query: Any) -> Any:
     return query.join(VpnServiceRow, service).where(VpnServiceRow.router_id.in_(router_ids))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of some routers, of which nothing is parsed yet.
+
+    Services and connections by router, peer CIDRs by connection, endpoints by group, and the
+    networks of subnets.
+    """
+
+    services: Mapping[str, Sequence[VpnServiceRow]]
+    connections: Mapping[str, Sequence[Line]]
+    peer_cidrs: Mapping[str, Sequence[str]]
+    groups: Mapping[str | None, Sequence[str]]
+    cidrs: Mapping[str, str]
+
+    def of(self, router_id: str) -> Protected:
+        """Return what one router's connections protect."""
+        services = tuple(self.services.get(router_id, ()))
+        connections = tuple(self.connections.get(router_id, ()))
+        local = _local(services, connections, self.groups)
+        return Protected(
+            services,
+            connections,
+            {
+                row.id: _selectors(
+                    tuple([self.cidrs[s] for s in local[row.id] if s in self.cidrs]),
+                    (
+                        *self.peer_cidrs.get(row.id, ()),
+                        *self.groups.get(row.peer_ep_group_id, ()),
+                    ),
+                )
+                for row in connections
+            },
+            local,
+        )
+
+
 def load(session: Any, router_id: str) -> Protected:
     """Return what a router's connections protect."""
-    services = services_of(session, [router_id])
-    lines = session.execute(_on([router_id], sa.select(*_LINE)).order_by(SiteConnectionRow.id))
-    connections = tuple(Line(*line) for line in lines)
-    remotes = _peer_cidrs(session, router_id)
-    groups = _groups(session, connections)
-    subnet_of = {service.id: service.subnet_id for service in services}
-    local = {
-        row.id: _local_subnets(subnet_of[row.vpnservice_id], groups.get(row.local_ep_group_id))
-        for row in connections
+    return read(session, [router_id]).of(router_id)
+
+
+def read(session: Any, router_ids: Sequence[str]) -> Rows:
+    """Read what tells it, of many routers in as many queries as of one."""
+    services: dict[str, list[VpnServiceRow]] = {}
+    home = {}
+    for service in services_of(session, router_ids):
+        services.setdefault(service.router_id, []).append(service)
+        home[service.id] = service.router_id
+    lines = session.execute(_on(router_ids, sa.select(*_LINE)).order_by(SiteConnectionRow.id))
+    connections: dict[str, list[Line]] = {}
+    for line in lines:
+        row = Line(*line)
+        if row.vpnservice_id in home:
+            connections.setdefault(home[row.vpnservice_id], []).append(row)
+    peer_cidrs = _peer_cidrs(session, router_ids)
+    groups = _groups(session, [row for rows in connections.values() for row in rows])
+    subnets = {
+        subnet
+        for router_id, rows in connections.items()
+        for each in _local(services[router_id], rows, groups).values()
+        for subnet in each
     }
-    cidrs = _cidrs(session, {subnet for subnets in local.values() for subnet in subnets})
-    return Protected(
-        services,
-        connections,
-        {
-            row.id: _selectors(
-                tuple([cidrs[subnet] for subnet in local[row.id] if subnet in cidrs]),
-                _remotes(remotes.get(row.id, ()), groups.get(row.peer_ep_group_id)),
-            )
-            for row in connections
-        },
-        local,
-    )
+    return Rows(services, connections, peer_cidrs, groups, _cidrs(session, subnets))
 
 
-def traffic_of(session: Any, router_id: str) -> RouterTraffic:
+def traffic_of(loaded: Protected) -> RouterTraffic:
     """Return what must be steered into the router's namespace."""
-    loaded = load(session, router_id)
     selectors = {pair for pairs in loaded.selectors.values() for pair in pairs}
     return RouterTraffic(
         tuple(sorted(selectors, key=lambda pair: pair.sort_key)),
@@ -125,26 +162,30 @@ def traffic_of(session: Any, router_id: str) -> RouterTraffic:
     )
 
 
-def _local_subnets(subnet_id: str | None, group: EndpointGroupRow | None) -> tuple[str, ...]:
-    if subnet_id is not None:
-        return (subnet_id,)
-    return tuple(sorted(row.endpoint for row in group.endpoints)) if group is not None else ()
+def _local(
+    services: Iterable[VpnServiceRow],
+    connections: Iterable[Line],
+    groups: Mapping[str | None, Sequence[str]],
+) -> dict[str, tuple[str, ...]]:
+    """Return the subnets behind each connection's local side."""
+    subnet_of = {service.id: service.subnet_id for service in services}
+    return {
+        row.id: (subnet,)
+        if (subnet := subnet_of[row.vpnservice_id]) is not None
+        else tuple(sorted(groups.get(row.local_ep_group_id, ())))
+        for row in connections
+    }
 
 
-def _peer_cidrs(session: Any, router_id: str) -> Mapping[str, list[str]]:
+def _peer_cidrs(session: Any, router_ids: Sequence[str]) -> Mapping[str, list[str]]:
     mine = SiteConnectionRow.id == PeerCidrRow.ipsec_site_connection_id
     query = sa.select(PeerCidrRow.ipsec_site_connection_id, PeerCidrRow.cidr)
     found: dict[str, list[str]] = {}
     for connection_id, cidr in session.execute(
-        _on([router_id], query.join(SiteConnectionRow, mine))
+        _on(router_ids, query.join(SiteConnectionRow, mine))
     ):
         found.setdefault(connection_id, []).append(cidr)
     return found
-
-
-def _remotes(peer_cidrs: Iterable[str], group: EndpointGroupRow | None) -> tuple[str, ...]:
-    more = () if group is None else [endpoint.endpoint for endpoint in group.endpoints]
-    return (*peer_cidrs, *more)
 
 
 # A change of a router asks for those of all its connections, of which nearly all are as before.
@@ -153,12 +194,16 @@ def _selectors(local: tuple[str, ...], remote: tuple[str, ...]) -> tuple[Traffic
     return make_selectors(map(parse_network, local), map(parse_network, remote))
 
 
-def _groups(session: Any, connections: Iterable[Line]) -> Mapping[str | None, EndpointGroupRow]:
+def _groups(session: Any, connections: Iterable[Line]) -> Mapping[str | None, list[str]]:
+    """Return the endpoints of every group that one of the connections has."""
     ids = {i for row in connections for i in (row.local_ep_group_id, row.peer_ep_group_id) if i}
-    if not ids:
-        return {}
-    query = sa.select(EndpointGroupRow).where(EndpointGroupRow.id.in_(ids))
-    return {group.id: group for group in session.scalars(query)}
+    found: dict[str | None, list[str]] = {}
+    if ids:
+        row = EndpointRow
+        query = sa.select(row.endpoint_group_id, row.endpoint)
+        for group_id, endpoint in session.execute(query.where(row.endpoint_group_id.in_(ids))):
+            found.setdefault(group_id, []).append(endpoint)
+    return found
 
 
 def _cidrs(session: Any, subnet_ids: set[str]) -> Mapping[str, str]:

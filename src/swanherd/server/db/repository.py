@@ -75,8 +75,15 @@ class Repository:
 
     def router_traffic(self, context: Any, router_id: RouterId) -> RouterTraffic:
         """Return what must be steered into the router's namespace."""
+        return self.traffic(context, [router_id])(router_id)
+
+    def traffic(
+        self, context: Any, router_ids: Sequence[RouterId]
+    ) -> Callable[[RouterId], RouterTraffic]:
+        """Return what tells it of each of these routers, in as many queries as of one."""
         with db_api.CONTEXT_READER.using(context) as session:
-            return protected.traffic_of(session, router_id)
+            rows = protected.read(session, router_ids)
+        return lambda router_id: protected.traffic_of(rows.of(router_id))
 
     @db_api.retry_if_session_inactive()
     def set_placement(
@@ -207,6 +214,20 @@ class Repository:
                 if store_problem(status, problems.get(status.id)):
                     change.concern([status.id])
             change.settle()
+
+    def row_problems(
+        self, context: Any, router_ids: Collection[RouterId]
+    ) -> Mapping[RouterId, Mapping[str, Reason]]:
+        """Return which single connections of the routers have a cause recorded, in one query."""
+        row = StatusRow
+        query = sa.select(
+            *(row.router_id, row.id, row.problem_code, row.problem_text, row.problem_hint)
+        ).where(row.router_id.in_(router_ids), row.problem_code.is_not(None))
+        found: dict[RouterId, dict[str, Reason]] = {}
+        with db_api.CONTEXT_READER.using(context) as session:
+            for router_id, row_id, *reason in session.execute(query):
+                found.setdefault(router_id, {})[row_id] = Reason(*(part or "" for part in reason))
+        return found
 
     @db_api.retry_if_session_inactive()
     def set_northbound_revision(self, context: Any, router_id: RouterId, revision: int) -> None:
