@@ -64,7 +64,7 @@ class RouterTraffic:
 
     `selectors` are sorted and unique; `peer_addresses` are the peers as the API has them, IP
     addresses and names; `local_subnet_ids` are the subnets behind the local side;
-    `by_connection` tells whose the selectors are.
+    `by_connection` tells whose the selectors are, `local_subnets` whose the subnets, services too.
     """
 
     selectors: tuple[TrafficSelector, ...]
@@ -73,6 +73,7 @@ class RouterTraffic:
     by_connection: Mapping[str, tuple[TrafficSelector, ...]] = dataclasses.field(
         default_factory=dict
     )
+    local_subnets: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +122,12 @@ class RouterStore(Protocol):
 
         What rows of one router can't be read is told when that one is asked for.
         """
+        ...
+
+    def local_subnets(
+        self, context: Any, router_ids: Sequence[RouterId]
+    ) -> Mapping[RouterId, Mapping[str, tuple[str, ...]]]:
+        """Return the local subnets of the routers' services and connections, in few queries."""
         ...
 
     def set_placement(
@@ -181,13 +188,13 @@ class RouterStore(Protocol):
     def set_row_problems(
         self, context: Any, router_id: RouterId, problems: Mapping[str, Reason]
     ) -> None:
-        """Record the causes that keep single connections from working; no other has one."""
+        """Record the causes that keep single services and connections from working, no others."""
         ...
 
     def row_problems(
         self, context: Any, router_ids: Collection[RouterId]
     ) -> Mapping[RouterId, Mapping[str, Reason]]:
-        """Return which single connections of the routers have a cause recorded."""
+        """Return which single rows of the routers have a cause recorded."""
         ...
 
     def set_northbound_revision(self, context: Any, router_id: RouterId, revision: int) -> None:

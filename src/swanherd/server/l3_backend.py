@@ -32,6 +32,7 @@ from swanherd.server.backend import Addresses, RouterRow, RouterStore, Wiring
 from swanherd.server.l3_topology import L3Router, detours_of, l3_router_of, l3_routers_of
 from swanherd.server.maintenance import Looks
 from swanherd.server.placement import agents
+from swanherd.server.shown import detached
 from swanherd.server.topology import BoundPort, Outside, Router
 
 LOG = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class L3Backend:
             self._store.set_placement(admin, router_id, wanted.host)
         if wanted.problem != row.problem:
             self._store.set_problem(admin, router_id, wanted.problem)
+        if wanted.problems != self._store.row_problems(admin, [router_id]).get(router_id, {}):
+            self._store.set_row_problems(admin, router_id, wanted.problems)
         now = self._store.get_router_row(admin, router_id)
         if now is not None and now.northbound_revision < now.revision:
             self._store.set_northbound_revision(admin, router_id, now.revision)
@@ -101,10 +104,12 @@ class L3Backend:
             return [row.router_id for row in rows]
         wanted = self._wanted(context, rows)
         recorded = self._store.external_addresses(context, list(wanted))
+        problems = self._store.row_problems(context, list(wanted))
         return [
             row.router_id
             for row in rows
             if not wanted[row.router_id].is_met(row, recorded[row.router_id])
+            or wanted[row.router_id].problems != problems.get(row.router_id, {})
         ]
 
     def wiring(self, context: Any, row: RouterRow) -> Wiring:
@@ -199,8 +204,13 @@ class L3Backend:
         outside = topology.outside_of(context, ids)
         served = l3_routers_of(context, ids)
         known = agents(context).known
+        local = self._store.local_subnets(context, ids)
+        attached = topology.attached_of(context, ids)
         return {
-            row.router_id: _wanted(row, outside.get(row.router_id), served[row.router_id], known)
+            row.router_id: dataclasses.replace(
+                _wanted(row, outside.get(row.router_id), served[row.router_id], known),
+                problems=detached(local[row.router_id], attached[row.router_id]),
+            )
             for row in rows
         }
 
@@ -224,6 +234,7 @@ class _Wanted:
     host: str | None
     addresses: Addresses
     problem: Reason | None
+    problems: Mapping[str, Reason] = dataclasses.field(default_factory=dict)
 
     def is_met(self, row: RouterRow, recorded: Collection[Addresses]) -> bool:
         """Tell whether a look would find nothing to do; without services nothing is recorded."""

@@ -17,6 +17,7 @@ from swanherd.core.placement import Placement
 from swanherd.core.steering import Northbound, Surroundings
 from swanherd.ovn import moving, southbound
 from swanherd.ovn.routing import routing_of
+from swanherd.server import shown
 from swanherd.server.backend import RouterRow, RouterTraffic
 from swanherd.server.topology import BoundPort, Router
 
@@ -41,7 +42,7 @@ def driver() -> Any:
 def steered(
     nb: Any, row: RouterRow, router: Router | None, traffic: RouterTraffic
 ) -> tuple[Northbound, Mapping[str, Reason]]:
-    """Return the rows of this row's revision, and which connections can't be steered."""
+    """Return the rows of this row's revision, and why single connections can't be steered."""
     peers = map(_address, traffic.peer_addresses)
     routing = routing_of(nb, row.router_id)
     around = Surroundings(
@@ -56,7 +57,11 @@ def steered(
     # The transit is where the public port is, and goes when that goes.
     host = row.host and (moving.public_host(nb, row.router_id) or row.host)
     wanted = steering.northbound_of(row.router_id, row.revision, host, traffic.selectors, around)
-    return wanted, steering.limitations(traffic.by_connection, around)
+    attached = {i.subnet_id for i in (router.inside if router else ())}
+    return wanted, {
+        **steering.limitations(traffic.by_connection, around),
+        **shown.detached(traffic.local_subnets, attached),
+    }
 
 
 def placed(row: RouterRow, router: Router | None, agents: placement.Agents) -> Placement:

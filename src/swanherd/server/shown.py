@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from swanherd.core.model import Reason, RowStatus, Status
 
@@ -86,6 +87,26 @@ def lost(facts: Facts, host: str) -> Shown:
     if facts.problem is not None:
         return waiting(facts)
     return Shown(Status.DOWN, reason, facts.was_up)
+
+
+def detached(local: Mapping[str, Iterable[str]], attached: Container[str]) -> dict[str, Reason]:
+    """Return the cause for each row that has a local subnet which isn't on the router.
+
+    Requests can't make that, but the tables of another plugin may have it: a tunnel would be up
+    to which no packet comes.
+    """
+    lost = {row_id: [s for s in subnets if s not in attached] for row_id, subnets in local.items()}
+    return {row_id: _detached(subnets) for row_id, subnets in lost.items() if subnets}
+
+
+def _detached(subnet_ids: Sequence[str]) -> Reason:
+    first, more = subnet_ids[0], len(subnet_ids) - 1
+    which = f"{first} and {more} more" if more else first
+    return Reason(
+        "local_subnet_detached",
+        f"The router has no interface in the local subnet {which}.",
+        "Attach it to the router again, or use local subnets that the router has.",
+    )
 
 
 def superseded(successor_id: str) -> Reason:

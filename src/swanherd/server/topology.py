@@ -166,6 +166,26 @@ def _inside(session: Any, router_ids: Collection[str]) -> Mapping[str, list[Insi
     return found
 
 
+def attached_of(
+    context: Any, router_ids: Collection[RouterId]
+) -> Mapping[RouterId, frozenset[str]]:
+    """Return in which subnets the routers have an interface, in one query."""
+    port, ip = models_v2.Port, models_v2.IPAllocation
+    query = (
+        sa.select(port.device_id, ip.subnet_id)
+        .join(ip, ip.port_id == port.id)
+        .where(
+            port.device_id.in_(router_ids),
+            port.device_owner.in_(constants.ROUTER_INTERFACE_OWNERS),
+        )
+    )
+    found: dict[RouterId, set[str]] = {router_id: set() for router_id in router_ids}
+    with db_api.CONTEXT_READER.using(context) as session:
+        for router_id, subnet_id in session.execute(query):
+            found.setdefault(router_id, set()).add(subnet_id)
+    return {router_id: frozenset(subnets) for router_id, subnets in found.items()}
+
+
 def outside_of(context: Any, router_ids: Collection[RouterId]) -> Mapping[RouterId, Outside]:
     """Return the gateways of those of the routers that exist, in one query."""
     router, port = l3_models.Router, models_v2.Port

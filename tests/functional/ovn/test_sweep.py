@@ -129,6 +129,7 @@ CHANGES = NORTHBOUND | {
     "an interface in a peer CIDR": lambda cloud: cloud.neutron.port(
         "more", "network:router_interface", "10.2.0.1", "t4"
     ),
+    "no interface": lambda cloud: cloud.neutron.disconnect("r1", "s4"),
     "no gateway": lambda cloud: cloud.neutron.change("routers", R1, gw_port_id=None),
     "an address of IPv6": lambda cloud: cloud.neutron.subnet("e6", 6, PUBLIC6),
     "a failure": lambda cloud: cloud.store.set_problem(admin(), R1, Reason("x", "y")),

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from sqlalchemy import orm
 
-from swanherd.core.model import TrafficSelector
+from swanherd.core.model import RouterId, TrafficSelector
 from swanherd.core.validation import make_selectors, parse_network
 from swanherd.server.backend import RouterTraffic
 from swanherd.server.db.lately import lately
@@ -127,8 +127,38 @@ def load(session: Any, router_id: str) -> Protected:
     return read(session, [router_id]).of(router_id)
 
 
+def local_subnets(
+    session: Any, router_ids: Sequence[RouterId]
+) -> Mapping[RouterId, Mapping[str, tuple[str, ...]]]:
+    """Return the local subnets of the routers' services and connections, by their ids."""
+    services, connections = _lines(session, router_ids)
+    groups = _groups(session, connections)
+    return {
+        i: _local_of_all(
+            services.get(i, ()), _local(services.get(i, ()), connections.get(i, ()), groups)
+        )
+        for i in router_ids
+    }
+
+
 def read(session: Any, router_ids: Sequence[str]) -> Rows:
     """Read what tells it, of many routers in as many queries as of one."""
+    services, connections = _lines(session, router_ids)
+    peer_cidrs = _peer_cidrs(session, router_ids)
+    groups = _groups(session, connections)
+    subnets = {
+        subnet
+        for router_id, rows in connections.items()
+        for each in _local(services[router_id], rows, groups).values()
+        for subnet in each
+    }
+    return Rows(services, connections, peer_cidrs, groups, _cidrs(session, subnets))
+
+
+def _lines(
+    session: Any, router_ids: Sequence[str]
+) -> tuple[Mapping[str, Sequence[VpnServiceRow]], Mapping[str, Sequence[Line]]]:
+    """Return the routers' services and connections, by router."""
     services: dict[str, list[VpnServiceRow]] = {}
     home = {}
     for service in services_of(session, router_ids):
@@ -140,15 +170,7 @@ def read(session: Any, router_ids: Sequence[str]) -> Rows:
         row = Line(*line)
         if row.vpnservice_id in home:
             connections.setdefault(home[row.vpnservice_id], []).append(row)
-    peer_cidrs = _peer_cidrs(session, router_ids)
-    groups = _groups(session, [row for rows in connections.values() for row in rows])
-    subnets = {
-        subnet
-        for router_id, rows in connections.items()
-        for each in _local(services[router_id], rows, groups).values()
-        for subnet in each
-    }
-    return Rows(services, connections, peer_cidrs, groups, _cidrs(session, subnets))
+    return services, connections
 
 
 def traffic_of(loaded: Protected) -> RouterTraffic:
@@ -159,6 +181,7 @@ def traffic_of(loaded: Protected) -> RouterTraffic:
         tuple(sorted({row.peer_address for row in loaded.connections})),
         tuple(sorted({subnet for subnets in loaded.local_subnets.values() for subnet in subnets})),
         loaded.selectors,
+        _local_of_all(loaded.services, loaded.local_subnets),
     )
 
 
@@ -175,6 +198,13 @@ def _local(
         else tuple(sorted(groups.get(row.local_ep_group_id, ())))
         for row in connections
     }
+
+
+def _local_of_all(
+    services: Iterable[VpnServiceRow], local: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Add the services' subnets to those of connections."""
+    return {**{s.id: (s.subnet_id,) for s in services if s.subnet_id is not None}, **local}
 
 
 def _peer_cidrs(session: Any, router_ids: Sequence[str]) -> Mapping[str, list[str]]:
@@ -194,9 +224,12 @@ def _selectors(local: tuple[str, ...], remote: tuple[str, ...]) -> tuple[Traffic
     return make_selectors(map(parse_network, local), map(parse_network, remote))
 
 
-def _groups(session: Any, connections: Iterable[Line]) -> Mapping[str | None, list[str]]:
+def _groups(
+    session: Any, connections: Mapping[str, Sequence[Line]]
+) -> Mapping[str | None, list[str]]:
     """Return the endpoints of every group that one of the connections has."""
-    ids = {i for row in connections for i in (row.local_ep_group_id, row.peer_ep_group_id) if i}
+    lines = [row for rows in connections.values() for row in rows]
+    ids = {i for row in lines for i in (row.local_ep_group_id, row.peer_ep_group_id) if i}
     found: dict[str | None, list[str]] = {}
     if ids:
         row = EndpointRow

@@ -85,6 +85,13 @@ class Repository:
             rows = protected.read(session, router_ids)
         return lambda router_id: protected.traffic_of(rows.of(router_id))
 
+    def local_subnets(
+        self, context: Any, router_ids: Sequence[RouterId]
+    ) -> Mapping[RouterId, Mapping[str, tuple[str, ...]]]:
+        """Return the local subnets of the routers' services and connections, in three queries."""
+        with db_api.CONTEXT_READER.using(context) as session:
+            return protected.local_subnets(session, router_ids)
+
     @db_api.retry_if_session_inactive()
     def set_placement(
         self, context: Any, router_id: RouterId, host: str | None, standbys: Sequence[str] = ()
@@ -204,7 +211,7 @@ class Repository:
     def set_row_problems(
         self, context: Any, router_id: RouterId, problems: Mapping[str, Reason]
     ) -> None:
-        """Record the causes that keep single connections from working; no other has one."""
+        """Record the causes that keep single services and connections from working, no others."""
         with db_api.CONTEXT_WRITER.using(context) as session:
             row = self._locked(session, router_id)
             if row is None:
@@ -218,7 +225,7 @@ class Repository:
     def row_problems(
         self, context: Any, router_ids: Collection[RouterId]
     ) -> Mapping[RouterId, Mapping[str, Reason]]:
-        """Return which single connections of the routers have a cause recorded, in one query."""
+        """Return which single rows of the routers have a cause recorded, in one query."""
         row = StatusRow
         query = sa.select(
             *(row.router_id, row.id, row.problem_code, row.problem_text, row.problem_hint)

@@ -80,8 +80,12 @@ def facts_of(
 ) -> Facts:
     """Return what the server knows of a service or connection."""
     is_service = isinstance(target, VpnServiceRow)
-    if problem is None and isinstance(target, SiteConnectionRow):
-        problem = connection_problem(target, service, status)
+    if problem is None:
+        problem = (
+            connection_problem(target, service, status)
+            if isinstance(target, SiteConnectionRow)
+            else problem_of(status)
+        )
     return Facts(
         is_service=is_service,
         up=bool(target.admin_state_up and service.admin_state_up),
