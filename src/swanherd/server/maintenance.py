@@ -31,6 +31,8 @@ LEFTOVERS_INTERVAL = 20  # seconds
 
 # Of Neutron's 50 or so connections to the database.
 _AT_ONCE = 8
+# Threads that wait cost little, but a process may have only so many.
+_MOST = 256
 
 
 class Line(Generic[K]):
@@ -68,85 +70,99 @@ class Line(Generic[K]):
             attempt(self._work, key)
 
 
-@dataclasses.dataclass(eq=False)
-class _Turns:
-    """A thread's turns for one key: since when its turn lasts, and what was asked meanwhile."""
+@dataclasses.dataclass(eq=False, frozen=True)
+class _Turn(Generic[K]):
+    """A thread's turn: for which key, and since when."""
 
+    key: K
     since: float
-    again: bool = True
-    watched: bool = False
 
 
 class Apart(Generic[K]):
-    """Does `work` for each key in a thread of its own, and again if it was named meanwhile.
+    """Does `work` for keys in a few threads, `at_once`, and again for one named meanwhile.
 
-    A few at once; one that waits, for the message bus perhaps, keeps the others waiting for
-    `patience` seconds at most, and what its own key is named for meanwhile until its turn has
-    lasted for `overtaken_after` seconds.
+    One whose turn lasts longer than `patience` (seconds) waits for something, the message bus
+    perhaps. It takes no place any more: neither others nor what its own key is named for
+    meanwhile wait for it, unless as many as `most` do. The first that were named come first.
     """
 
     def __init__(
-        self, work: Callable[[K], None], patience: float = 2.0, overtaken_after: float = 0.5
+        self,
+        work: Callable[[K], None],
+        patience: float = 0.5,
+        at_once: int = _AT_ONCE,
+        most: int = _MOST,
     ) -> None:
         self._work = work
         self._patience = patience
-        self._overtaken_after = overtaken_after
+        self._at_once = at_once
+        self._most = most
         self._lock = threading.Lock()
-        self._turns: dict[K, _Turns] = {}
-        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._waiting: dict[K, None] = {}
+        self._turns: dict[K, _Turn[K]] = {}  # those that take a place
+        self._threads = 0
+        self._is_watched = False
 
     def add(self, key: K) -> None:
         """Name a key; returns at once."""
         with self._lock:
-            known = self._turns.get(key)
-            if known is None:
-                self._begin(key)
-                return
-            known.again = True
-            if not known.watched:
-                known.watched = True
-                self._watch(key, known)
+            self._waiting.setdefault(key)
+            self._begin()
 
-    def _begin(self, key: K) -> None:
-        self._turns[key] = turns = _Turns(time.monotonic())
-        threading.Thread(target=self._run, args=(key, turns), daemon=True).start()
-
-    def _watch(self, key: K, turns: _Turns) -> None:
-        left = turns.since + self._overtaken_after - time.monotonic()
-        timer = threading.Timer(max(0.0, left), self._overtake, (key, turns))
-        timer.daemon = True
-        timer.start()
-
-    def _overtake(self, key: K, turns: _Turns) -> None:
-        """Do in another thread what was asked for since a turn began that lasts too long."""
+    def pass_on(self, key: K) -> None:
+        """Hear that the rest of a key's turn may take as long as it likes."""
         with self._lock:
-            if self._turns.get(key) is not turns:
-                return
-            if not turns.again:
-                turns.watched = False
-            elif time.monotonic() - turns.since < self._overtaken_after:
-                self._watch(key, turns)  # a later turn
-            else:
-                self._begin(key)
+            if self._turns.pop(key, None) is not None:
+                self._begin()
 
-    def _run(self, key: K, turns: _Turns) -> None:
-        has_place = self._places.acquire(timeout=self._patience)
-        try:
-            while self._take(key, turns):
-                attempt(self._work, key)
-        finally:
-            if has_place:
-                self._places.release()
+    def _begin(self) -> None:
+        """Begin what may; with the lock."""
+        now = time.monotonic()
+        self._turns = {
+            key: turn for key, turn in self._turns.items() if now - turn.since < self._patience
+        }
+        while self._threads < self._most and (turn := self._next()):
+            self._threads += 1
+            threading.Thread(target=self._run, args=(turn,), daemon=True).start()
+        if self._waiting and self._turns and not self._is_watched:
+            self._is_watched = True
+            first = min(turn.since for turn in self._turns.values())
+            timer = threading.Timer(max(0.0, first + self._patience - now), self._look_again)
+            timer.daemon = True
+            timer.start()
 
-    def _take(self, key: K, turns: _Turns) -> bool:
-        """Tell whether the key was named since it was last taken; else forget it."""
+    def _look_again(self) -> None:
         with self._lock:
-            if self._turns.get(key) is not turns:
-                return False
-            again, turns.again, turns.since = turns.again, False, time.monotonic()
-            if not again:
-                del self._turns[key]
-            return again
+            self._is_watched = False
+            self._begin()
+
+    def _next(self) -> _Turn[K] | None:
+        """Give a turn to the first key that may have one; with the lock."""
+        if len(self._turns) >= self._at_once:
+            return None
+        key = next((key for key in self._waiting if key not in self._turns), None)
+        if key is None:
+            return None
+        del self._waiting[key]
+        self._turns[key] = turn = _Turn(key, time.monotonic())
+        return turn
+
+    def _run(self, first: _Turn[K]) -> None:
+        turn: _Turn[K] | None = first
+        while turn is not None:
+            attempt(self._work, turn.key)
+            turn = self._end(turn)
+
+    def _end(self, turn: _Turn[K]) -> _Turn[K] | None:
+        """End a turn; return the thread's next one, if there is any."""
+        with self._lock:
+            if self._turns.get(turn.key) is turn:
+                del self._turns[turn.key]
+            following = self._next()
+            if following is None:
+                self._threads -= 1
+                self._begin()
+            return following
 
 
 def attempt(work: Callable[[K], None], key: K) -> None:

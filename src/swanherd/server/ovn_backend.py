@@ -205,10 +205,13 @@ class OvnBackend:
         host = port.get(portbindings.HOST_ID)
         if port.get("device_owner") != OWNER or host in ("", None, before[portbindings.HOST_ID]):
             return
+        router_id = RouterId(port["device_id"])
         try:
-            moving.move(driver().nb_ovn, RouterId(port["device_id"]), PortId(port["id"]), host)
+            moving.move(driver().nb_ovn, router_id, PortId(port["id"]), host)
         except Failure as failure:
             LOG.info("Neutron moves a public port itself: %s", failure)
+            return
+        self._moves.pass_on(router_id)
 
     def _port_changed(self, resource: str, event: str, trigger: Any, payload: Any) -> None:
         """Look at a router whose public port has other addresses now, by whomever."""

@@ -31,6 +31,72 @@ def test_one_that_waits_keeps_no_other_waiting():
     bus.set()
 
 
+def test_a_few_threads_do_what_many_are_named_for():
+    """Of 200 routers that move at once none is lost, and each is moved once."""
+    done, beside, go, over = [], [], threading.Event(), threading.Event()
+
+    def move(key):
+        go.wait(10)
+        beside.append(sum(t.name.endswith("(_run)") for t in threading.enumerate()) - before)
+        done.append(key)
+        if len(done) == 200:
+            over.set()
+
+    before = sum(t.name.endswith("(_run)") for t in threading.enumerate())
+    apart = Apart(move, patience=60)
+    for number in range(200):
+        apart.add(number)
+    go.set()
+    assert over.wait(20)
+    assert sorted(done) == list(range(200))
+    assert max(beside) <= 8
+
+
+def test_those_that_wait_are_so_many_at_most():
+    """Another one begins as soon as one of them has ended."""
+    bus, begun = threading.Semaphore(0), []
+
+    def move(key):
+        begun.append(key)
+        bus.acquire(timeout=10)
+
+    def wait_for(count):
+        deadline = time.monotonic() + 5
+        while len(begun) < count and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return sorted(begun)
+
+    apart = Apart(move, patience=0.02, at_once=2, most=4)
+    for number in range(5):
+        apart.add(number)
+    assert wait_for(4) == [0, 1, 2, 3]
+    time.sleep(0.1)  # five times as long as it would take
+    assert len(begun) == 4
+    bus.release()
+    assert wait_for(5) == [0, 1, 2, 3, 4]
+    bus.release(4)
+
+
+def test_one_whose_rest_may_wait_keeps_nobody_waiting():
+    """What its own key is named for meanwhile neither: it has been recorded elsewhere by then."""
+    bus, turns, over = threading.Event(), [], threading.Event()
+
+    def move(key):
+        turns.append(key)
+        if turns.count("a") == 2 and "b" in turns:
+            over.set()
+        apart.pass_on(key)
+        bus.wait(10)
+
+    apart = Apart(move, patience=60, at_once=1)
+    for key in "aba":
+        apart.add(key)
+    apart.add("a")
+    assert over.wait(5)
+    bus.set()
+    apart.pass_on("of nobody")
+
+
 def test_what_is_named_while_it_is_worked_on_is_done_again():
     """The last word counts, and equal ones collapse."""
     first, go, turns, over = threading.Event(), threading.Event(), [], threading.Event()
@@ -69,14 +135,14 @@ def test_one_that_waits_keeps_its_own_next_move_waiting_for_patience_at_most():
             time.sleep(0.005)
         assert len(turns) == count
 
-    apart = Apart(move, overtaken_after=0.2)
+    apart = Apart(move, patience=0.2)
     apart.add("r")
     wait_for_turns(1)
     for count in (2, 3):
         for _ in range(3):  # however often it is named
             apart.add("r")
         wait_for_turns(count)
-        assert turns[-1] - turns[-2] >= 0.2
+        assert turns[-1] - turns[-2] >= 0.19  # a turn begins a moment before its work
     bus.set()
     for _ in turns:
         assert ended.acquire(timeout=5)

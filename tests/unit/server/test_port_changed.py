@@ -10,6 +10,7 @@ from swanherd.core.failures import Temporary
 from swanherd.core.model import Reason
 from swanherd.core.steering import public_port_id
 from swanherd.server import public_port
+from swanherd.server.maintenance import Apart
 from swanherd.server.ovn_backend import OvnBackend
 from swanherd.server.public_port import OWNER
 
@@ -54,11 +55,12 @@ def moved(before, after, owner=OWNER, trouble=None):
     port = {"id": "p", "device_owner": owner, "device_id": "r", "binding:host_id": after}
     payload = SimpleNamespace(states=[port | {"binding:host_id": before}, port], latest_state=port)
     driver = SimpleNamespace(nb_ovn=None)
+    backend = SimpleNamespace(_moves=Apart(None))
     with (
         mock.patch("swanherd.server.ovn_backend.moving.move", move),
         mock.patch("swanherd.server.ovn_backend.driver", return_value=driver),
     ):
-        OvnBackend._port_bound(None, "port", "after_update", None, payload)
+        OvnBackend._port_bound(backend, "port", "after_update", None, payload)
     return told
 
 
