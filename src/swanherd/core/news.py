@@ -25,10 +25,10 @@ def news_of(
         return report
     awaited = frozenset(unsettled)
     # Nearly every row is the same object, and nothing of those is compared.
-    objects = dict(zip(map(id, report.connections), report.connections, strict=True))
-    others = {objects[i].id for i in objects.keys() - set(map(id, told.connections))}
-    known = {row.id: row for row in told.connections if row.id in others}
-    concerned = [row for row in report.connections if row.id in awaited or row.id in others]
+    same = set(map(id, told.connections))
+    concerned = [row for row in report.connections if id(row) not in same or row.id in awaited]
+    ids = {row.id for row in concerned}
+    known = {row.id: row for row in told.connections if row.id in ids} if ids else {}
     news = [row for row in concerned if row.id in awaited or known.get(row.id) != row]
     return dataclasses.replace(report, connections=tuple(news))
 

@@ -15,7 +15,7 @@ import dataclasses
 import ipaddress
 import itertools
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from swanherd.core.ike import IkeConfig
@@ -139,9 +139,10 @@ def _gathered(connections: Iterable[SiteConnection], key: Secret) -> list[Peerin
     return [_peering(key, i, [c for _, c in items], firsts) for i, items in by_peering]
 
 
-def config_order(wanted: Iterable[Peering]) -> Iterator[str]:
-    """Return the names of the configs, in this order."""
-    return map(_NAME, wanted)
+@remember
+def config_order(desired: DesiredRouter) -> tuple[str, ...]:
+    """Return the names of the peerings' configs, in their order."""
+    return tuple(map(_NAME, peerings(desired)))
 
 
 @remember
@@ -165,7 +166,14 @@ def by_identity(desired: DesiredRouter) -> Mapping[ConnectionId, Peering]:
 @remember
 def config_names(desired: DesiredRouter) -> frozenset[str]:
     """Return the names of all configs that charon should have loaded."""
-    return frozenset(config_order(peerings(desired)))
+    return frozenset(config_order(desired))
+
+
+@remember
+def each_config(desired: DesiredRouter) -> tuple[str, ...]:
+    """Return the name of each connection's config, in the connections' order; "" without one."""
+    found = map(by_member(desired).get, [c.id for c in desired.connections])
+    return tuple(["" if peering is None else peering.config.name for peering in found])
 
 
 def ike_config(connection: SiteConnection, key: Secret) -> IkeConfig:

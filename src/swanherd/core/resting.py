@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection
 
 from swanherd.core import precedence
 from swanherd.core.ike import IkeSa, SaState
 from swanherd.core.index import Index
 from swanherd.core.memo import remember_each
-from swanherd.core.model import IkeVersion
-from swanherd.core.peering import Peering, config_order
+from swanherd.core.model import DesiredRouter, IkeVersion
+from swanherd.core.peering import Peering, config_order, peerings
 
 
 def restless(
-    wanted: Sequence[Peering],
+    desired: DesiredRouter,
     current: Index,
-    faults: Container[str],
-    ranked: Container[str] = (),
+    faults: Collection[str],
+    ranked: Collection[str] = (),
     *,
     young: bool,
 ) -> list[Peering]:
@@ -25,8 +25,11 @@ def restless(
     With `young` also those that rest, but with children that the peer may not use yet; and those
     that are loaded with a rank, which isn't for ever.
     """
-    alone = list(map(current.single.get, config_order(wanted)))
+    wanted = peerings(desired)
+    alone = list(map(current.single.get, config_order(desired)))
     rest = _each_rests(alone, wanted)
+    if not faults and not ranked and not young:
+        return [peering for peering, rests in zip(wanted, rest, strict=True) if not rests]
     return [
         peering
         for peering, sa, rests in zip(wanted, alone, rest, strict=True)

@@ -16,7 +16,6 @@ from swanherd.core.layout import tunnel_mtu
 from swanherd.core.loading import loaded
 from swanherd.core.memo import equal, includes, remember_each, remember_pair
 from swanherd.core.model import (
-    ConnectionId,
     DataPlane,
     DesiredRouter,
     Initiator,
@@ -35,6 +34,7 @@ from swanherd.core.peering import (
     by_member,
     children_of,
     config_names,
+    each_config,
     is_unresolved,
 )
 from swanherd.core.planner import Observed
@@ -163,7 +163,7 @@ def _connection_rows(look: _Look, able: DesiredRouter) -> tuple[RowStatus, ...]:
     `able` is what of the router can be negotiated.
     """
     by_connection = by_member(able)
-    rows = _active_rows(look, by_connection, all_unlike(able))
+    rows = _active_rows(look, able)
     places = [place for place, row in enumerate(rows) if row is None]
     others = [look.desired.connections[place] for place in places]
     judged = _judged_rows(look, [(c, by_connection.get(c.id)) for c in others]) if others else ()
@@ -190,23 +190,18 @@ def _judged_rows(
         yield dataclasses.replace(row, effective_mtu=mtu, details=details)
 
 
-def _active_rows(
-    look: _Look,
-    by_connection: Mapping[ConnectionId, Peering],
-    unlike: frozenset[ConnectionId],
-) -> list[RowStatus | None]:
+def _active_rows(look: _Look, able: DesiredRouter) -> list[RowStatus | None]:
     """Return the row of each connection of which nothing but its own IKE SA has to be known."""
     connections, public = look.desired.connections, look.desired.public
     if not look.is_calm:
         return [None] * len(connections)
-    own = list(map(by_connection.get, map(_ID, connections)))
-    names = ["" if peering is None else peering.config.name for peering in own]
-    sas = list(map(index_of(look.charon).single.get, names))
+    sas = list(map(index_of(look.charon).single.get, each_config(able)))
     path = None if public is None else public.mtu
     rows = _each_active(connections, sas, rest=(look.plane, path))
-    failed = look.trouble.connections
+    failed, unlike = look.trouble.connections, all_unlike(able)
     if not failed and not unlike:
         return rows
+    own = map(by_member(able).get, map(_ID, connections))
     return [
         None if p is None or p.config.connection.id in failed or c.id in unlike else row
         for c, p, row in zip(connections, own, rows, strict=True)

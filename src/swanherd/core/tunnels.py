@@ -198,7 +198,7 @@ def plan_tunnels(
     names = config_names(desired)
     strangers = [sa for sa in charon.ike_sas if sa.config not in names]
     ranks: list[tuple[Peering, int]] = []
-    for peering in restless(wanted, current, faults, charon.ranks, young=bool(strangers)):
+    for peering in restless(desired, current, faults, charon.ranks, young=bool(strangers)):
         view = view_of(peering)
         waits += view.young.values()
         dead, wait = _dead(view)

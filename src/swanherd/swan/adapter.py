@@ -223,7 +223,7 @@ class StrongSwan:
             router.silence = silence = router.silence.keep_only(asked_in, asked - KEPT)
             router.idle = idle = since.idle(listed, router.idle, asked)
             router.lacking = lacking = since.lacking(listed, router.lacking, asked)
-            router.outdated = outdated(listed.configs, listed.sas, router.outdated, asked)
+            router.outdated = outdated(listed.configs, listed.odd, router.outdated, asked)
         return ObservedCharon(
             running=True,
             options=self.life.options(router_id),

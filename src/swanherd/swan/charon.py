@@ -84,9 +84,10 @@ class CharonLife:
 
     def is_running(self, router_id: RouterId) -> bool:
         """Tell whether a charon of ours lives in the router's namespace as it is now."""
-        found = self._find(router_id)
+        record = self._record(router_id)
+        found = self._find(router_id, record)
         inode = self._namespace_inode(router_id) if found is not None else None
-        return found is not None and inode is not None and self._is_in(router_id, found, inode)
+        return found is not None and inode is not None and self._is_in(record, found, inode)
 
     def nameless(self, router_id: RouterId) -> tuple[int, int] | None:
         """Return our charon's process id and its namespace's inode, if no namespace has the name.
@@ -95,7 +96,7 @@ class CharonLife:
         """
         if self._namespace_inode(router_id) is not None:
             return None
-        found = self._find(router_id)
+        found = self._find(router_id, self._record(router_id))
         inode = self._processes.namespace_of(found.pid) if found is not None else None
         return (found.pid, inode) if found is not None and inode is not None else None
 
@@ -195,9 +196,8 @@ class CharonLife:
 
     # Which process
 
-    def _find(self, router_id: RouterId) -> Process | None:
+    def _find(self, router_id: RouterId, record: Mapping[str, object]) -> Process | None:
         """Return our charon, wherever it runs; after a lost record its socket tells."""
-        record = self._record(router_id)
         pid = record.get("pid")
         if isinstance(pid, int):
             found = process.look_up(pid)
@@ -206,9 +206,8 @@ class CharonLife:
         listener = process.behind(self.paths(router_id).vici)
         return process.look_up(listener) if listener else None
 
-    def _is_in(self, router_id: RouterId, found: Process, inode: int) -> bool:
+    def _is_in(self, record: Mapping[str, object], found: Process, inode: int) -> bool:
         """Tell whether it is in that namespace, which it never leaves: noted at its start."""
-        record = self._record(router_id)
         noted = record.get("namespace")
         if noted is None or (record.get("pid"), record.get("started")) != (
             found.pid,
@@ -225,10 +224,10 @@ class CharonLife:
         return record if isinstance(record, dict) else {}
 
     def _end(self, router_id: RouterId) -> None:
-        found = self._find(router_id)
+        record = self._record(router_id)
+        found = self._find(router_id, record)
         if found is not None and not process.end(found, self._processes, _STOP_LIMIT):
             raise Temporary(router_id, _stop_failed(found.pid))
-        record = self._record(router_id)
         pid = record.get("pid")
         if isinstance(pid, int) and not process.wait_ended(
             pid, record.get("started"), _STOP_LIMIT

@@ -35,7 +35,8 @@ class Listed:
     """What charon has; by a config's name its facts, and the ids of its live IKE SAs.
 
     `fresh` are the IKE SAs that it told just now: all of them if the list is `whole`; `v1` the
-    names of the configs of IKEv1.
+    names of the configs of IKEv1. Who isn't among the `odd` IKE SAs has children of its config
+    alone.
     """
 
     configs: frozenset[LoadedConfig]
@@ -46,6 +47,7 @@ class Listed:
     fresh: tuple[IkeSa, ...] = ()
     whole: bool = True
     v1: frozenset[str] = frozenset()
+    odd: tuple[IkeSa, ...] = ()
 
 
 class Lists:
@@ -126,6 +128,7 @@ class Lists:
                 raise
             sas = tuple(itertools.chain.from_iterable(self._sas.values()))
             fresh = sas if names is None else tuple(self._of(names))
+            odd = self._restless | (self._sas.keys() - self._configs.keys())
             return Listed(
                 self._set,
                 self._facts,
@@ -135,6 +138,7 @@ class Lists:
                 fresh,
                 names is None,
                 frozenset(self._v1),
+                tuple(self._of(odd)),
             )
 
     def _take(self, within: float) -> set[str] | None:

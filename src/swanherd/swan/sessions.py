@@ -49,6 +49,7 @@ class _Transport:
     def __init__(self, path: Path) -> None:
         self.socket = descriptors.stays(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         self.socket.settimeout(_LIMIT)
+        self.heard: set[str] = set()  # the events that charon tells here
         try:
             self.socket.connect(str(path))
         except OSError:
@@ -162,11 +163,16 @@ def _code(error: Exception) -> str:
 def _stream(
     transport: _Transport, command: str, event: str, message: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """Return the events that a command makes, all of them, and leave the session as it was."""
+    """Return the events that a command makes, all of them.
+
+    charon tells them only whose command it is, so they come at no other time.
+    """
     payload = None if message is None else Message.serialize(message)
-    early = _confirmed(transport, Packet.register_event(event), event)
+    if event not in transport.heard:
+        _confirmed(transport, Packet.register_event(event), event)
+        transport.heard.add(event)
     transport.send(Packet.request(command, payload))
-    found = [read_message(packet.payload.read()) for packet in early]
+    found = []
     packet = Packet.parse(transport.receive())
     while packet.response_type == Packet.EVENT:
         found.append(read_message(packet.payload.read()))
@@ -174,14 +180,13 @@ def _stream(
     if packet.response_type != Packet.CMD_RESPONSE:
         raise SessionException(f"charon doesn't know the command {command}")
     answer = read_message(packet.payload.read())
-    _confirmed(transport, Packet.unregister_event(event), event)
     if answer.get("success", b"yes") != b"yes":
         raise CommandException(f"Command failed: {str(answer.get('errmsg', b''), 'utf-8')}")
     return found
 
 
 def _confirmed(transport: _Transport, request: bytes, event: str) -> list[Any]:
-    """Register for an event, or end it; return the events that came before the confirmation."""
+    """Register for an event; return the events that came before the confirmation."""
     transport.send(request)
     early: list[Any] = []
     while True:

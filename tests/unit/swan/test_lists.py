@@ -126,6 +126,29 @@ def test_secrets_are_known_as_charon_confirms_them_and_asked_for_with_all_else()
     assert lists.look().secrets == {"one", "two"}
 
 
+def test_who_has_children_of_no_config_is_odd():
+    """Of all others nothing is outdated: none of a thousand is looked at for it."""
+    commands, lists = many(100)
+    assert lists.look().odd == ()
+    commands.names.remove("c7")
+    unloaded = [{"c7": commands.sa("c7")}]
+    listed, commands.stream = (
+        commands.stream,
+        lambda command, event, message=None: (
+            unloaded
+            if (command, message) == ("list-sas", {"ike": "c7"})
+            else listed(command, event, message)
+        ),
+    )
+    lists.loaded("c7")
+    assert [sa.config for sa in lists.look().odd] == ["c7"]
+    changed = commands.sa("c8")
+    changed["child-sas"]["x"]["name"] = b"another-x"
+    commands.sa = lambda name: changed
+    lists.loaded("c8")
+    assert {sa.config for sa in lists.look().odd} == {"c7", "c8"}
+
+
 def test_a_config_that_comes_or_goes_is_seen():
     """In the set of configs, in their facts, and among those of IKEv1."""
     commands, lists = many(3)
