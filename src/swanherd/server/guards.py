@@ -39,6 +39,8 @@ def subscribe() -> None:
     registry.subscribe(keep_subnet, resources.SUBNET, events.PRECOMMIT_DELETE)
     for event in (events.PRECOMMIT_DELETE, events.PRECOMMIT_UPDATE):
         registry.subscribe(keep_port, resources.PORT, event)
+    if not sa.event.contains(models_v2.Port, "before_delete", keep_distributed):
+        sa.event.listen(models_v2.Port, "before_delete", keep_distributed)
 
 
 def keep_router(_resource: str, _event: str, _trigger: Any, payload: Any) -> None:
@@ -68,15 +70,28 @@ def keep_port(_resource: str, _event: str, _trigger: Any, payload: Any) -> None:
 
     Neutron lets the port's owner write which device it is of.
     """
-    port = models_v2.Port
     lost = _attached(payload.states[0]) - _attached(payload.desired_state or {})
     if not lost:
         return
     with db_api.CONTEXT_WRITER.using(payload.context) as session:
-        mine = port.id == payload.resource_id
-        session.execute(sa.select(port.id).where(mine).with_for_update())
-        for router_id, subnet_id in sorted(lost):
-            _keep_attached(session, router_id, subnet_id)
+        _keep_all(session, payload.resource_id, lost)
+
+
+def keep_distributed(_mapper: Any, connection: Any, port: models_v2.Port) -> None:
+    """Refuse (409) the same of a distributed router's port, which no host may have bound yet.
+
+    Neutron asks within the transaction once for each host that has, so perhaps not at all.
+    """
+    if port.device_owner == constants.DEVICE_OWNER_DVR_INTERFACE:
+        lost = {(port.device_id, ip.subnet_id) for ip in port.__dict__.get("fixed_ips", ())}
+        _keep_all(connection, port.id, lost)
+
+
+def _keep_all(session: Any, port_id: str, lost: Iterable[tuple[str, str]]) -> None:
+    port = models_v2.Port
+    session.execute(sa.select(port.id).where(port.id == port_id).with_for_update())
+    for router_id, subnet_id in sorted(lost):
+        _keep_attached(session, router_id, subnet_id)
 
 
 def _attached(port: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

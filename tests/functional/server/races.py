@@ -23,8 +23,11 @@ def transaction(database, statements):
         yield session
 
 
-def meanwhile(api, database, session, method, path, body=None):
-    """Ask, commit the session's transaction when the request waits for it; return the answer."""
+def meanwhile(api, database, session, method, path, body=None, last=()):
+    """Ask, commit the session's transaction when the request waits for it; return the answer.
+
+    `last`: statements of the session before it commits, which MariaDB may refuse for a deadlock.
+    """
     answers = []
     asking = threading.Thread(target=lambda: answers.append(api.request(method, path, body)))
     asking.start()
@@ -32,6 +35,9 @@ def meanwhile(api, database, session, method, path, body=None):
     while asking.is_alive() and database.sql(WAITING).split()[1] != "1":
         assert time.monotonic() < deadline, "the request doesn't wait for the transaction"
     assert asking.is_alive(), answers
+    with contextlib.suppress(pymysql.OperationalError), session.cursor() as cursor:
+        for statement in last:
+            cursor.execute(statement)
     session.commit()
     asking.join(stage.LIMIT)
     return answers[0]

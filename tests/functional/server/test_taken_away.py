@@ -1,5 +1,7 @@
 """What a VPN stands on can't be taken from it: neither at the same time, nor by its owner."""
 
+import dataclasses
+
 import pytest
 
 from tests.functional.server import stage
@@ -12,14 +14,16 @@ CONNECTIONS = "vpn/ipsec-site-connections"
 
 
 @pytest.fixture
-def place(api, cloud):
+def place(api, cloud, request):
     """A router of its own with a gateway and one interface, of which nothing is used."""
+    kind = getattr(request, "param", {})
     network = api.create("networks", "network")["id"]
     subnet = api.create("subnets", "subnet", network_id=network, cidr="10.5.0.0/24", ip_version=4)[
         "id"
     ]
     gateway = {"network_id": cloud["external"]}
-    router = api.create("routers", "router", external_gateway_info=gateway)["id"]
+    admin = dataclasses.replace(api, roles="admin,member,reader")
+    router = admin.create("routers", "router", external_gateway_info=gateway, **kind)["id"]
     path = f"routers/{router}/add_router_interface"
     port = api.request("PUT", path, {"subnet_id": subnet})[1]["port_id"]
     yield {"network": network, "subnet": subnet, "router": router, "port": port}
@@ -84,6 +88,27 @@ def test_a_service_that_is_being_made_keeps_interface_and_gateway(api, database,
     assert (code, errors(answer)) == (409, refusal or "SubnetInUseByVPNService")
     assert ROW in answer["NeutronError"]["message"]
     database.sql(f"DELETE FROM api.vpnservices WHERE id = '{ROW}'")
+
+
+@pytest.mark.parametrize("place", [{}, {"distributed": True}], indirect=True)
+@pytest.mark.parametrize("how", ["by_subnet", "by_port"])
+def test_a_service_that_comes_after_the_question_keeps_its_interface(api, database, place, how):
+    """Neutron has asked whether it may take that, and heard that nobody uses it.
+
+    Of a distributed router no agent may have bound it yet: then it doesn't ask again.
+    """
+    _, hold, insert = a_service(place)
+    path = f"routers/{place['router']}/remove_router_interface"
+    body = {"subnet_id": place["subnet"]} if how == "by_subnet" else {"port_id": place["port"]}
+    with transaction(database, [hold]) as session:
+        code, answer = meanwhile(api, database, session, "PUT", path, body, [insert])
+    made = database.sql(f"SELECT id FROM api.vpnservices WHERE id = '{ROW}'") == ROW
+    database.sql(f"DELETE FROM api.vpnservices WHERE id = '{ROW}'")
+    if made:
+        assert (code, errors(answer)) == (409, "SubnetInUseByVPNService")
+    else:  # MariaDB has ended who made it, and Neutron would begin anew
+        assert code == 200, answer
+        api.request("PUT", f"routers/{place['router']}/add_router_interface", body)
 
 
 @pytest.mark.parametrize(
