@@ -81,6 +81,12 @@ def remove(nb: Any, router_id: RouterId, revision: int) -> Outcome:
     return writing.outcome
 
 
+def revision_of(nb: Any, router_id: RouterId) -> int:
+    """Return the revision of the router's rows, 0 if there are none, or raise Temporary."""
+    with held(nb, router_id):
+        return _Rows(nb, router_id).revision
+
+
 def routers(nb: Any) -> dict[RouterId, int]:
     """Return every router of which rows of ours exist, with their revision (0 if unknown)."""
     with held(nb, EVERY_ROUTER):

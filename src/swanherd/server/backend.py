@@ -201,6 +201,10 @@ class RouterStore(Protocol):
         """Record that the backend has applied `revision`; never lowers what is recorded."""
         ...
 
+    def catch_up(self, context: Any, router_id: RouterId, revision: int) -> None:
+        """Raise the router's revision above this one, if it is lower."""
+        ...
+
     def forget_router(self, context: Any, router_id: RouterId) -> bool:
         """Delete the router's row if it has no vpnservice; return whether it is gone."""
         ...

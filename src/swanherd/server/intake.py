@@ -88,6 +88,8 @@ class Intake:
     def _take_row(self, row: _Row, revision: int, said: RowStatus) -> None:
         if revision < row.status.applied_revision:
             return
+        if revision > row.router.revision:
+            return  # of a database that was restored since: the agent will hear of this one's
         row.status.applied_revision = revision
         if not isinstance(row.target, VpnServiceRow):
             now = self._store.now()

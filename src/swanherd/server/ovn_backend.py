@@ -84,7 +84,7 @@ class OvnBackend:
         """Make the world fit the router's row; idempotent; raises Temporary or Permanent."""
         # Ports are made outside of the caller's transaction, and are no project's.
         admin = n_context.get_admin_context()
-        row = self._store.get_router_row(admin, router_id)
+        row = self._row(admin, router_id)
         if row is None or row.services == 0:
             self._remove(admin, router_id, row)
             return
@@ -238,6 +238,20 @@ class OvnBackend:
         moving.follow(driver().nb_ovn, router_id)
 
     # Parts of `ensure`
+
+    def _row(self, context: Any, router_id: RouterId) -> RouterRow | None:
+        """Return the router's row, of a revision that OVN's rows aren't above.
+
+        They are if an older database was restored: then nothing of it would ever be written.
+        """
+        row = self._store.get_router_row(context, router_id)
+        if row is None:
+            return None
+        written = northbound.revision_of(driver().nb_ovn, router_id)
+        if written > row.revision:
+            self._store.catch_up(context, router_id, written)
+            row = self._store.get_router_row(context, router_id)
+        return row
 
     def _steer(self, context: Any, row: RouterRow, router: Router | None) -> Mapping[str, Reason]:
         """Write the northbound rows of this row's revision; return which connections can't be.

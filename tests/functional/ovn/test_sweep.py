@@ -111,6 +111,16 @@ NORTHBOUND = {
     "a port elsewhere": lambda cloud: cloud.neutron.northbound(
         ["lsp-set-options", transit_port_id(R1), "requested-chassis=gateway-9"]
     ),
+    "an older database": lambda cloud: cloud.neutron.northbound(
+        ["set", "Logical_Switch", f"swanherd-{R1}", f"external_ids:swanherd\\:revision={2**60}"],
+        [
+            "remove",
+            "Logical_Router",
+            f"neutron-{R1}",
+            "policies",
+            ours(cloud, "Logical_Router_Policy")[0],
+        ],
+    ),
     "no default route": lambda cloud: cloud.neutron.northbound(["lr-route-del", f"neutron-{R1}"]),
 }
 CHANGES = NORTHBOUND | {

@@ -274,6 +274,18 @@ def test_an_agent_learns_of_its_own_routers_only(cloud):
     assert connection.selectors, "what is down is still guarded"
 
 
+def test_what_was_applied_before_an_older_database_was_restored_is_no_news(cloud):
+    """Its agent tells of a revision that the router hasn't reached; what it tells next counts."""
+    made = placed(cloud)
+    report(cloud, Status.ACTIVE, revision=cloud.row().revision + 50)
+    assert status(cloud, made)[0] == "PENDING_CREATE"
+    report(cloud, Status.ACTIVE)
+    assert status(cloud, made) == ("ACTIVE", None)
+    cloud.update("ipsec_site_connection", made["id"], psk="other")
+    report(cloud, Status.ACTIVE)
+    assert status(cloud, made) == ("ACTIVE", None)
+
+
 def test_what_one_connection_lacks_is_its_own_error(cloud):
     """A cause of one connection isn't the router's: the others stay ACTIVE, at their revision."""
     made = placed(cloud)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 
-from swanherd.core.model import Reason, RouterId, Secret, Status
+from swanherd.core.model import Reason, RouterId, Status
 from swanherd.core.placement import earliest, is_newer
 from swanherd.server.backend import Addresses, RouterRow, RouterTraffic
 from swanherd.server.db import candidates, protected, succession
@@ -23,7 +23,8 @@ from swanherd.server.db.models import (
     StatusRow,
     VpnServiceRow,
 )
-from swanherd.server.db.status import problem_of, store_problem
+from swanherd.server.db.routers import router_row
+from swanherd.server.db.status import store_problem
 
 NAMING_KEY_BYTES = 32
 
@@ -251,6 +252,15 @@ class Repository:
             )
 
     @db_api.retry_if_session_inactive()
+    def catch_up(self, context: Any, router_id: RouterId, revision: int) -> None:
+        """Go on above a revision that the database doesn't know: an older one was restored."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            row = self._locked(session, router_id)
+            if row is not None and row.revision < revision:
+                row.revision = revision
+                self._changed(session, row)
+
+    @db_api.retry_if_session_inactive()
     def forget_router(self, context: Any, router_id: RouterId) -> bool:
         """Delete the router's row if it has no vpnservice; return whether it is gone."""
         with db_api.CONTEXT_WRITER.using(context) as session:
@@ -375,26 +385,5 @@ class Repository:
             found = list(session.execute(query.order_by(RouterStateRow.router_id)))
             others = candidates.of_routers(session, [row.router_id for row, _ in found])
             return tuple(
-                _router_row(row, count, others.get(row.router_id, ())) for row, count in found
+                router_row(row, count, others.get(row.router_id, ())) for row, count in found
             )
-
-
-def _router_row(row: RouterStateRow, services: int, others: Sequence[CandidateRow]) -> RouterRow:
-    return RouterRow(
-        router_id=RouterId(row.router_id),
-        revision=row.revision,
-        northbound_revision=row.northbound_revision,
-        host=row.host,
-        epoch=row.epoch,
-        claimed_at=row.claimed_at,
-        naming_key=Secret(row.naming_key),
-        problem=problem_of(row),
-        services=services,
-        standbys=tuple(other.host for other in others if other.host != row.host),
-        pin=next((other.host for other in others if other.pinned), None),
-        ready=frozenset(
-            other.host
-            for other in others
-            if other.ready and (other.applied_revision or 0) >= row.revision
-        ),
-    )
