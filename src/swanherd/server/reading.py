@@ -121,7 +121,7 @@ def _searchable(filters: Any) -> dict[str, Any]:
 def _connections(session: Any, query: Any) -> Iterator[dict[str, Any]]:
     keys = vault.current()
     for row, state, token, cidrs in flat.connections(session, query):
-        yield views.connection_of(row, state, keys.open(row.id, row.psk, token), cidrs)
+        yield views.connection_of(row, state, keys.shown(row.id, row.psk, token), cidrs)
 
 
 VPNSERVICES = Collection(

@@ -62,10 +62,10 @@ def vpnservice(row: VpnServiceRow) -> dict[str, Any]:
 def connection(row: SiteConnectionRow) -> dict[str, Any]:
     """Return a connection, its psk too: the owner may read it back."""
     cidrs = [peer.cidr for peer in row.peer_cidrs]
-    return connection_of(row, row.state, vault.current().read(row), cidrs)
+    return connection_of(row, row.state, vault.current().show(row), cidrs)
 
 
-def connection_of(row: Any, state: Any, psk: str, peer_cidrs: list[str]) -> dict[str, Any]:
+def connection_of(row: Any, state: Any, psk: str | None, peer_cidrs: list[str]) -> dict[str, Any]:
     """Return a connection whose parts were read one by one, as lists do."""
     return {
         **_named(row),

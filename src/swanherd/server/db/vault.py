@@ -12,8 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from cryptography import fernet
+from oslo_log import log as logging
 
 from swanherd.server.db.models import SecretRow, SiteConnectionRow
+
+LOG = logging.getLogger(__name__)
 
 PLACEHOLDER = "encrypted by swanherd"
 
@@ -40,11 +43,26 @@ class Keyring:
 
     def read(self, row: SiteConnectionRow) -> str:
         """Return a connection's key."""
-        return self.open(row.id, row.psk, row.sealed.token if row.sealed is not None else None)
+        return self.open(row.id, row.psk, _token(row))
+
+    def show(self, row: SiteConnectionRow) -> str | None:
+        """Return a connection's key, None if it can't be read (see `shown`)."""
+        return self.shown(row.id, row.psk, _token(row))
 
     def open(self, connection_id: str, column: str, token: str | None) -> str:
         """Return a connection's key from neutron-vpnaas' column and what is encrypted, if any."""
         return column if token is None else self.decrypt(connection_id, token)
+
+    def shown(self, connection_id: str, column: str, token: str | None) -> str | None:
+        """Return a connection's key as `open` does; None if no key of ours decrypts it.
+
+        One that isn't here yet, or any more, must hide no connection from who lists them all.
+        """
+        try:
+            return self.open(connection_id, column, token)
+        except Unreadable as error:
+            LOG.warning("%s", error)
+            return None
 
     def decrypt(self, connection_id: str, token: str) -> str:
         """Return what was encrypted; Unreadable if no key fits."""
@@ -79,6 +97,10 @@ class Keyring:
         for row in rows:
             self.write(session, row, self.read(row))
         return len(rows)
+
+
+def _token(row: SiteConnectionRow) -> str | None:
+    return row.sealed.token if row.sealed is not None else None
 
 
 def _of(connection_id: str) -> Any:

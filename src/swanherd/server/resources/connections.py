@@ -207,7 +207,7 @@ def _rekeyed(session: Any, row: SiteConnectionRow, body: dict[str, Any]) -> bool
     if "psk" not in body:
         return False
     validation.check_psk(body["psk"])
-    if vault.current().read(row) == body["psk"]:
+    if vault.current().show(row) == body["psk"]:
         return False
     vault.current().write(session, row, body["psk"])
     return True
