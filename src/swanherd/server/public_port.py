@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.ipam import exceptions as ipam_exc
 from neutron_lib import exceptions as lib_exc
 from neutron_lib.api.definitions import portbindings
@@ -79,11 +80,12 @@ class PublicPorts:
 
     def routers(self, context: Any) -> frozenset[RouterId]:
         """Return every router that has a port of ours, unless it went to neutron-vpnaas."""
-        ports = _core().get_ports(
-            context, filters={"device_owner": [OWNER]}, fields=["id", "device_id", "device_owner"]
-        )
-        ours = {p["id"]: RouterId(p["device_id"]) for p in ports if is_ours(p)}
+        port = models_v2.Port
+        query = sa.select(port.id, port.device_id).where(port.device_owner == OWNER)
         with db_api.CONTEXT_READER.using(context) as session:
+            # Not by the core plugin, which reads all that there is of each port.
+            every = session.execute(query).tuples().all()
+            ours = {i: RouterId(device) for i, device in every if i == public_port_id(device)}
             theirs = set(session.scalars(sa.select(ExternalGatewayRow.gw_port_id)))
         return frozenset(router_id for port_id, router_id in ours.items() if port_id not in theirs)
 

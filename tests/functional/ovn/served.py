@@ -18,7 +18,9 @@ from tests.unit.server.cloud import FakeCore, FakeL3, uuid
 with warnings.catch_warnings():
     # futurist imports eventlet where it is installed, which warns.
     warnings.simplefilter("ignore")
+    from swanherd.server.maintenance import Leftovers
     from swanherd.server.ovn_backend import OvnBackend
+    from swanherd.server.public_port import OWNER, PublicPorts
     from swanherd.server.sweep import Sweep
 
 MANY = [f"m{number:02}" for number in range(20)]
@@ -179,6 +181,18 @@ class Neutron:
     def change_all(self, table, **values):
         self.run(self.table(table).update().values(**values))
 
+    def port_ids(self):
+        """Return the ids of all public ports."""
+        ports = self.table("ports")
+        query = ports.select().where(ports.c.device_owner == OWNER)
+        with self.tables._engine.connect() as connection:
+            return {row.id for row in connection.execute(query)}
+
+    def forget_all(self, router_id):
+        """Let the VPN's tables know nothing of a router."""
+        rows = self.table("swanherd_routers")
+        self.run(rows.delete().where(rows.c.router_id == router_id))
+
     def delete_port(self, port_id):
         ips, bindings = self.table("ipallocations"), self.table("ml2_port_bindings")
         ports = self.table("ports")
@@ -217,6 +231,12 @@ def sweep(cloud):
         cloud.looker.sweep = look
     cloud.neutron.replicated()
     return looked
+
+
+def remove_leftovers(cloud):
+    """Remove what is left of routers that the database doesn't know."""
+    Leftovers(cloud.store, cloud.neutron.nb, PublicPorts()).remove()
+    cloud.neutron.replicated()
 
 
 def ours(cloud, table):

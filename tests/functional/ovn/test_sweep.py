@@ -9,6 +9,7 @@ from tests.functional.ovn.served import (
     PUBLIC6,
     ours,
     public,
+    remove_leftovers,
     sweep,
 )
 from tests.functional.ovn.served import served as served
@@ -163,6 +164,25 @@ def test_what_changed_unseen_is_looked_at_and_settled(swept, change):
     looked = sweep(swept)
     assert set(looked) == ({R1, uuid("m00")} if change in OF_ALL else {R1})
     assert sweep(swept) == []
+
+
+def test_leftovers_are_found_by_as_many_queries_whatever_there_is(swept, selects):
+    """And removed, whatever is left of a router that the database doesn't know."""
+    counts = []
+    for routers in ([], MANY):
+        swept.neutron.router(*routers)
+        for name in routers:
+            swept.create("vpnservice", router_id=uuid(name))
+        swept.neutron.replicated()
+        selects.clear()
+        remove_leftovers(swept)
+        counts.append(len(selects))
+    assert counts[0] == counts[1]
+    assert swept.neutron.port_ids() == {public(name) for name in ("r1", *MANY)}
+    swept.neutron.forget_all(R1)
+    remove_leftovers(swept)
+    assert swept.neutron.port_ids() == {public(name) for name in MANY}
+    assert ours(swept, "Logical_Switch") == []
 
 
 def looked_at(cloud):

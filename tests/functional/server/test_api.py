@@ -373,3 +373,5 @@ def test_the_scheduler_is_for_administrators(api, cloud, parents):
         assert admin.request(method, path, given)[0] == 404, path
         assert api.request(method, path, given)[0] in (403, 404), path
     assert admin.request("POST", f"agents/{nobody}/vpn-routers", {"router_id": 1})[0] == 400
+    for path in (f"agents/{nobody}/vpn-routers", f"routers/{router}/vpn-agents"):
+        assert admin.request("PUT", path, {})[0] == 405

@@ -19,12 +19,13 @@ from swanherd.server.compat import wsgi
 class _RoutersOfAgent(wsgi.Controller):
     """`/agents/{agent_id}/vpn-routers`."""
 
-    def index(self, request: Any, agent_id: str, **_: Any) -> Any:
+    def index(self, request: Any, *body: Any, agent_id: str, **_: Any) -> Any:
         """List the routers that the agent serves."""
+        _refuse(body)
         policy.enforce(request.context, "get_vpn-routers", {})
         return _plugin().list_routers_on_vpn_agent(request.context, agent_id)
 
-    def create(self, request: Any, agent_id: str, body: Any = None, **_: Any) -> Any:
+    def create(self, request: Any, body: Any = None, *, agent_id: str, **_: Any) -> Any:
         """Pin a router to the agent."""
         policy.enforce(request.context, "create_vpn-router", {})
         if not isinstance(body, dict) or not isinstance(body.get("router_id"), str):
@@ -40,8 +41,9 @@ class _RoutersOfAgent(wsgi.Controller):
 class _AgentsOfRouter(wsgi.Controller):
     """`/routers/{router_id}/vpn-agents`."""
 
-    def index(self, request: Any, router_id: str, **_: Any) -> Any:
+    def index(self, request: Any, *body: Any, router_id: str, **_: Any) -> Any:
         """List the agents that have the router."""
+        _refuse(body)
         policy.enforce(request.context, "get_vpn-agents", {})
         return _plugin().list_vpn_agents_hosting_router(request.context, router_id)
 
@@ -65,6 +67,12 @@ class Vpnagentscheduler(extensions.APIExtensionDescriptor):
                 ("vpn-agents", _AgentsOfRouter(), "router"),
             )
         )
+
+
+def _refuse(body: tuple[Any, ...]) -> None:
+    """Refuse a PUT, which Neutron (pecan_wsgi) takes for a list, and gives its body."""
+    if body:
+        raise webob.exc.HTTPMethodNotAllowed("Only GET, POST and DELETE are known here.")
 
 
 def _plugin() -> Any:
