@@ -151,6 +151,14 @@ class Fault:
     last: float
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """What charon refused to the peer of a config last: pairs of networks; monotonic seconds."""
+
+    selectors: frozenset[TrafficSelector]
+    at: float
+
+
 @dataclasses.dataclass(frozen=True, slots=True, weakref_slot=True)
 class ObservedCharon:
     """What the router's charon is and has. Not running: everything else is empty.
@@ -173,6 +181,8 @@ class ObservedCharon:
     loaded: Mapping[str, float] = dataclasses.field(default_factory=dict, compare=False)
     outdated: Mapping[int, float] = dataclasses.field(default_factory=dict, compare=False)
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict, compare=False)
+    refusals: Mapping[str, Refusal] = dataclasses.field(default_factory=dict, compare=False)
+    since: float = dataclasses.field(default=0.0, compare=False)
 
     @property
     def spis(self) -> frozenset[int]:

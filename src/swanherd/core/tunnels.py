@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-from swanherd.core import handover, precedence, races
+from swanherd.core import astray, handover, precedence, races
 from swanherd.core.ends import DEAF, crowd, doubted, hollow, hope, hopeless, silence, unrenewed
 from swanherd.core.ike import (
     CARRYING,
@@ -219,6 +219,9 @@ def plan_tunnels(
         waits += [wait] if wait is not None else []
         if view.is_v1 and not view.carrying:
             actions += hollow(view.current, view.fault, timing.now)
+        loaded = charon.since if view.loaded is None else view.loaded
+        refused = charon.refusals.get(view.name), loaded, timing.now
+        actions += astray.ends(peering, view.current, view.hoped, *refused)
         initiate, wait = _initiate(view)
         actions += initiate
         waits += [wait] if wait is not None else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TypeGuard
 
 from swanherd.core.failures import Permanent, Temporary
 from swanherd.core.ike import (
@@ -40,7 +39,6 @@ from swanherd.swan.events import (
     Event,
     IkeChange,
     IkeRekeyed,
-    Notice,
 )
 from swanherd.swan.faults import FaultMemory
 from swanherd.swan.lists import KEPT, WHOLE, Lists, list_sas
@@ -70,6 +68,7 @@ class _Router:
         self.loaded: Mapping[str, float] = {}
         self.outdated: Mapping[int, float] = {}
         self.ranks: Mapping[str, int] = {}
+        self.since = clock()
 
 
 class StrongSwan:
@@ -236,6 +235,8 @@ class StrongSwan:
             loaded=router.loaded,
             outdated=router.outdated,
             ranks=router.ranks,
+            refusals=memory.refusals,
+            since=router.since,
         )
 
     def _observe_lost(self, router_id: RouterId) -> ObservedCharon:
@@ -307,7 +308,7 @@ class StrongSwan:
             router.facts = {**router.facts, config.name: codec.facts_of(config)}
         router.commands.request("load-conn", message)
         with router.lock:
-            router.loaded = since.loaded(router.loaded, config.name, self._clock())
+            router.loaded = since.loaded(router.loaded, config.name, self._clock(), router.facts)
             router.ranks = since.ranked(router.ranks, config.name, load.rank)
 
     def _unload(self, router: _Router, name: str) -> None:
@@ -356,22 +357,18 @@ class StrongSwan:
 
 def _matters(event: Event) -> bool:
     """Tell whether it is time to look: an SA came or went, or a peer is slow to answer."""
-    return isinstance(event, (IkeChange, ChildChange)) or _is_retransmission(event)
+    return isinstance(event, (IkeChange, ChildChange)) or causes.is_sign(event)
 
 
 def _changed(event: Event) -> str:
     """Return the config whose IKE SAs aren't what they were, if the event tells of one.
 
     Of the renewal that charon begins in IKEv1, retransmission is the first sign if there is no
-    answer.
+    answer; and which IKE SA refuses a child is judged by its age.
     """
-    if isinstance(event, _CHANGES) or _is_retransmission(event):
+    if isinstance(event, _CHANGES) or causes.is_sign(event):
         return event.config
     return ""
-
-
-def _is_retransmission(event: Event) -> TypeGuard[Notice]:
-    return isinstance(event, Notice) and event.type == causes.RETRANSMIT
 
 
 def _note(lists: Lists, action: SwanAction) -> None:

@@ -6,11 +6,15 @@ like a wrong identity, an unknown peer like a wrong proposal; the sentences say 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
+from swanherd.core.model import TrafficSelector
 from swanherd.swan.codec import ConfigFacts
-from swanherd.swan.events import Exchange, Notice
+from swanherd.swan.events import TS_MISMATCH, Event, Exchange, Notice
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ _PLAIN = {
     2: "psk_or_id_mismatch",  # LOCAL_AUTH_FAILED
     7: "negotiation_unfinished",  # HALF_OPEN_TIMEOUT
     9: "esp_proposal_mismatch",  # PROPOSAL_MISMATCH_CHILD
-    10: "traffic_selector_mismatch",  # TS_MISMATCH
+    TS_MISMATCH: "traffic_selector_mismatch",
     11: "install_failed",  # INSTALL_CHILD_SA_FAILED
     12: "install_failed",  # INSTALL_CHILD_POLICY_FAILED
     27: "child_refused",  # KEEP_ON_CHILD_SA_FAILURE
@@ -135,7 +139,7 @@ _PEER_AUTH_FAILED, _PARSE_ERROR_BODY, _TIMEOUT, _IKE_PROPOSAL = 3, 5, 6, 8
 RETRANSMIT, ANSWERED, _INIT_UNREACHABLE = 20, 21, 24
 
 # Those records whose text says what the peer proposed.
-TELLING = frozenset({_IKE_PROPOSAL, 9, 10})
+TELLING = frozenset({_IKE_PROPOSAL, 9, TS_MISMATCH})
 
 
 def code_of_notice(
@@ -163,6 +167,30 @@ def code_of_notice(
             return "dpd_timeout" if carried else "peer_silent"
         return "peer_unreachable" if no_route else "peer_silent"
     return _PLAIN.get(kind)
+
+
+def is_sign(event: Event) -> TypeGuard[Notice]:
+    """Tell whether it is a record after which IKE SAs may be other ones, or come to an end."""
+    return isinstance(event, Notice) and event.type in (RETRANSMIT, TS_MISMATCH)
+
+
+def refused(notice: Notice) -> frozenset[TrafficSelector]:
+    """Return the pairs of networks that charon refused to a peer; either may be ours.
+
+    In the text they stand as `… === …`, each side a list after words (error_notify_listener.c).
+    """
+    if notice.type != TS_MISMATCH or not notice.config:
+        return frozenset()
+    one, _, other = notice.text.partition(" === ")
+    pairs = [(a, b) for a in _networks(one) for b in _networks(other)]
+    return frozenset(TrafficSelector(*p) for a, b in pairs for p in ((a, b), (b, a)))
+
+
+def _networks(text: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    for word in text.split():
+        # Not a word, a range, a protocol, or where the record cuts it off.
+        with contextlib.suppress(ValueError):
+            yield ipaddress.ip_network(word)
 
 
 def code_of_exchange(exchange: Exchange) -> str | None:

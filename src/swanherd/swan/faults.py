@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Container, Iterable, Mapping
 from typing import TypeVar
 
-from swanherd.core.ike import Fault, SaState
+from swanherd.core.ike import Fault, Refusal, SaState
 from swanherd.core.model import IkeVersion
 from swanherd.swan import causes
 from swanherd.swan.codec import ConfigFacts
@@ -66,6 +66,7 @@ class FaultMemory:
     `ours` are the IKE SAs that we end ourselves, and when: charon tells of one whose peer hasn't
     answered yet in the words that it has for a dead peer. `empty` are the configs of IKEv1 whose
     IKE SA has come up, and no child since: what isn't answered there is still a negotiation.
+    `refusals` are what we refused.
     """
 
     entries: Mapping[str, _Entry] = dataclasses.field(default_factory=dict)
@@ -75,6 +76,7 @@ class FaultMemory:
     unsendable: float | None = None
     ours: Mapping[int, float] = dataclasses.field(default_factory=dict)
     empty: frozenset[str] = frozenset()
+    refusals: Mapping[str, Refusal] = dataclasses.field(default_factory=dict)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -126,7 +128,7 @@ class FaultMemory:
 
     def keep_only(self, configs: Iterable[str]) -> FaultMemory:
         """Return the memory of these configs alone, so that it doesn't grow for ever."""
-        if not (self.entries or self.deletes or self.ends or self.empty):
+        if not (self.entries or self.deletes or self.ends or self.empty or self.refusals):
             return self
         names = frozenset(configs)
 
@@ -138,6 +140,7 @@ class FaultMemory:
             deletes=kept(self.deletes),
             ends=kept(self.ends),
             empty=self.empty & names,
+            refusals=kept(self.refusals),
         )
 
     def filled(self, carrying: Iterable[str]) -> FaultMemory:
@@ -197,6 +200,9 @@ class FaultMemory:
         self, notice: Notice, facts: Mapping[str, ConfigFacts], now: float
     ) -> FaultMemory:
         memory = self
+        if refused := causes.refused(notice):
+            refusals = {**self.refusals, notice.config: Refusal(refused, now)}
+            memory = self.changed(refusals=refusals)
         for config in self._blamed(notice, facts, now):
             code = causes.code_of_notice(
                 notice,

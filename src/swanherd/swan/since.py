@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 
 from swanherd.core.ike import COMING
 from swanherd.core.index import by_config
-from swanherd.core.precedence import YIELDED
 from swanherd.core.tunnels import carrying
 from swanherd.swan.lists import Listed
 
@@ -19,10 +18,11 @@ def idle(listed: Listed, before: Mapping[str, float], now: float) -> Mapping[str
     return {name: before.get(name, now) for name in none}
 
 
-def loaded(before: Mapping[str, float], name: str, now: float) -> Mapping[str, float]:
-    """Return when each config was loaded last, of those for which anybody may still wait."""
-    recent = {each: at for each, at in before.items() if now - at <= YIELDED}
-    return {**recent, name: now}
+def loaded(
+    before: Mapping[str, float], name: str, now: float, known: Container[str]
+) -> Mapping[str, float]:
+    """Return when each config was loaded last, of those that are `known`."""
+    return {**{each: at for each, at in before.items() if each in known}, name: now}
 
 
 def ranked(before: Mapping[str, int], name: str, rank: int) -> Mapping[str, int]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swanherd.core.ike import SaState
-from swanherd.core.model import IkeVersion
-from swanherd.swan.causes import CAUSES
+from swanherd.core.ike import Refusal, SaState
+from swanherd.core.model import IkeVersion, TrafficSelector
+from swanherd.swan.causes import CAUSES, refused
 from swanherd.swan.codec import ConfigFacts
 from swanherd.swan.events import (
     ChildChange,
@@ -25,6 +25,7 @@ from swanherd.swan.events import (
     parse_record,
 )
 from swanherd.swan.faults import FaultMemory
+from swanherd.testing import builders
 from tests.examples import times
 
 PEER = "192.0.2.2"
@@ -275,6 +276,27 @@ def test_what_is_unloaded_is_forgotten() -> None:
     assert codes(memory) == {"one": "psk_mismatch"}
     assert memory.deletes == {}
     assert memory.forget("one").faults == ()
+
+
+def test_what_is_refused_is_known_as_long_as_its_config_is() -> None:
+    """A responder's charon tells which networks it has no child for: IKEv1 in its log alone."""
+    asked = "10.3.0.0/24 === 10.1.0.0/24"
+    text = f"the received traffic selectors did not match: {asked}"
+    line = log(b"IKE", f"no matching CHILD_SA config found for {asked}".encode(), b"two")
+    memory = feed(
+        Notice(10, text, "one", PEER), *EventReader().read("log", line), times=(7.0, 9.0)
+    )
+    pair = builders.selector("10.1.0.0/24", "10.3.0.0/24")
+    both = frozenset({pair, TrafficSelector(pair.remote, pair.local)})
+    assert memory.refusals == {"one": Refusal(both, 7.0), "two": Refusal(both, 9.0)}
+    assert codes(memory) == dict.fromkeys(("one", "two"), "traffic_selector_mismatch")
+    assert memory.keep_only({"one"}).refusals == {"one": Refusal(both, 7.0)}
+
+
+@given(st.text(max_size=80) | st.from_regex(r"[0-9a-f:./]+ === [0-9a-f:./ ]+", fullmatch=True))
+def test_any_text_of_a_refusal_is_read(text: str) -> None:
+    """A peer's own networks are in it, and it may be cut off anywhere."""
+    assert isinstance(refused(Notice(10, text, "one", PEER)), frozenset)
 
 
 # Reading
