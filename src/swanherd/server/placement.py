@@ -34,6 +34,18 @@ def agents(context: Any) -> Agents:
     )
 
 
+def answering(context: Any) -> frozenset[str]:
+    """Return the hosts of VPN agents that are alive; also of those that are disabled.
+
+    Such a one goes on with what nobody else can have.
+    """
+    row = agent_models.Agent
+    query = sa.select(row.host, row.heartbeat_timestamp).where(row.agent_type == AGENT_TYPE)
+    with db_api.CONTEXT_READER.using(context) as session:
+        rows = session.execute(query).all()
+    return frozenset(row.host for row in rows if _lives(row))
+
+
 def data_planes(context: Any) -> frozenset[DataPlane | None]:
     """Return the data planes of all VPN agents that are alive; None for one that tells none."""
     told = (row.configurations.get("data_plane") for row in _rows(context) if _lives(row))

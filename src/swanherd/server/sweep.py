@@ -50,14 +50,14 @@ class Sweep:
         self._store.adopt(context, new=self._takes_over)
         self._adopt_providers(context)
         rows = self._store.list_router_rows(context)
-        alive = placement.agents(context).alive
+        alive = placement.answering(context)
         lost = {row.router_id for row in rows if row.host is not None and row.host not in alive}
         unsettled = self._looker.unsettled(context, rows)
         # If a thousand routers differ the looks may take longer than the interval.
         for router_id in unsettled:
             if router_id in lost:
                 attempt(self._looker.sweep, router_id)
-        self._intake.agents_lost(context, placement.agents(context).alive)
+        self._intake.agents_lost(context, placement.answering(context))
         for router_id in unsettled:
             if router_id not in lost:
                 attempt(self._looker.sweep, router_id)

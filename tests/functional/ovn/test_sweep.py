@@ -2,7 +2,7 @@
 
 import pytest
 
-from swanherd.core.model import Reason
+from swanherd.core.model import Reason, RouterReport, RowStatus, Status
 from swanherd.core.steering import transit_port_id
 from tests.functional.ovn.served import (
     MANY,
@@ -212,3 +212,24 @@ def test_without_ovn_s_database_each_router_is_looked_at(swept, nb, monkeypatch)
     swept.create("vpnservice", router_id=uuid("m00"))
     monkeypatch.setattr(nb.idl._session, "is_connected", lambda: False)
     assert set(looked_at(swept)) == {R1, uuid("m00")}
+
+
+def test_the_vpn_of_a_disabled_agent_that_nobody_else_can_have_is_what_it_says(swept):
+    """It answers and goes on, until there is another one: it isn't lost."""
+    (connection,) = swept.api.get_ipsec_site_connections(swept.fresh())
+    report(swept, connection, "gateway-1")
+    agentless("gateway-1", "gateway-2")(swept)
+    sweep(swept)
+    assert swept.row().host == "gateway-1"
+    shown = swept.show("ipsec_site_connection", connection["id"])
+    assert (shown["status"], shown["status_code"]) == ("ACTIVE", None)
+    swept.neutron.silence("gateway-1")
+    sweep(swept)
+    shown = swept.show("ipsec_site_connection", connection["id"])
+    assert (shown["status"], shown["status_code"]) == ("DOWN", "agent_lost")
+
+
+def report(cloud, connection, host):
+    row = cloud.row()
+    rows = (RowStatus(connection["id"], Status.ACTIVE),)
+    cloud.intake.take(admin(), host, [RouterReport(R1, row.revision, row.epoch, (), rows)])
