@@ -9,6 +9,7 @@ from neutron_lib import context as n_context
 from neutron_lib import exceptions as lib_exc
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
+from sqlalchemy import exc as sa_exc
 
 from swanherd.core.failures import Failure, Permanent, Temporary
 from swanherd.core.model import Reason, RouterId
@@ -71,12 +72,15 @@ class Looker:
         try:
             before = after = self._store.get_router_row(context, router_id)
             if self.backend is not None and before is not None:
-                if before.services and not self.backend.serves(context, router_id):
-                    raise Permanent(router_id, NOT_SERVED)
-                self.backend.ensure(context, router_id)
+                _fit(self.backend, context, before)
                 after = self._store.get_router_row(context, router_id)
         except _EXPECTED as error:
             LOG.warning("Router %s isn't served yet: %s", router_id, error)
+            self._record(context, router_id, error)
+        except Exception as error:
+            # The change is made, and what answers for it has to say so. No failure that we know,
+            # and not always a bug (see `maintenance.attempt`).
+            LOG.exception("The look at router %s broke", router_id)
             self._record(context, router_id, error)
         return before, after
 
@@ -90,23 +94,34 @@ class Looker:
                 hosts |= set(self.backend.hosts(n_context.get_admin_context(), rows[-1]))
             except _EXPECTED as error:
                 LOG.warning("Who has router %s isn't known: %s", router_id, error)
+            except Exception:
+                LOG.exception("Who has router %s isn't known", router_id)
         for host in sorted(hosts):
             self._hint(host, router_id)
 
     def _record(self, context: object, router_id: RouterId, error: Exception) -> None:
+        is_known = isinstance(error, Failure | lib_exc.NeutronException)
         # An error of the database has statements with what they are about; users read reasons.
-        failure = type(error).__name__ if isinstance(error, db_exc.DBError) else error
+        failure = error if is_known else type(error).__name__
         reason = (
             error.reason
             if isinstance(error, Failure)
             else Reason("server_failure", f"The Neutron server failed: {failure}")
         )
+        passes = isinstance(error, Temporary) or not is_known
         try:
             row = self._store.get_router_row(context, router_id)
             if row is None:
                 return
-            if isinstance(error, Temporary) and row.northbound_revision >= row.revision:
+            if passes and row.northbound_revision >= row.revision:
                 return  # what is asked for is in effect; that it can't be looked at will pass
             self._store.set_problem(context, router_id, reason)
-        except db_exc.DBError:
+        except (db_exc.DBError, sa_exc.SQLAlchemyError):
             LOG.exception("The problem of router %s isn't recorded", router_id)
+
+
+def _fit(backend: Backend, context: Any, row: RouterRow) -> None:
+    """Make the backend fit the router, if it serves such routers."""
+    if row.services and not backend.serves(context, row.router_id):
+        raise Permanent(row.router_id, NOT_SERVED)
+    backend.ensure(context, row.router_id)

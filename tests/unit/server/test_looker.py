@@ -31,6 +31,32 @@ def test_an_error_of_the_database_is_no_reason_for_users(cloud, monkeypatch):
         assert word not in str(shown)
 
 
+@pytest.mark.parametrize("error", [sa.exc.TimeoutError("QueuePool limit of db"), KeyError("of")])
+def test_what_nobody_expected_spoils_no_answer_either(cloud, monkeypatch, error):
+    """It is told by its kind alone, until a look succeeds; what is in effect stays as it was."""
+    monkeypatch.setattr(cloud.backend, "hosts", failing(error))
+    made, ensure = cloud.connection(), cloud.backend.ensure
+    before = cloud.show("ipsec_site_connection", made["id"])["status_code"]
+    monkeypatch.setattr(cloud.backend, "ensure", failing(error))
+    cloud.looker.sweep(uuid("r1"))
+    assert cloud.show("ipsec_site_connection", made["id"])["status_code"] == before
+    changed = cloud.update("ipsec_site_connection", made["id"], psk="another")
+    assert (changed["status"], changed["status_code"]) == ("ERROR", "server_failure")
+    assert changed["status_reason"].startswith(
+        f"The Neutron server failed: {type(error).__name__}"
+    )
+    monkeypatch.setattr(cloud.backend, "ensure", ensure)
+    cloud.looker.sweep(uuid("r1"))
+    assert cloud.show("ipsec_site_connection", made["id"])["status_code"] == before
+
+
+def failing(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
 @pytest.mark.parametrize("error", [broken(), l3_exc.RouterNotFound(router_id=uuid("r1"))])
 def test_an_answer_stands_though_nobody_can_be_told(cloud, monkeypatch, error):
     """What is done is done: a 404 or a repeated POST would make it look otherwise."""
