@@ -20,6 +20,7 @@ ROOMS = ("agent", "cmd", "core", "dataplane", "ovn", "reconcile", "rpc", "server
 TESTS = (
     *(f"tests/unit/{room}" for room in ROOMS),
     *("tests/functional/server/test_api.py", "tests/functional/server/test_secrets.py"),
+    "tests/functional/ovn/test_sweep.py",
     *("tests/functional/server/test_migrations.py", "tests/functional/l3/test_eventlet.py"),
     *("tests/functional/l3/test_capabilities.py", "tests/functional/dataplane/test_node.py"),
 )

@@ -28,7 +28,7 @@ def inherited(context: Any, store: Repository) -> Iterator[Inherited]:
         query = sa.select(VpnServiceRow.router_id, l3.Router.gw_port_id).join(
             l3.Router, l3.Router.id == VpnServiceRow.router_id
         )
-        gateways = dict(session.execute(query.distinct()).tuples().all())
+        gateways = dict(session.execute(query.distinct()).all())
         ours = set(session.scalars(sa.select(RouterStateRow.router_id)))
         bound = set(session.scalars(sa.select(l3agent.RouterL3AgentBinding.router_id)))
         objects = {row.router_id: row for row in session.scalars(sa.select(ExternalGatewayRow))}

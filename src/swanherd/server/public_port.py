@@ -61,7 +61,7 @@ class PublicPorts:
         row = ExternalGatewayRow
         query = sa.select(row.router_id, row.gw_port_id).where(row.router_id.in_(router_ids))
         with db_api.CONTEXT_READER.using(context) as session:
-            theirs = dict(session.execute(query).tuples().all())
+            theirs = dict(session.execute(query).all())
         ours = {router_id: public_port_id(router_id) for router_id in router_ids}
         ports = topology.ports_of(context, {*ours.values(), *filter(None, theirs.values())})
         found = {i: ports.get(ours[i]) or ports.get(theirs.get(i) or "") for i in router_ids}
@@ -84,7 +84,7 @@ class PublicPorts:
         query = sa.select(port.id, port.device_id).where(port.device_owner == OWNER)
         with db_api.CONTEXT_READER.using(context) as session:
             # Not by the core plugin, which reads all that there is of each port.
-            every = session.execute(query).tuples().all()
+            every = session.execute(query).all()
             ours = {i: RouterId(device) for i, device in every if i == public_port_id(device)}
             theirs = set(session.scalars(sa.select(ExternalGatewayRow.gw_port_id)))
         return frozenset(router_id for port_id, router_id in ours.items() if port_id not in theirs)
