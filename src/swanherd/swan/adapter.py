@@ -32,7 +32,7 @@ from swanherd.core.model import DataPlane, Reason, RouterId
 from swanherd.core.tally import DEAD, Tally
 from swanherd.swan import causes, codec, counting, since
 from swanherd.swan.charon import CharonLife, Surroundings
-from swanherd.swan.codec import ConfigFacts, Message, Unrenderable
+from swanherd.swan.codec import Message, Unrenderable
 from swanherd.swan.events import (
     ChildChange,
     ChildRekeyed,
@@ -62,7 +62,7 @@ class _Router:
         self.memory = FaultMemory()
         self.silence = Silence()
         self.tally = Tally()
-        self.facts: Mapping[str, ConfigFacts] = {}
+        self.facts = causes.Facts()
         self.idle: Mapping[str, float] = {}
         self.lacking: Mapping[str, float] = {}
         self.loaded: Mapping[str, float] = {}
@@ -305,7 +305,7 @@ class StrongSwan:
         message = _rendered(router_id, how)
         with router.lock:
             # Before charon has it, so that no event about it comes too early.
-            router.facts = {**router.facts, config.name: codec.facts_of(config)}
+            router.facts = causes.Facts(router.facts | {config.name: codec.facts_of(config)})
         router.commands.request("load-conn", message)
         with router.lock:
             router.loaded = since.loaded(router.loaded, config.name, self._clock(), router.facts)
@@ -320,7 +320,7 @@ class StrongSwan:
             if any(config.name == name for config in configs):
                 raise
         with router.lock:
-            router.facts = {n: facts for n, facts in router.facts.items() if n != name}
+            router.facts = causes.Facts({n: f for n, f in router.facts.items() if n != name})
             router.memory = router.memory.forget(name)
             router.ranks = since.ranked(router.ranks, name, 0)
 

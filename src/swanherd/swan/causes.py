@@ -12,9 +12,14 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import TypeGuard
 
+from swanherd.core.memo import remember
 from swanherd.core.model import TrafficSelector
 from swanherd.swan.codec import ConfigFacts
 from swanherd.swan.events import TS_MISMATCH, Event, Exchange, Notice
+
+
+class Facts(dict[str, ConfigFacts]):
+    """What is known of a charon's configs, by name; once made nothing of it changes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -234,5 +239,19 @@ def concerned(config: str, peer: str, facts: Mapping[str, ConfigFacts]) -> tuple
     """Return whose failure it is: the config named, else those of the peer, else of any peer."""
     if config:
         return (config,) if config in facts else ()
-    named = tuple(name for name, fact in facts.items() if peer and peer in fact.remotes)
-    return named or tuple(name for name, fact in facts.items() if fact.any_peer)
+    by_remote = _by_remote(facts if isinstance(facts, Facts) else Facts(facts))
+    return (by_remote.get(peer, ()) if peer else ()) or by_remote.get(_ANY, ())
+
+
+# Nobody's address: of those whose peer may have any.
+_ANY = ""
+
+
+@remember
+def _by_remote(facts: Facts) -> Mapping[str, tuple[str, ...]]:
+    """Return the configs by their peer's address: strangers knock a thousand times a second."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, fact in facts.items():
+        for remote in (*fact.remotes, *([_ANY] if fact.any_peer else [])):
+            found[remote] = (*found.get(remote, ()), name)
+    return found

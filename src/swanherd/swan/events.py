@@ -28,9 +28,14 @@ _RECEIVED = re.compile(r"received packet: from (\S+)\[\d+\] to ")
 _UNSENT = "error writing to socket: "
 # In IKEv1 no record tells of this, nor what was asked for (quick_mode.c).
 _UNMATCHED = b"no matching CHILD_SA config found for "
-# An event's packet begins so, and so do the lines have their group in it (vici/README.md).
+# An event's packet begins so; those lines that we read have their text so in it (vici/README.md).
 _LOG_EVENT = b"\x07\x03log"
-_TOLD = (b"\x05group\x00\x03NET", b"\x05group\x00\x03ENC", _UNMATCHED)
+_TELLING = re.compile(
+    rb"\x03\x03msg..(?:received packet: from |error writing to socket: |parsed |generating |"
+    + re.escape(_UNMATCHED)
+    + rb")",
+    re.DOTALL,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,11 +122,11 @@ def parse_record(record: bytes) -> Notice:
 
 
 def is_chatter(packet: bytes) -> bool:
-    """Tell without decoding it whether a packet is a log line of a group that tells us nothing.
+    """Tell without decoding it whether a packet is a log line that tells us nothing.
 
     Most lines are: hundreds for each tunnel that comes up (the wire: vici's README, "Encoding").
     """
-    return packet.startswith(_LOG_EVENT) and not any(told in packet for told in _TOLD)
+    return packet.startswith(_LOG_EVENT) and _TELLING.search(packet) is None
 
 
 class EventReader:

@@ -18,6 +18,7 @@ from swanherd.core.model import ConnectionId, IkeVersion
 from swanherd.core.naming import pair_of
 from swanherd.core.precedence import young
 from swanherd.swan import codec
+from swanherd.swan.causes import Facts
 from swanherd.swan.codec import ConfigFacts
 from swanherd.swan.sessions import Commands
 
@@ -40,7 +41,7 @@ class Listed:
     """
 
     configs: frozenset[LoadedConfig]
-    facts: Mapping[str, ConfigFacts]
+    facts: Facts
     secrets: frozenset[ConnectionId]
     sas: tuple[IkeSa, ...]
     established: Mapping[str, frozenset[int]]
@@ -64,7 +65,7 @@ class Lists:
         self._doubted = False
         self._changed_ids: set[int] = set()
         self._configs: dict[str, tuple[LoadedConfig, ConfigFacts]] = {}
-        self._facts: Mapping[str, ConfigFacts] = {}
+        self._facts = Facts()
         self._sas: dict[str, tuple[IkeSa, ...]] = {}
         self._live: dict[str, frozenset[int]] = {}
         self._restless: set[str] = set()  # whose SAs change without any event
@@ -185,7 +186,7 @@ class Lists:
                 self._secrets = secrets
 
     def _take_configs(self) -> None:
-        self._facts = {name: facts for name, (_, facts) in self._configs.items()}
+        self._facts = Facts({name: facts for name, (_, facts) in self._configs.items()})
         self._v1 = {n for n, facts in self._facts.items() if facts.version is IkeVersion.V1}
         configs = frozenset([config for config, _ in self._configs.values()])
         # The same object while it is equal: what was worked out for it still holds.
@@ -199,7 +200,7 @@ class Lists:
             self._configs[name] = now
         if before == now:
             return
-        self._facts = {n: facts for n, (_, facts) in self._configs.items()}
+        self._facts = Facts({n: facts for n, (_, facts) in self._configs.items()})
         self._v1 -= {name}
         if now is not None and now[1].version is IkeVersion.V1:
             self._v1 |= {name}
