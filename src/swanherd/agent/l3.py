@@ -54,6 +54,8 @@ _WATCH = 1.0
 _LEASE = 3
 # Seconds for which a namespace that goes waits for the turn that is under way in it.
 _LEAVE = 10.0
+# Seconds after which one that hasn't gone is looked at all the same: Neutron may have failed.
+_GONE = 60.0
 
 
 class L3Agent:
@@ -104,8 +106,8 @@ class L3Agent:
         )
         self._announcements: KeyedQueue[tuple[RouterId, int]] = KeyedQueue(time.monotonic)
         self._hints: Any = None
-        # The namespaces that Neutron removes.
-        self._left: set[RouterId] = set()
+        # The namespaces that Neutron removes, and since when.
+        self._left: dict[RouterId, float] = {}
         self._stops: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -153,14 +155,15 @@ class L3Agent:
 
     def look(self, router_id: RouterId) -> None:
         """Ask the server anew and look at all of the router's namespaces; returns at once."""
-        self._left -= {key_of(router_id, kind) for kind in HomeNamespace}
+        for kind in HomeNamespace:
+            self._heed(key_of(router_id, kind))
         self._cache.forget(router_id)
         self.look_again(router_id)
 
     def look_again(self, router_id: RouterId) -> None:
         """Look at the router's namespaces, of which something has changed here."""
         for kind in HomeNamespace:
-            self._look_at(key_of(router_id, kind))
+            self.wheel.look_again(key_of(router_id, kind))
 
     def leave(self, router_id: RouterId, kinds: Sequence[HomeNamespace]) -> None:
         """End charon before its namespace goes: in one without a name it would live on.
@@ -171,7 +174,8 @@ class L3Agent:
         """
         for kind in kinds:
             key = key_of(router_id, kind)
-            self._left.add(key)
+            self._left[key] = time.monotonic()
+            self.wheel.ignore(key)
             with self.wheel.alone(key, _LEAVE):
                 try:
                     if key in self.swan.routers():
@@ -191,10 +195,12 @@ class L3Agent:
             except Failure as failure:
                 LOG.warning("%s: %s", key, failure)
 
+    def _heed(self, key: RouterId) -> None:
+        self._left.pop(key, None)
+        self.wheel.heed(key)
+
     def _look_at(self, key: RouterId) -> None:
-        """Look at a namespace in which something has changed, if Neutron isn't removing it."""
-        if key not in self._left:
-            self.wheel.look_again(key)
+        self.wheel.look_again(key)
 
     def _on_charon_event(self, key: RouterId) -> None:
         self.wheel.look(key)
@@ -221,7 +227,9 @@ class L3Agent:
         revisions = self._source.get_revisions()
         self.monitor.server_answered()
         self.wheel.compare(revisions)
-        self._left -= {k for k in tuple(self._left) if namespace.namespace_inode(k) is None}
+        for key, since in tuple(self._left.items()):
+            if namespace.namespace_inode(key) is None or time.monotonic() - since > _GONE:
+                self._heed(key)
 
     def _heartbeat(self) -> None:
         self._server.report_agent(self._facts(), start=not self._announced)

@@ -62,6 +62,7 @@ class Wheel:
         self._failures: dict[RouterId, Reason] = {}
         self._applied: dict[RouterId, Look] = {}
         self._afresh: set[RouterId] = set()
+        self._ignored: set[RouterId] = set()
         self._untold: queue.SimpleQueue[_Telling | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.turns = Turns(ended=clock())
@@ -100,6 +101,16 @@ class Wheel:
         finally:
             if held:
                 self._queue.done(router_id)
+
+    def ignore(self, router_id: RouterId) -> None:
+        """Begin no turn for the router, whoever asks for one, until it is to be heeded again."""
+        with self._lock:
+            self._ignored.add(router_id)
+
+    def heed(self, router_id: RouterId) -> None:
+        """Turn for the router again, as soon as anyone asks for it."""
+        with self._lock:
+            self._ignored.discard(router_id)
 
     def look_at_known(self) -> None:
         """Queue every router of which something is here; finds drift, needs no server."""
@@ -144,7 +155,8 @@ class Wheel:
     def _work(self) -> None:
         while (router_id := self._queue.take()) is not None:
             try:
-                self._settle(router_id, self.turn(router_id))
+                if router_id not in self._ignored:
+                    self._settle(router_id, self.turn(router_id))
             except Exception:
                 # The one broad except: a bug in one router's turn must not stop the others.
                 LOG.exception("Router %s: the turn broke", router_id)

@@ -117,6 +117,10 @@ def test_what_neutron_takes_apart_is_left_alone(agent):
     for what in (("route", "flush", "table", "all"), ("link", "set", WEST.qg, "down")):
         run("ip", "-n", KEY, *what)
         agent.look_again(WEST.router_id)
+    # Whoever asks: the periodic look for drift, the server, the comparison with it.
+    agent.wheel.look_at_known()
+    agent._on_hint(WEST.router_id)
+    agent._compare()
     # Nothing tells that nothing comes: so long as it would take several times.
     end = time.monotonic() + 2
     while time.monotonic() < end:

@@ -162,6 +162,18 @@ def test_a_comparison_queues_what_differs_and_what_is_stale(stage):
     assert OTHER not in stage.node.routers()
 
 
+def test_no_turn_begins_for_what_is_ignored_whoever_asks(stage):
+    """Another's turn comes after it would have; heeded again it has its own."""
+    stage.wheel.ignore(make.ROUTER)
+    stage.wheel.look_again(make.ROUTER)
+    stage.wheel.compare({make.ROUTER: 1, OTHER: 1})
+    stage.server.wait_for_report(is_active(OTHER))
+    assert make.ROUTER not in stage.node.routers()
+    stage.wheel.heed(make.ROUTER)
+    stage.wheel.look(make.ROUTER)
+    stage.server.wait_for_report(is_active(make.ROUTER))
+
+
 def test_drift_is_repaired_without_the_server(stage):
     """What is known is looked at also while the bus is away, however long that lasts."""
     stage.wheel.look_again(make.ROUTER)
