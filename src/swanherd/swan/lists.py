@@ -27,7 +27,8 @@ from swanherd.swan.sessions import Commands
 WHOLE = 15.0
 # And for a look that isn't for drift: more than that pause, so that mostly those alone list it.
 KEPT = 30.0
-# With more names than this to ask for, one whole list is cheaper.
+# With more names than this to ask for, and more than half of all, one whole list is cheaper: one
+# by its name takes 0.1 ms, and so does each of a whole one.
 _MANY = 50
 
 
@@ -160,7 +161,7 @@ class Lists:
             sas = [sa for same in self._sas.values() for sa in same]
             names |= {sa.config for sa in sas if sa.unique_id in ids}
             names |= {sa.config for sa in sas for child in sa.children if child.unique_id in ids}
-        return None if len(names) > _MANY else names
+        return None if len(names) > max(_MANY, len(self._configs) // 2) else names
 
     def _list(self, names: set[str] | None) -> None:
         with self._lock:

@@ -126,6 +126,26 @@ def test_secrets_are_known_as_charon_confirms_them_and_asked_for_with_all_else()
     assert lists.look().secrets == {"one", "two"}
 
 
+@pytest.mark.parametrize(("count", "down", "asked"), [(400, 100, 100), (100, 60, 3), (40, 40, 40)])
+def test_what_is_under_way_is_asked_for_as_long_as_that_costs_less(count, down, asked):
+    """With some peers dead each retransmission is a look: not at all others too."""
+    commands = Many(count)
+    busy = set(commands.names[:down])
+    rests, commands.sa = (
+        commands.sa,
+        lambda name: {
+            **rests(name),
+            "state": b"CONNECTING" if name in busy else b"ESTABLISHED",
+        },
+    )
+    lists = Lists(commands, lambda: 100.0)
+    lists.look()
+    commands.asked.clear()
+    lists.changed("c0")
+    lists.look()
+    assert len(commands.asked) == asked
+
+
 def test_who_has_children_of_no_config_is_odd():
     """Of all others nothing is outdated: none of a thousand is looked at for it."""
     commands, lists = many(100)
