@@ -55,19 +55,26 @@ def doubted(desired: DesiredRouter, sas: Iterable[IkeSa], now: float) -> Iterabl
                 yield TerminateIke(sa.unique_id, force=True)
 
 
-def unrenewed(current: Sequence[IkeSa], patience: int, now: float) -> dict[int, float]:
-    """Return what IKE SAs have left that IKEv1's renewal began, and whose peer doesn't answer.
+def owing(current: Sequence[IkeSa], patience: int, now: float) -> dict[int, float]:
+    """Return what IKE SAs of IKEv1 have left whose peer charon itself asks no question.
 
-    They have the children by then, but charon asks none of its questions in them. The first
-    message is told of as the old IKE SA's.
+    Those that its renewal began: they have the children by then; the first message is told of as
+    the old IKE SA's. And those in which a child is asked for: charon waits for that answer alone,
+    for minutes. There a packet through a child is a sign of life, too.
     """
     asked = [
         sa.unanswered
         for sa in current
         if sa.state is SaState.REKEYING and sa.unanswered is not None
     ]
-    coming = (sa for sa in current if sa.state is SaState.CONNECTING and sa.children)
-    return {sa.unique_id: max(asked) + patience - now for sa in coming if asked}
+    due = {}
+    for sa in current:
+        if sa.state is SaState.CONNECTING and sa.children and asked:
+            due[sa.unique_id] = max(asked) + patience - now
+        if sa.state is SaState.ESTABLISHED and sa.busy and sa.unanswered is not None:
+            heard = [now - c.heard for c in sa.children if c.heard is not None]
+            due[sa.unique_id] = max([sa.unanswered, *heard]) + patience - now
+    return due
 
 
 def hope(

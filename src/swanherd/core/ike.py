@@ -88,7 +88,8 @@ class LoadedConfig:
 class ChildSa:
     """A live child SA; `details` change with each packet, so they aren't part of what it is.
 
-    `spis` are those of both directions.
+    `spis` are those of both directions; `heard`: seconds since the last packet came in, None if
+    none has.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ChildSa:
     state: SaState
     details: ChildDetails | None = dataclasses.field(default=None, compare=False)
     spis: frozenset[int] = frozenset()
+    heard: int | None = dataclasses.field(default=None, compare=False)
 
     @property
     def selector(self) -> TrafficSelector | None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from swanherd.core import astray, handover, precedence, races
-from swanherd.core.ends import DEAF, crowd, doubted, hollow, hope, hopeless, silence, unrenewed
+from swanherd.core.ends import DEAF, crowd, doubted, hollow, hope, hopeless, owing, silence
 from swanherd.core.ike import (
     CARRYING,
     COMING,
@@ -257,7 +257,7 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
     if not dpd.watches:
         return (), None
     if connection.ike.version is IkeVersion.V1:
-        due = unrenewed(view.current, dpd.timeout, view.timing.now)
+        due = owing(view.current, dpd.timeout, view.timing.now)
     else:
         patience = max(dpd.timeout - dpd.interval, 1)
         due = {
@@ -267,10 +267,12 @@ def _dead(view: _View) -> tuple[tuple[SwanAction, ...], float | None]:
         }
     if not due:
         return (), None
-    # One that has been replaced is no news: a peer needn't end it (docs/adr/0020).
-    old = races.replaced(view.current, view.peering.children)
+    # One that has been replaced is no news: a peer needn't end it (docs/adr/0020). Nor is one of
+    # IKEv1 in which nothing was agreed on: there the cause is another.
+    told = races.replaced(view.current, view.peering.children)
+    told |= {sa.unique_id for sa in view.current if view.is_v1 and not sa.children}
     dead = tuple(
-        TerminateIke(ike_id, force=True) if ike_id in old else DeclareDead(view.name, ike_id)
+        TerminateIke(ike_id, force=True) if ike_id in told else DeclareDead(view.name, ike_id)
         for ike_id, left in due.items()
         if left <= 0
     )

@@ -327,6 +327,7 @@ def _parse_child_sa(body: Mapping[str, Any]) -> ChildSa:
         _state(body),
         negotiated.parse_child(body),
         frozenset(int(body[key], 16) for key in ("spi-in", "spi-out") if key in body),
+        int(body["use-in"]) if "use-in" in body else None,
     )
 
 

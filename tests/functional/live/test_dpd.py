@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import signal
@@ -15,8 +16,10 @@ from bench.losses.measure import Sender
 from bench.losses.rows import sas
 from bench.losses.sites import EAST, SOUTH, WEST, Site
 from bench.losses.stage import Stage
-from swanherd.core.ike import TerminateIke
-from swanherd.core.model import Dpd, DpdAction, IkeVersion, RowStatus, Status
+from swanherd.core.ike import Initiate, TerminateIke
+from swanherd.core.model import Dpd, DpdAction, IkeVersion, Initiator, RowStatus, Status
+from swanherd.testing import builders
+from tests.functional.live.conftest import until
 from tests.functional.live.test_attributes import ike_of
 
 _RESPONSE = 0x20  # of IKEv2 (RFC 7296 §3.1)
@@ -58,6 +61,40 @@ def test_interval_and_timeout_are_honoured(stage: Stage) -> None:
                 took = time.monotonic() - since
         assert abs(took - timeout) <= max(1.0, timeout / 10), (interval, timeout, took)
         stage.wait(WEST, lambda row: row.status is Status.ACTIVE)
+
+
+def test_a_peer_that_dies_while_a_child_is_asked_for_is_found(stage: Stage) -> None:
+    """In time, though IKEv1's charon waits for that answer alone, and asks on for minutes."""
+    watch(stage, DpdAction.RESTART, 1, 4)
+    own = stage.connections[WEST]["own"]
+    more = builders.selector("10.4.0.0/24", "10.8.0.0/24")
+    with silent(stage) as since:
+        stage.want(WEST, own=dataclasses.replace(own, selectors=(*own.selectors, more)))
+        stage.wait(WEST, dead)
+        took = time.monotonic() - since
+    assert took <= 4 + 1
+
+
+def test_an_ike_sa_that_the_peer_has_forgotten_is_given_up(stage: Stage) -> None:
+    """Nothing was agreed on in it, and the peer ended it without a word; the cause stays."""
+    watch(stage, DpdAction.RESTART, 1, 3)
+    policy = stage.connections[EAST]["own"].ipsec
+    stage.change(
+        EAST,
+        ipsec=dataclasses.replace(policy, encryption="aes-128"),
+        initiator=Initiator.RESPONSE_ONLY,
+    )
+    for sa in stage.observed(WEST):
+        stage.swan.apply(WEST.router_id, TerminateIke(sa.unique_id, force=False))
+    stage.wait(WEST, lambda r: r.reason is not None and r.reason.code == "esp_proposal_mismatch")
+    with silent(stage):
+        ((forgotten, config),) = {(sa.unique_id, sa.config) for sa in stage.observed(WEST)}
+        loaded = next(c for c in stage.swan.observe(WEST.router_id).configs if c.name == config)
+        stage.swan.apply(WEST.router_id, Initiate(config, min(loaded.children)))
+        gone = until(lambda: forgotten not in ike_ids(stage), 12)
+    assert gone
+    stage.change(EAST, ipsec=policy)
+    stage.settle()
 
 
 @contextlib.contextmanager
