@@ -56,6 +56,8 @@ class Takeover:
         self.roles = RoleSource(source, bindings, time.monotonic, patience)
         self._events: queue.SimpleQueue[PortId | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        # Where those of our routers' ports are that are here, or coming.
+        self._holds: dict[PortId, Hold] = {}
 
     def start(self, wheel: Looking) -> None:
         """Begin to watch; what is found is queued in the wheel."""
@@ -78,19 +80,25 @@ class Takeover:
 
     def _follow(self, wheel: Looking) -> None:
         """Look at the routers whose ports come and go; announce those that come."""
-        holds: dict[PortId, Hold] = {}
         while (port_id := self._events.get()) is not None:
             router_id = self.roles.router_of(port_id)
             if router_id is None:
+                self._holds.pop(port_id, None)
                 continue
             wheel.look_again(router_id)
             try:
-                hold = self.roles.hold(router_id, port_id)
-                if hold is not Hold.ELSEWHERE and hold is not holds.get(port_id):
-                    self._node.announce(router_id, PUBLIC_DEVICE)
-                holds[port_id] = hold
+                self._take(router_id, port_id)
             except Failure as failure:
                 LOG.info("Router %s isn't announced: %s", router_id, failure)
+
+    def _take(self, router_id: RouterId, port_id: PortId) -> None:
+        """Take note of where a port is now; announce one that comes, once it could be."""
+        hold = self.roles.hold(router_id, port_id)
+        if hold is Hold.ELSEWHERE:
+            self._holds.pop(port_id, None)
+        elif hold is not self._holds.get(port_id):
+            self._node.announce(router_id, PUBLIC_DEVICE)
+            self._holds[port_id] = hold
 
     def _watch(self, wheel: Looking) -> None:
         """Keep the database connected; look at all routers when it is known or away too long."""

@@ -10,6 +10,7 @@ import pytest
 from swanherd.agent.takeover import SOON, TICK, Takeover
 from swanherd.core.failures import Temporary
 from swanherd.core.model import Reason
+from swanherd.core.takeover import Hold
 
 LIMIT = 10.0
 
@@ -102,3 +103,48 @@ def test_a_look_that_failed_is_not_forgotten():
         while world.asked_at.get(timeout=LIMIT) < went_well_at + 4 * SOON:
             pass
         assert world.looks.empty()
+
+
+class Port:
+    """A port that is where the test says, of a router that is known or not."""
+
+    def __init__(self):
+        self.router, self.where = "router", Hold.COMING
+        self.looks, self.announced = queue.SimpleQueue(), []
+
+    def router_of(self, _port_id):
+        return self.router
+
+    def hold(self, _router_id, _port_id):
+        return self.where
+
+    def look_again(self, router_id):
+        self.looks.put(router_id)
+
+    def announce(self, router_id, _device):
+        self.announced.append((router_id, self.where))
+
+
+def test_nothing_is_kept_of_a_port_that_went_and_each_that_comes_is_announced():
+    """Routers come and go for months, and one that moves back is told of again."""
+    port = Port()
+    takeover = Takeover(World(), World(), port, 3600.0)
+    takeover.roles = port
+    here = [(Hold.COMING, 1), (Hold.COMING, 1), (Hold.HERE, 1), (Hold.ELSEWHERE, 0)]
+    for where, kept in [*here, *here]:
+        port.where = where
+        follow(takeover, port)
+        assert len(takeover._holds) == kept
+    assert [where for _, where in port.announced] == [Hold.COMING, Hold.HERE] * 2
+    port.where = Hold.HERE
+    follow(takeover, port)
+    port.router = None
+    follow(takeover, port)
+    assert not takeover._holds
+
+
+def follow(takeover, wheel):
+    """Let it work off one event."""
+    takeover.on_port("port")
+    takeover._events.put(None)
+    takeover._follow(wheel)
