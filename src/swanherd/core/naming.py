@@ -23,6 +23,7 @@ from swanherd.core.model import (
     SiteConnection,
     TrafficSelector,
 )
+from swanherd.core.spelling import as_address
 
 _NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9a-f]{16})")
 _CHILD = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}")
@@ -42,9 +43,9 @@ def peering_id(connection: SiteConnection, key: Secret) -> ConnectionId:
     parts = (
         connection.ike.version,
         str(connection.local_address),
-        connection.local_id or str(connection.local_address),
+        as_address(connection.local_id) or str(connection.local_address),
         connection.peer_address,
-        connection.peer_id,
+        as_address(connection.peer_id),
     )
     return ConnectionId(str(uuid.UUID(bytes=_digest(key, "peering", *parts)[:16])))
 
@@ -59,9 +60,9 @@ def generation(connection: SiteConnection, key: Secret) -> str:
     ike, dpd = connection.ike, connection.dpd
     parts = (
         str(connection.local_address),
-        connection.local_id,
+        as_address(connection.local_id),
         connection.peer_address,
-        connection.peer_id,
+        as_address(connection.peer_id),
         connection.psk.value,
         *(ike.version, ike.mode, ike.encryption, ike.integrity, ike.dh_group, str(ike.lifetime)),
         *(dpd.action, str(dpd.interval), str(dpd.timeout)),

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Mapping
 
 from swanherd.core.ike import CARRYING, LIVE, IkeSa
 from swanherd.core.model import IkeVersion, SiteConnection
+from swanherd.core.spelling import to_compare
 
 # Seconds for which the side that comes second lets the other one begin: more than a change of
 # both sides is apart, and than the other's pause after an attempt that came before this side had
@@ -29,10 +30,10 @@ YIELDED = 0.5
 def comes_second(connection: SiteConnection) -> bool:
     """Tell whether the other side is to begin: each side knows both identities, NAT or not.
 
-    If the two sides write them in different ways both may come second, or none: then both begin.
+    If the two sides mean different ones both may come second, or none: then both begin.
     """
     own = connection.local_id or str(connection.local_address)
-    return own > connection.peer_id
+    return to_compare(own) > to_compare(connection.peer_id)
 
 
 def courtesy(

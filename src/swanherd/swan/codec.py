@@ -21,6 +21,7 @@ from swanherd.core.model import (
     TrafficSelector,
 )
 from swanherd.core.naming import reqid_of
+from swanherd.core.spelling import to_compare
 from swanherd.swan import identity, negotiated, proposals, wire
 
 Message = dict[str, Any]
@@ -162,7 +163,7 @@ def _is_eager(connection: SiteConnection) -> bool:
     Equal lifetimes end at once on both sides. In IKEv1 two IKE SAs would then take the place of
     one, and each side move the children to another of them.
     """
-    return _local_id(connection) < connection.peer_id
+    return to_compare(_local_id(connection)) < to_compare(connection.peer_id)
 
 
 def _render_child(policy: IpsecPolicy, selector: TrafficSelector, *, eager: bool) -> Message:
