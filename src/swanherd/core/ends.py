@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from swanherd.core.ike import (
@@ -123,21 +124,29 @@ def hollow(sas: Iterable[IkeSa], fault: Fault | None, now: float) -> Iterable[Te
 def crowd(
     current: Sequence[IkeSa], children: frozenset[str]
 ) -> tuple[tuple[TerminateIke, ...], float | None]:
-    """End what is more than a `CROWD`, and tell when to ask again.
+    """End what is more than a `CROWD` of one peer, and tell when to ask again.
 
     To charon none replaces another (docs/live.md §1, fact 3). A peer that answers in all of them
     could make as many as it likes, until the node has no memory left and a look takes seconds.
-    Those that lack children go first, then the oldest.
+    Those that lack children go first, then the oldest. Where any peer may come each is for itself.
     """
-    live = [sa for sa in current if sa.state in LIVE]
-    surplus = len(live) - CROWD
-    if surplus <= 0:
-        return (), None
-    names = {sa.unique_id: {c.name for c in sa.children if c.state in CARRYING} for sa in live}
-    elders = [sa for sa in live if sa.age >= COMPLETE]
-    elders.sort(key=lambda sa: (children <= names[sa.unique_id], -sa.age, sa.unique_id))
-    ends = tuple(TerminateIke(sa.unique_id, force=True) for sa in elders[:surplus])
-    return ends, None if len(ends) == surplus else 1.0
+    by_host: dict[str, list[IkeSa]] = defaultdict(list)
+    for sa in current:
+        if sa.state in LIVE:
+            by_host[sa.remote_host].append(sa)
+    ends: list[TerminateIke] = []
+    surplus = 0
+    for live in by_host.values():
+        more = max(0, len(live) - CROWD)
+        elders = [sa for sa in live if sa.age >= COMPLETE] if more else []
+        elders.sort(key=lambda sa: (_carries(sa, children), -sa.age, sa.unique_id))
+        ends += [TerminateIke(sa.unique_id, force=True) for sa in elders[:more]]
+        surplus += more
+    return tuple(ends), None if len(ends) == surplus else 1.0
+
+
+def _carries(sa: IkeSa, children: frozenset[str]) -> bool:
+    return children <= {child.name for child in sa.children if child.state in CARRYING}
 
 
 def _patience(sa: IkeSa, fault: Fault | None) -> float | None:

@@ -62,3 +62,17 @@ def test_what_lacks_children_goes_first():
     ends = {a.unique_id for a in actions if isinstance(a, TerminateIke)}
     assert len(ends) == 5
     assert 99 not in ends
+
+
+def test_where_any_peer_may_come_each_is_for_itself():
+    """Branches of one identity, each with a part of the networks, leave each other alone."""
+    hub = make.desired(make.connection(peer_address="0.0.0.0"))
+    (peering,) = peerings(hub)
+    name, loaded = peering.config.name, LoadedConfig(peering.config.name, peering.children)
+    sas = [
+        ike_sa(i, name, initiator=False, age=50 + 10 * i, remote_host=f"198.51.100.{i}")
+        for i in range(1, 3 * CROWD)
+    ]
+    actions, wait = plan_tunnels(hub, charon(*sas, configs=(loaded,)), Timing(0.0))
+    assert not [a for a in actions if isinstance(a, TerminateIke)]
+    assert wait is None
