@@ -26,7 +26,7 @@ class Silence:
         match event:
             case Exchange(received=True, ike_id=ike_id):
                 return self._without(ike_id)
-            case Exchange(request=True, ike_id=ike_id) if ike_id:
+            case Exchange(request=True, ike_id=ike_id) if ike_id and _is_question(event):
                 return self._with([ike_id], now)
             case Notice(type=causes.RETRANSMIT):
                 return self._with(established, now)
@@ -68,3 +68,18 @@ class Silence:
         if not any(i in self.since for i in ike_ids):
             return self
         return Silence({i: at for i, at in self.since.items() if i not in ike_ids})
+
+
+def _is_question(request: Exchange) -> bool:
+    """Tell whether a request is answered: IKEv1 has some that aren't.
+
+    The third message of a mode (RFC 2409 §5.4, §5.5), and what informs (§5.7) but is no R-U-THERE
+    (RFC 3706 §5.3).
+    """
+    match request.kind:
+        case "QUICK_MODE" | "AGGRESSIVE":
+            return "SA" in request.payloads
+        case "INFORMATIONAL_V1":
+            return "N(DPD)" in request.payloads
+        case _:
+            return True

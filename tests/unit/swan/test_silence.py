@@ -1,3 +1,5 @@
+import pytest
+
 from swanherd.core.ike import SaState
 from swanherd.swan.events import Exchange, IkeChange, Notice
 from swanherd.swan.silence import Silence
@@ -43,6 +45,26 @@ def test_who_comes_later_learns_of_it_at_the_next_retransmission():
 def test_our_own_answers_are_no_questions():
     """Only requests are."""
     assert since(exchange(received=False, request=False)) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "payloads", "asks"),
+    [
+        ("ID_PROT", "SA V", True),
+        ("ID_PROT", "HASH ID", True),
+        ("QUICK_MODE", "HASH SA No KE ID ID", True),
+        ("QUICK_MODE", "HASH", False),
+        ("AGGRESSIVE", "SA KE No ID V", True),
+        ("AGGRESSIVE", "HASH NAT-D NAT-D", False),
+        ("INFORMATIONAL_V1", "HASH N(DPD)", True),
+        ("INFORMATIONAL_V1", "HASH N(DPD_ACK)", False),
+        ("INFORMATIONAL_V1", "HASH D", False),
+    ],
+)
+def test_ikev1_has_requests_that_nobody_answers(kind, payloads, asks):
+    """Else a peer that says nothing by itself would seem to owe an answer since then."""
+    sent = Exchange("c", "", False, kind, True, frozenset(payloads.split()), 7)
+    assert since(sent) == ({7: 1.0} if asks else {})
 
 
 def test_other_ike_sas_are_another_matter():
