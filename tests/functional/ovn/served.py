@@ -14,6 +14,7 @@ from neutron_lib.plugins import directory
 from swanherd.core.steering import public_port_id
 from tests.functional.ovn.daemons import until
 from tests.unit.server.cloud import FakeCore, FakeL3, uuid
+from tests.unit.server.cloud import sweep as sweep_once
 
 with warnings.catch_warnings():
     # futurist imports eventlet where it is installed, which warns.
@@ -21,9 +22,7 @@ with warnings.catch_warnings():
     from swanherd.server.maintenance import Leftovers
     from swanherd.server.ovn_backend import OvnBackend
     from swanherd.server.public_port import OWNER, PublicPorts
-    from swanherd.server.sweep import Sweep
 
-MANY = [f"m{number:02}" for number in range(20)]
 EXTERNAL, PUBLIC = uuid("ext"), ipaddress.ip_network("203.0.112.0/20")
 PUBLIC6 = ipaddress.ip_network("2001:db8::/64")
 HOSTS = {"chassis-1": "gateway-1", "chassis-2": "gateway-2"}
@@ -222,13 +221,8 @@ def public(name):
 
 
 def sweep(cloud):
-    """Do one pass; return at which routers it has looked."""
-    looked, look = [], cloud.looker.sweep
-    cloud.looker.sweep = lambda router_id: (looked.append(router_id), look(router_id))
-    try:
-        Sweep(cloud.store, cloud.intake, cloud.looker).run()
-    finally:
-        cloud.looker.sweep = look
+    """Do one pass and let OVN have it; return at which routers it has looked."""
+    looked = sweep_once(cloud)
     cloud.neutron.replicated()
     return looked
 

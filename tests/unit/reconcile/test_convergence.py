@@ -103,6 +103,13 @@ class Stage:
     def turn(self, router_id=make.ROUTER):
         return reconcile(router_id, self.world, Timing(self.now, grace=300.0))
 
+    def may_fail(self, data):
+        """Let some later call of the node's or of charon's fail, or none."""
+        for fail in (self.node.fail, lambda kind, calls: self.charon.fail_at(calls[0], kind)):
+            if data.draw(st.booleans()):
+                kind = data.draw(st.sampled_from([Temporary, Permanent]))
+                fail(kind, [data.draw(st.integers(1, 9))])
+
     def settle(self, turns=12):
         """Turn until the plan rests; the last outcome."""
         for _ in range(turns):
@@ -149,12 +156,7 @@ def test_any_history_with_failures_converges_and_then_rests(history, plane, data
     stage = Stage(plane)
     for desired in history:
         stage.source.desired = desired
-        for fail in (stage.node.fail, lambda kind, calls: stage.charon.fail_at(calls[0], kind)):
-            if data.draw(st.booleans()):
-                fail(
-                    data.draw(st.sampled_from([Temporary, Permanent])),
-                    [data.draw(st.integers(1, 9))],
-                )
+        stage.may_fail(data)
         for _ in range(data.draw(st.integers(1, 3))):
             try:
                 stage.turn()

@@ -5,7 +5,7 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swanherd.core.failures import Failure, Permanent, Temporary
+from swanherd.core.failures import Failure
 from swanherd.core.ike import Initiate, LoadConfig
 from swanherd.core.network import EnsureGuard, RemoveNamespace
 from swanherd.testing import builders as make
@@ -54,10 +54,7 @@ def test_charon_has_nothing_to_do_with_a_pair_that_is_not_guarded(history, plane
     stage = Guarded(plane)
     for desired in history:
         stage.source.desired = desired
-        for fail in (stage.node.fail, lambda kind, calls: stage.charon.fail_at(calls[0], kind)):
-            if data.draw(st.booleans()):
-                kind = data.draw(st.sampled_from([Temporary, Permanent]))
-                fail(kind, [data.draw(st.integers(1, 9))])
+        stage.may_fail(data)
         for _ in range(data.draw(st.integers(1, 3))):
             try:
                 stage.turn()

@@ -23,11 +23,16 @@ from swanherd.server.resources.connections import Connections
 from swanherd.server.resources.endpoint_groups import EndpointGroups
 from swanherd.server.resources.policies import Policies
 from swanherd.server.resources.vpnservices import VpnServices
+from swanherd.server.sweep import Sweep
 
 PENDING_CREATE_TIMEOUT = 300
 SUBNETS = {"s4": "10.1.0.0/24", "t4": "10.2.0.0/24", "s6": "fd01::/64"}
 # Routers, and whether they have a gateway; each has an interface in every subnet.
 ROUTERS = {"r1": True, "r2": True, "r3": False}
+
+
+# The names of so many routers that a query for each would show.
+MANY = [f"m{number:02}" for number in range(20)]
 
 
 def uuid(name):
@@ -205,3 +210,14 @@ DEFAULTS = {
         "admin_state_up": True,
     },
 }
+
+
+def sweep(cloud):
+    """Do one pass; return at which routers it has looked."""
+    looked, look = [], cloud.looker.sweep
+    cloud.looker.sweep = lambda router_id: (looked.append(router_id), look(router_id))
+    try:
+        Sweep(cloud.store, cloud.intake, cloud.looker).run()
+    finally:
+        cloud.looker.sweep = look
+    return looked

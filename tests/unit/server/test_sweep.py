@@ -6,10 +6,8 @@ import pytest
 
 from swanherd.core.model import Reason, RouterReport, RowStatus, Status
 from swanherd.server.sweep import Sweep
-from tests.unit.server.cloud import ROUTERS, uuid
+from tests.unit.server.cloud import MANY, ROUTERS, sweep, uuid
 from tests.unit.server.l3 import R1, admin
-
-MANY = [f"m{number:02}" for number in range(20)]
 
 
 @pytest.fixture
@@ -19,17 +17,6 @@ def swept(cloud, neutron, served):
     neutron.bind("a")
     cloud.connection()
     return cloud
-
-
-def sweep(cloud):
-    """Do one pass; return at which routers it has looked."""
-    looked, look = [], cloud.looker.sweep
-    cloud.looker.sweep = lambda router_id: (looked.append(router_id), look(router_id))
-    try:
-        Sweep(cloud.store, cloud.intake, cloud.looker).run()
-    finally:
-        cloud.looker.sweep = look
-    return looked
 
 
 def test_a_pass_costs_as_many_queries_for_twenty_routers_as_for_one(swept, neutron, selects):
